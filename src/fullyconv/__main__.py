@@ -1,0 +1,3 @@
+from fullyconv.cli import main
+
+main()

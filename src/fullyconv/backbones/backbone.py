@@ -1,0 +1,58 @@
+"""What an FCN asks of a trunk: taps from fine to coarse, their strides and channels, and where their cells look."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from fullyconv import geometry
+from fullyconv.errors import GeometryError
+from fullyconv.readout import Lattice
+
+COARSEST = 32
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """Image (N, C, H, W), normalized → taps from fine to coarse, each (N, channels[i], h, w).
+
+    H and W are multiples of ``strides[-1]``, at least ``minimum``. ``lattices[i]`` says where tap i's cells look.
+    ``mean`` and ``std`` (fractions of 255) are what the trunk's images are normalized by.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        body: nn.Module,
+        strides: Sequence[int],
+        channels: Sequence[int],
+        in_channels: int,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+    ):
+        """``body`` gives the taps. Raises GeometryError where its cells cannot be followed, or are not square."""
+        super().__init__()
+        self.body, self.strides, self.channels = body, list(strides), list(channels)
+        self.mean, self.std = mean, std
+        self.minimum, traced = _trace(body, name, self.strides[-1], in_channels)
+        self.lattices = [Lattice(tap.stride, tap.offset) for tap in traced.outputs]
+        for stride, lattice in zip(self.strides, self.lattices, strict=True):
+            if lattice.stride != (stride, stride):
+                rows, columns = lattice.stride
+                raise GeometryError(f"{name}: the feature map named stride {stride} has stride {rows} × {columns}.")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        taps = self.body(images)
+        return [
+            tap if tap.shape[1] == channels else tap.permute(0, 3, 1, 2)
+            for tap, channels in zip(taps, self.channels, strict=True)
+        ]
+
+
+def _trace(body: nn.Module, name: str, stride: int, in_channels: int) -> tuple[int, geometry.Trace]:
+    """The smallest image side, a multiple of the stride, at which every tap has a cell; and the trace there."""
+    for side in (k * stride for k in (1, 2, 3, 4, 6, 8)):
+        try:
+            return side, geometry.trace(body, (side, side), in_channels)
+        except GeometryError as error:
+            reason = error
+    raise GeometryError(f"{name} cannot be a backbone: {reason}")

@@ -1,0 +1,27 @@
+"""Data sets: opening them in whatever form they have, checking them, and feeding them to a network.
+
+What needs torch is in ``fullyconv.data.dataset`` and ``fullyconv.data.augment``; this package itself loads
+without.
+"""
+
+from fullyconv.data.check import check
+from fullyconv.data.frequencies import ClassPixels, class_pixels
+from fullyconv.data.layouts import Data, open_data
+from fullyconv.data.masks import IGNORE
+from fullyconv.data.pairs import Pair
+from fullyconv.data.problems import Problem, Report
+from fullyconv.palettes import Colour, default_palette
+
+__all__ = [
+    "IGNORE",
+    "ClassPixels",
+    "Colour",
+    "Data",
+    "Pair",
+    "Problem",
+    "Report",
+    "check",
+    "class_pixels",
+    "default_palette",
+    "open_data",
+]

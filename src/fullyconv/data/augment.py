@@ -1,0 +1,104 @@
+"""Augmentation: random scale, crop, flip and colour, on image and mask together."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as F
+
+from fullyconv.data.masks import IGNORE
+from fullyconv.errors import ConfigError
+
+
+def train_transform(crop: tuple[int, int], scale: tuple[float, float], flip: float, color: float) -> v2.Transform:
+    """The transform of training samples; ``(image, mask)`` in and out, every output of size ``crop``.
+
+    - ``crop``: (height, width) in pixels.
+    - ``scale``: (lowest, highest) factor by which images are scaled, drawn evenly on a logarithmic axis.
+    - ``flip``: probability of a horizontal flip.
+    - ``color``: strength of the colour jitter, 0 (none) to 1: brightness, contrast and saturation by a
+      factor of up to 1 ± color, hue by up to ± color / 8 of the circle. Only on RGB images.
+
+    All randomness is torch's default generator. Raises ConfigError for values out of range.
+    """
+    low, high = scale
+    if min(crop) < 1:
+        raise ConfigError(f"crop is {crop}; a height and a width of at least 1 pixel are expected")
+    if not 0 < low <= high < math.inf:
+        raise ConfigError(f"scale is {scale}; two factors above 0, the lower first, are expected")
+    if not (0 <= flip <= 1 and 0 <= color <= 1):
+        raise ConfigError(f"flip is {flip} and color is {color}; both must be from 0 to 1")
+    steps: list[v2.Transform] = [ScaledCrop(crop, scale)]
+    if flip:
+        steps.append(v2.RandomHorizontalFlip(flip))
+    if color:
+        steps.append(_JitterRGB(brightness=color, contrast=color, saturation=color, hue=color / 8))
+    return v2.Compose(steps)
+
+
+class ScaledCrop(v2.Transform):
+    """Crop at a random place what fills ``size`` after scaling by a random factor, then scale only that.
+
+    The same as scaling the whole image and cropping it, at a fraction of the cost. Where the scaled image
+    is smaller than the crop it is placed at random, surrounded by its mean colour, and in the mask by
+    IGNORE. Images are interpolated bilinearly, with antialiasing; masks take the pixel nearest to each new
+    pixel's centre.
+    """
+
+    _transformed_types = (tv_tensors.Image, tv_tensors.Mask)
+
+    def __init__(self, size: tuple[int, int], scale: tuple[float, float]) -> None:
+        super().__init__()
+        self.size = size
+        self.scale = scale
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw a factor and a place: for each axis, source start and length, output start and length."""
+        low, high = map(math.log, self.scale)
+        factor = math.exp(low + (high - low) * torch.rand(()).item())
+        lengths = flat_inputs[0].shape[-2:]
+        return {"axes": [_draw(length, out, factor) for length, out in zip(lengths, self.size, strict=True)]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Crop, scale and pad an image or a mask."""
+        (top, height, out_top, out_height), (left, width, out_left, out_width) = params["axes"]
+        region = inpt.as_subclass(Tensor)[..., top : top + height, left : left + width]
+        padding = [
+            out_left,
+            out_top,
+            self.size[1] - out_left - out_width,
+            self.size[0] - out_top - out_height,
+        ]
+        size = [out_height, out_width]
+        if isinstance(inpt, tv_tensors.Mask):
+            # v2 resizes masks by NEAREST, which takes the pixel at the cell's corner, up to half a cell off
+            region = F.resize_image(region[None], size, InterpolationMode.NEAREST_EXACT)
+            return tv_tensors.wrap(F.pad_image(region, padding, fill=IGNORE)[0], like=inpt)
+        region = F.resize_image(region, size, antialias=True)
+        if any(padding):
+            region = F.pad_image(region, padding, fill=region.float().mean(dim=(1, 2)).tolist())
+        return tv_tensors.wrap(region, like=inpt)
+
+
+class _JitterRGB(v2.ColorJitter):
+    """Colour jitter that lets images without three channels through."""
+
+    def forward(self, *inputs: Any) -> Any:
+        return super().forward(*inputs) if inputs[0].shape[0] == 3 else inputs
+
+
+def _draw(length: int, out: int, factor: float) -> tuple[int, int, int, int]:
+    """Along one axis: start and length in the source, start and length in the output."""
+    wanted = round(out / factor)
+    if wanted <= length:
+        taken = max(1, wanted)
+        return _start(length - taken), taken, 0, out
+    filled = min(out, max(1, round(length * factor)))
+    return 0, length, _start(out - filled), filled
+
+
+def _start(room: int) -> int:
+    return int(torch.randint(room + 1, ()))

@@ -1,0 +1,55 @@
+"""Images and masks as tensors, for torch's DataLoader."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from fullyconv.data.layouts import Data
+from fullyconv.data.pairs import read_pair
+from fullyconv.errors import DataError
+
+Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Tensor]]
+"""Any torchvision v2 transform; it is given an image (C, H, W) and its mask (H, W)."""
+
+
+class SampleError(DataError):
+    """An image or a mask broke while loading.
+
+    A DataLoader hands a worker's error on by calling its class with a message that begins with the worker's
+    traceback and ends with the error's own words; only these are kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        own_words = message.rpartition(f"{type(self).__module__}.{type(self).__qualname__}: ")[2]
+        super().__init__(own_words.rstrip("\n"))
+
+
+class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
+    """One split of a data set.
+
+    An item is the image, uint8 (channels, H, W), the mask, uint8 (H, W) with IGNORE where a pixel has no
+    class, and its index in ``data.split(split)``. ``transform`` changes image and mask together.
+    Raises DataError (also out of a DataLoader's workers) naming the file, if one is missing, broken or wrong.
+    """
+
+    def __init__(self, data: Data, split: str, transform: Transform | None = None, channels: int = 3) -> None:
+        self.pairs = data.split(split)
+        self.mask_code = data.mask_code
+        self.transform = transform
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
+        try:
+            pixels, labels = read_pair(self.pairs[index], self.mask_code, self.channels)
+        except DataError as error:
+            raise SampleError(str(error)) from None
+        image, mask = torch.from_numpy(pixels), torch.from_numpy(labels)
+        if self.transform is not None:
+            image, mask = self.transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+        return image.as_subclass(Tensor).contiguous(), mask.as_subclass(Tensor).contiguous(), index

@@ -1,0 +1,83 @@
+"""Reading image files of any usual form into arrays."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from fullyconv.errors import ConfigError, DataError
+
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder by name, hidden ones left out; nothing where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Open and decode an image file to its last byte.
+
+    Raises DataError, naming the file, if it is absent, unreadable, truncated, or a stack of several images.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: there is no such file")
+    try:
+        with Image.open(path) as image:
+            stack = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            image.load()
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: cannot be read as an image (its content has no known format)") from error
+    except Exception as error:  # Pillow's readers raise errors of many kinds on broken files
+        raise DataError(f"{path}: cannot be read as an image ({error})") from error
+    if stack > 1:
+        raise DataError(
+            f"{path}: holds {stack} images; one image a file is expected, so split it or save it as one image"
+        )
+    return image
+
+
+def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
+    """Read an image as uint8 (channels, H, W), as it is stored: an EXIF orientation is not applied.
+
+    ``channels`` is 1 (grey), 3 (RGB) or 4 (RGBA). Grey is repeated over RGB, RGB is weighed to grey (ITU-R
+    601-2), transparency is dropped (not blended) where it is not asked for and opaque where it is missing,
+    and 16-bit values are divided by 257. The array is a view of (H, W, channels) memory, as it was decoded.
+
+    Raises DataError if the file cannot be read and ConfigError for another number of channels.
+    """
+    try:
+        return to_array(open_image(path), channels)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def to_array(image: Image.Image, channels: int) -> np.ndarray:
+    """The pixels of an open image as ``read_image`` gives them.
+
+    Raises ValueError for values beyond 16 bits and ConfigError for another number of channels.
+    """
+    if channels not in _MODES:
+        raise ConfigError(f"channels is {channels}; images can be read with 1 (grey), 3 (RGB) or 4 (RGBA) channels")
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bits(image)
+    if image.mode == "P":
+        image = image.convert("RGBA")  # the one conversion that heeds every kind of palette
+    if image.mode != _MODES[channels]:
+        image = image.convert(_MODES[channels])
+    array = np.array(image)
+    return array.reshape(*array.shape[:2], channels).transpose(2, 0, 1)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"has values from {values.min()} to {values.max()} (mode {image.mode}); integers of 8 or 16 bits "
+            "are expected, so scale them and save it again"
+        )
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

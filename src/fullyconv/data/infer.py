@@ -1,0 +1,153 @@
+"""Finding out from the masks themselves which classes a data set without a description has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fullyconv.data.images import open_image
+from fullyconv.data.masks import IGNORE, MaskCode, is_grey, mask_values
+from fullyconv.data.parallel import in_parallel
+from fullyconv.errors import DataError
+from fullyconv.palettes import Colour, default_palette
+
+LIMIT = 64
+"""More values or colours than these are taken for shades, of a smoothed edge or of JPEG, not for classes."""
+
+_DESCRIBE = "write a dataset.yaml with `classes`, `splits` and, for colour masks, `palette`"
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What one mask holds: integer values, or colours, or neither because it cannot be trusted (and why)."""
+
+    values: frozenset[int] = frozenset()
+    colours: frozenset[Colour] = frozenset()
+    palette: dict[int, Colour] = field(default_factory=dict)
+    fault: str = ""
+
+
+def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str], list[Colour]]:
+    """Read all masks and say how they code the classes, the classes' names and their colours.
+
+    - Values 0 and 255 only, or 1-bit masks: background and foreground.
+    - Other values: class 0 to the highest; 255 is void, not a class. Palette masks give the colours.
+    - Colour masks, or palette masks whose palettes contradict each other: the colours are classes, in
+      ascending order.
+
+    Masks that are broken, JPEG or of more than 64 values are left out here (``check`` reports each of them).
+    Raises DataError if none is left, or all together have more than 64 classes.
+    """
+    contents = in_parallel(_content, masks)
+    trusted = [content for content in contents if not content.fault]
+    if not trusted:
+        faults = "".join(f"\n  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10])
+        raise DataError(
+            f"{root}: none of its {len(masks)} masks tells which classes there are; mend the masks, "
+            f"or {_DESCRIBE}{faults}"
+        )
+    palette = _common_palette(trusted)
+    if palette is None or any(content.colours for content in trusted):
+        return _by_colour(root, trusted)
+    return _by_value(root, frozenset().union(*(content.values for content in trusted)), palette)
+
+
+def palette_of(mask: Path, count: int) -> list[Colour] | None:
+    """The first ``count`` colours of a palette mask; None for broken and other masks and for mere greys."""
+    try:
+        image = open_image(mask)
+    except DataError:
+        return None
+    colours = _palette(image)
+    return [colours[index] for index in range(count)] if len(colours) >= count else None
+
+
+def _content(path: Path) -> _Content:
+    try:
+        image = open_image(path)
+        if image.format in ("JPEG", "MPO"):
+            return _Content(fault="JPEG changes the values of a mask")
+        content = _colours(image) if image.mode in ("RGB", "RGBA") else _values(image)
+    except (DataError, ValueError) as error:
+        return _Content(fault=str(error).removeprefix(f"{path}: "))
+    if len(content.values) > LIMIT:
+        return _Content(fault=f"more than {LIMIT} values, as in smoothed masks")
+    return content
+
+
+def _colours(image: Image.Image) -> _Content:
+    rgb = image.convert("RGB")
+    found: list[tuple[int, Colour]] | None = rgb.getcolors(LIMIT)  # type: ignore[assignment]
+    if found is None:
+        return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks")
+    colours = frozenset(colour for _, colour in found)
+    if is_grey(np.asarray(rgb)):
+        return _Content(values=frozenset(colour[0] for colour in colours))
+    return _Content(colours=colours)
+
+
+def _values(image: Image.Image) -> _Content:
+    values = frozenset(map(int, np.unique(mask_values(image))))
+    if image.mode == "1":
+        values = frozenset(255 * value for value in values)
+    palette = {index: colour for index, colour in _palette(image).items() if index in values}
+    return _Content(values=values, palette=palette)
+
+
+def _palette(image: Image.Image) -> dict[int, Colour]:
+    flat = (image.getpalette() or []) if image.mode == "P" else []
+    colours = {i: (flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]) for i in range(len(flat) // 3)}
+    mere_greys = all(colour == (index,) * 3 for index, colour in colours.items())
+    return {} if mere_greys else colours
+
+
+def _common_palette(contents: Sequence[_Content]) -> dict[int, Colour] | None:
+    """The colours of the values in palette masks; None if two masks give one value different colours."""
+    common: dict[int, Colour] = {}
+    for content in contents:
+        if any(common.setdefault(value, colour) != colour for value, colour in content.palette.items()):
+            return None
+    return common
+
+
+def _by_colour(root: Path, contents: Sequence[_Content]) -> tuple[MaskCode, list[str], list[Colour]]:
+    grey = {(value,) * 3 for content in contents for value in content.values - content.palette.keys()}
+    colours = grey.union(*(content.colours | set(content.palette.values()) for content in contents))
+    if len(colours) > LIMIT:
+        raise DataError(
+            f"{root}: its masks have {len(colours)} colours, more than {LIMIT}, which cannot all be classes; "
+            f"draw without smoothed edges, or {_DESCRIBE}"
+        )
+    palette = sorted(colours)
+    code = MaskCode(len(palette), None, {c: label for label, c in enumerate(palette)}, by_colour=True)
+    return code, _names(len(palette)), palette
+
+
+def _by_value(
+    root: Path, values: frozenset[int], palette: dict[int, Colour]
+) -> tuple[MaskCode, list[str], list[Colour]]:
+    if values <= {0, 255}:
+        colours = default_palette(2)
+        return (
+            MaskCode(2),
+            ["background", "foreground"],
+            [palette.get(0, colours[0]), palette.get(255, colours[1])],
+        )
+    count = max(values - {IGNORE}) + 1
+    if min(values) < 0 or count > LIMIT:
+        raise DataError(
+            f"{root}: its masks have values from {min(values)} to {max(values)}; classes are expected as 0, "
+            f"1, 2, ... below {LIMIT} (255 for void), or as 0 and 255. Number them so, or {_DESCRIBE}"
+        )
+    code = MaskCode(count, IGNORE if IGNORE in values else None)
+    return (
+        code,
+        _names(count),
+        [palette.get(index, colour) for index, colour in enumerate(default_palette(count))],
+    )
+
+
+def _names(count: int) -> list[str]:
+    return [f"class {index}" for index in range(count)]

@@ -1,0 +1,171 @@
+"""Reading mask files of any usual form into class indices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fullyconv.data.images import open_image
+from fullyconv.errors import DataError
+from fullyconv.palettes import Colour
+
+IGNORE = 255
+"""The label, in memory, of pixels without a class."""
+
+MAX_CLASSES = 255  # labels are bytes, and one of them is IGNORE
+
+Stranger = tuple[int | Colour, int]
+"""A value or a colour that is no class, and the number of its pixels."""
+
+
+@dataclass(frozen=True)
+class MaskCode:
+    """What the values and the colours in a data set's mask files mean.
+
+    Values count the classes from 0 in their order, stepping over ``ignore_index``. Where there are two
+    classes and 255 is not void, 255 is the second class too, as in masks of 0 and 255. ``colours`` gives
+    the class of each colour in RGB masks, IGNORE for void; other masks are read by their values unless
+    ``by_colour`` says to see all as colours.
+    """
+
+    classes: int
+    ignore_index: int | None = None
+    colours: Mapping[Colour, int] | None = None
+    by_colour: bool = False
+
+    @cached_property
+    def labels_of_values(self) -> np.ndarray:
+        """int16 (65536,): the label of each value, -1 where the value is no class."""
+        values = [value for value in range(self.classes + 1) if value != self.ignore_index][: self.classes]
+        table = np.full(65536, -1, np.int16)
+        table[values] = range(self.classes)
+        if self.ignore_index is not None:
+            table[self.ignore_index] = IGNORE
+        if self.classes == 2 and table[255] < 0:
+            table[255] = 1
+        return table
+
+    @cached_property
+    def labels_of_colours(self) -> tuple[np.ndarray, np.ndarray]:
+        """The known colours as ascending numbers 0xRRGGBB, and their labels."""
+        assert self.colours is not None
+        known = sorted((_number(np.array(colour)), label) for colour, label in self.colours.items())
+        return np.array([number for number, _ in known]), np.array([label for _, label in known], np.int16)
+
+    def describe(self) -> str:
+        """The expected values (and colours) in words, for messages."""
+        values = np.flatnonzero((self.labels_of_values >= 0) & (self.labels_of_values != IGNORE))
+        words = f"{values[0]} to {values[-1]}" if len(values) > 3 else " or ".join(map(str, values))
+        if self.ignore_index is not None:
+            words += f", {self.ignore_index} for void"
+        if self.colours is not None:
+            words = f"one of {len(self.colours)} colours" if self.by_colour else f"{words}; or the palette's colours"
+        return words
+
+
+def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
+    """Read a mask as uint8 (H, W) of class indices, IGNORE where a pixel has no class.
+
+    Raises DataError, naming the file, if it cannot be read or holds a value or colour that is no class.
+    """
+    try:
+        labels, strangers = to_labels(open_image(path), code)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    if strangers:
+        raise DataError(
+            f"{path}: {list_strangers(strangers)}, where {code.describe()} is expected; "
+            "run `fullyconv data check` on this data set to see every such file and what to do"
+        )
+    return labels
+
+
+def to_labels(image: Image.Image, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+    """The labels of an open mask, uint8 (H, W), and what in it is no class (its label is IGNORE).
+
+    Raises ValueError if the image has a mode that holds no classes.
+    """
+    if code.by_colour or image.mode in ("RGB", "RGBA"):
+        rgb = np.asarray(image.convert("RGB"))
+        if code.colours is not None:
+            return _labels_of_colours(rgb, code)
+        if not is_grey(rgb):
+            return np.full(rgb.shape[:2], IGNORE, np.uint8), _count_colours(_number(rgb))
+        return _labels_of_values(rgb[..., 0], code)
+    return _labels_of_values(mask_values(image), code)
+
+
+def mask_values(image: Image.Image) -> np.ndarray:
+    """The integers (H, W) that a mask without colours holds: 1-bit masks hold 0 and 1.
+
+    Raises ValueError if the image has a mode that holds no classes.
+    """
+    if image.mode == "LA":
+        image = image.getchannel("L")
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        raise ValueError(f"has mode {image.mode}; a mask is a 1-bit, 8-bit, 16-bit, palette or RGB image")
+    if image.mode == "1":
+        return np.asarray(image.convert("L")) // 255
+    return np.asarray(image)
+
+
+def is_grey(rgb: np.ndarray) -> bool:
+    """Whether all pixels of an RGB array (H, W, 3) are shades of grey."""
+    return bool((rgb == rgb[..., :1]).all())
+
+
+def list_strangers(strangers: list[Stranger], limit: int = 5) -> str:
+    """Strangers in words: "values 12 (340 pixels), 40 (2 pixels)"."""
+
+    def name(stranger: int | Colour) -> str:
+        return str(stranger) if isinstance(stranger, int) else f"#{_number(np.array(stranger)):06x}"
+
+    noun = "value" if isinstance(strangers[0][0], int) else "colour"
+    words = [f"{name(what)} ({pixels:,} pixel{'s' * (pixels > 1)})" for what, pixels in strangers[:limit]]
+    more = f" and {len(strangers) - limit} more" if len(strangers) > limit else ""
+    return f"{noun}{'s' * (len(strangers) > 1)} {', '.join(words)}{more}"
+
+
+def _labels_of_values(values: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+    if values.dtype == np.int32:
+        outside = (values < 0) | (values > 65535)
+        labels = np.where(outside, -1, code.labels_of_values[np.where(outside, 0, values)])
+    else:
+        labels = code.labels_of_values[values]
+    if code.classes == 2 and code.ignore_index != 255 and (values == 255).any() and (values == 1).any():
+        labels[values == 255] = -1  # 0 and 1 are the classes of this file, so that 255 is not
+    strange = labels < 0
+    if not strange.any():
+        return labels.astype(np.uint8), []
+    labels[strange] = IGNORE
+    found, pixels = np.unique(values[strange], return_counts=True)
+    most_first = np.argsort(-pixels, kind="stable")
+    return labels.astype(np.uint8), [(int(found[i]), int(pixels[i])) for i in most_first]
+
+
+def _labels_of_colours(rgb: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+    known, labels_of_known = code.labels_of_colours
+    numbers = _number(rgb)
+    nearest = np.searchsorted(known[:-1], numbers)
+    labels = labels_of_known[nearest].astype(np.uint8)
+    strange = known[nearest] != numbers
+    labels[strange] = IGNORE
+    return labels, _count_colours(numbers[strange])
+
+
+def _count_colours(numbers: np.ndarray) -> list[Stranger]:
+    found, pixels = np.unique(numbers, return_counts=True)
+    most_first = np.argsort(-pixels, kind="stable")
+    return [
+        ((int(n) >> 16, int(n) >> 8 & 255, int(n) & 255), int(c))
+        for n, c in zip(found[most_first], pixels[most_first], strict=True)
+    ]
+
+
+def _number(rgb: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) as numbers 0xRRGGBB."""
+    red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
+    return (red << 16) | (green << 8) | blue

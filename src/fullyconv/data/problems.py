@@ -1,0 +1,126 @@
+"""What can be wrong with a data set, and the report that says so."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from fullyconv.data.frequencies import ClassPixels
+from fullyconv.data.layouts import Data
+from fullyconv.errors import DataError
+
+
+class Kind(Enum):
+    """A kind of problem: its name, and what to do about it."""
+
+    NO_IMAGE = "image that is not there", "add the image, or strike it from the split's list"
+    NO_MASK = "image without a mask", "add the mask under the image's name, or take the image away"
+    ORPHAN = "mask without an image", "add the image under the mask's name, or take the mask away"
+    UNREADABLE = "file that cannot be read", "fetch or export it again"
+    SIZE = (
+        "mask of another size than its image",
+        "export image and mask at the same size; scale masks to nearest only",
+    )
+    ROTATED = (
+        "image that EXIF says to rotate",
+        "rotate the pixels themselves and save without the tag (`mogrify -auto-orient FILE`), "
+        "then see that the mask still fits",
+    )
+    VALUE = (
+        "mask with values outside the classes",
+        "renumber the masks, or mend `classes`, `ignore_index` or `palette` in dataset.yaml",
+    )
+    COLOUR = (
+        "mask with colours not in the palette",
+        "give or mend `palette` in dataset.yaml (void's may follow the classes'), or draw without smoothing",
+    )
+    LOSSY = (
+        "mask saved as JPEG",
+        "export the masks anew as PNG: JPEG changes values, and converting it does not undo that",
+    )
+    NEVER = "class that never occurs", "strike it from `classes` and renumber, or add images that show it"
+    SHARED = (
+        "image in more than one split",
+        "keep it in one split: what was trained on cannot measure the result",
+    )
+    EMPTY = "split without images", "add images, or take the split away"
+
+    def __init__(self, title: str, remedy: str) -> None:
+        self.title = title
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: with which files, what was found, and what was expected."""
+
+    kind: Kind
+    files: tuple[Path, ...]
+    found: str
+    expected: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return self.kind.remedy
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``check`` found: every problem, and the classes' pixels in each split."""
+
+    data: Data
+    problems: list[Problem]
+    frequencies: dict[str, ClassPixels]
+
+    def raise_if_any(self) -> None:
+        """Raise DataError, listing the problems, if there are any."""
+        if self.problems:
+            raise DataError(self.format_problems())
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def format(self, limit: int | None = 10) -> str:
+        """The whole report as plain text, with at most ``limit`` of each kind of problem (None: all)."""
+        return f"{self.format_problems(limit)}\n\n{self.format_frequencies()}"
+
+    def format_problems(self, limit: int | None = 10) -> str:
+        """The problems as plain text, grouped by kind, with at most ``limit`` of each (None: all)."""
+        if not self.problems:
+            return f"{self.data.root}: no problems in {self._size()}"
+        many = len(self.problems)
+        lines = [f"{self.data.root}: {many} problem{'s' * (many > 1)} in {self._size()}"]
+        for kind in Kind:
+            problems = [problem for problem in self.problems if problem.kind is kind]
+            if not problems:
+                continue
+            lines += ["", f"{kind.title}: {len(problems)}"]
+            lines += [f"  {self._line(problem)}" for problem in problems[:limit]]
+            if limit is not None and len(problems) > limit:
+                lines.append(f"  and {len(problems) - limit} more")
+            lines += [f"  expected: {problems[0].expected}", f"  what to do: {kind.remedy}"]
+        return "\n".join(lines)
+
+    def format_frequencies(self) -> str:
+        """A table: each class's share of the labelled pixels, and the number of images with it, by split."""
+        width = max(map(len, [*self.data.classes, "class"]))
+        heads = "".join(f"{split[:18]:>20}" for split in self.frequencies)
+        lines = ["Share of labelled pixels (and images with the class)", f"{'class':{width}}{heads}"]
+        for index, name in enumerate(self.data.classes):
+            cells = ""
+            for counted in self.frequencies.values():
+                share = counted.pixels[index] / max(1, counted.pixels.sum())
+                cells += f"{share:>13.2%}{f'({counted.images[index]})':>7}"
+            lines.append(f"{name:{width}}{cells}")
+        voids = [counted.void / max(1, counted.void + counted.pixels.sum()) for counted in self.frequencies.values()]
+        if any(voids):
+            lines.append(f"{'void':{width}}" + "".join(f"{void:>13.2%}{'':7}" for void in voids) + "  (of all pixels)")
+        return "\n".join(lines)
+
+    def _size(self) -> str:
+        sizes = ", ".join(f"{split} {len(self.data.splits[split])}" for split in self.frequencies)
+        return f"{sum(len(self.data.splits[split]) for split in self.frequencies)} images ({sizes})"
+
+    def _line(self, problem: Problem) -> str:
+        names = " = ".join(map(self.data.name, problem.files))
+        return f"{names}: {problem.found}" if names and problem.found else names or problem.found

@@ -1,0 +1,114 @@
+"""Charts of the report as HTML and SVG: they take the page's colours, light or dark, and scale with it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from math import sqrt
+
+from matplotlib.ticker import MaxNLocator
+
+from fullyconv.evaluation.metrics import Result
+from fullyconv.palettes import Colour
+
+Points = list[tuple[float, float]]
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 260, 56, 22, 12, 46
+LARGEST_TABLE = 32
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
+    """Curves over one pair of axes, as a figure with a legend; at most four, each of at least one point."""
+    xs = MaxNLocator(5, integer=True).tick_values(*_span(x for points in series.values() for x, _ in points))
+    ys = MaxNLocator(5).tick_values(*_span(y for points in series.values() for _, y in points))
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across, up = (x - xs[0]) / (xs[-1] - xs[0]), (y - ys[0]) / (ys[-1] - ys[0])
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+
+    parts = []
+    for y in ys:
+        _, v = at(xs[0], y)
+        parts.append(f'<path class="grid" d="M{LEFT} {v:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{v + 5:.1f}" text-anchor="end">{y:.6g}</text>')
+    for x in xs:
+        u, _ = at(x, ys[0])
+        parts.append(f'<text x="{u:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{x:.6g}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>')
+    for number, points in enumerate(series.values()):
+        places = [at(x, y) for x, y in points]
+        line = "L".join(f"{u:.1f} {v:.1f}" for u, v in places)
+        parts.append(f'<path class="line s{number}" d="M{line}"/>')
+        parts.append(f'<circle class="dot s{number}" cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/>')
+    last = "; ".join(f"{name} ends at {points[-1][1]:.4g}" for name, points in series.items())
+    legend = "".join(
+        f'<span><i class="key s{number}"></i>{escape(name)} <b>{points[-1][1]:.4g}</b></span>'
+        for number, (name, points) in enumerate(series.items())
+    )
+    return (
+        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}: {escape(last)}">'
+        f'{"".join(parts)}</svg><p class="legend">{legend}</p></figure>'
+    )
+
+
+def class_bars(result: Result, palette: Sequence[Colour]) -> str:
+    """A table of the classes with a bar for each one's IoU."""
+    total = sum(row["pixels"] for row in result["per_class"]) or 1
+    rows = "".join(
+        f'<tr><th scope="row">{swatch(colour)}{escape(row["name"])}</th>'
+        f'<td class="bar"><i style="width:{100 * (row["iou"] or 0):.1f}%"></i></td>'
+        f"<td>{percent(row['iou'])}</td><td>{percent(row['accuracy'])}</td>"
+        f"<td>{percent(row['pixels'] / total)}</td></tr>"
+        for row, colour in zip(result["per_class"], palette, strict=True)
+    )
+    return (
+        '<div class="scroll" tabindex="0"><table class="classes"><thead><tr>'
+        '<th scope="col">Class</th><td></td><th scope="col">IoU</th><th scope="col">Accuracy</th>'
+        f'<th scope="col">Share of pixels</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def confusion_table(result: Result) -> str:
+    """Each true class's pixels by label; of more than ``LARGEST_TABLE`` classes the largest confusions."""
+    names = [row["name"] for row in result["per_class"]]
+    shares = [[count / max(1, sum(row)) for count in row] for row in result["confusion"]]
+    wrong = sorted(
+        ((share, i, j) for i, row in enumerate(shares) for j, share in enumerate(row) if i != j and share > 0),
+        reverse=True,
+    )[: 5 if len(names) <= LARGEST_TABLE else 20]
+    items = "".join(
+        f"<li><b>{percent(share)}</b> of {escape(names[i])} is labelled {escape(names[j])}</li>"
+        for share, i, j in wrong
+    )
+    largest = f"<h3>Largest confusions</h3><ol>{items}</ol>" if items else ""
+    if len(names) > LARGEST_TABLE:
+        return largest
+    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(names[i])}</th>' + "".join(_cell(i == j, s) for j, s in enumerate(row)) + "</tr>"
+        for i, row in enumerate(shares)
+    )
+    return (
+        '<div class="scroll" tabindex="0"><table class="confusion"><thead><tr>'
+        f"<td>truth ↓ labelled →</td>{head}</tr></thead><tbody>{body}</tbody></table></div>{largest}"
+    )
+
+
+def swatch(colour: Colour) -> str:
+    return f'<i class="swatch" style="background:rgb{tuple(colour)}"></i>'
+
+
+def _cell(diagonal: bool, share: float) -> str:
+    """The shade grows with the square root of the share, so that rare confusions can be seen."""
+    kind = "right" if diagonal else "wrong"
+    text = f"{100 * share:.0f}" if share >= 0.005 else ""
+    return f'<td class="{kind}" style="--v:{100 * sqrt(share):.0f}%">{text}</td>'
+
+
+def _span(values: Iterable[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

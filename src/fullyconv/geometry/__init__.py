@@ -1,0 +1,34 @@
+"""Where the cells of each layer look in the image: sizes, strides, offsets, receptive fields, crops."""
+
+from fullyconv.geometry.axis import Axis, Interval, Step, crop, hull, union
+from fullyconv.geometry.steps import (
+    adaptive_pooling,
+    convolution,
+    interpolation,
+    nearest,
+    padding,
+    pooling,
+    slicing,
+    transposed_convolution,
+)
+from fullyconv.geometry.trace import Layer, Trace, trace
+
+__all__ = [
+    "Axis",
+    "Interval",
+    "Layer",
+    "Step",
+    "Trace",
+    "adaptive_pooling",
+    "convolution",
+    "crop",
+    "hull",
+    "interpolation",
+    "nearest",
+    "padding",
+    "pooling",
+    "slicing",
+    "trace",
+    "transposed_convolution",
+    "union",
+]

@@ -1,0 +1,248 @@
+"""Follow a network: the size, stride, offset and receptive field of each of its layers.
+
+The network runs on fake tensors, which have shapes but no numbers, and each ATen operation is followed as it
+is dispatched. So nothing is computed, no memory is taken, and networks whose Python code depends on sizes can
+be followed (TensorFlow's padding in timm, say), which symbolic tracing with torch.fx cannot do.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from fullyconv.errors import GeometryError
+from fullyconv.geometry.axis import Axis, Interval
+from fullyconv.geometry.call import Call
+from fullyconv.geometry.rules import follow
+from fullyconv.geometry.signal import Signal
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's output, a map of cells, on the image.
+
+    ``name`` is that of the module in which the operation ``op`` ran; ``parameters`` counts those it takes
+    itself.
+    """
+
+    name: str
+    op: str
+    rows: Axis
+    cols: Axis
+    parameters: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in cells."""
+        return self.rows.size, self.cols.size
+
+    @property
+    def stride(self) -> tuple[Fraction, Fraction]:
+        """Pixels from one cell to the next, down and across."""
+        return self.rows.stride, self.cols.stride
+
+    @property
+    def offset(self) -> tuple[Fraction, Fraction]:
+        """Where cell (0, 0) is centred, in pixels; pixel (0, 0) is centred at (0, 0)."""
+        return self.rows.offset, self.cols.offset
+
+    @property
+    def field(self) -> tuple[int, int] | None:
+        """The largest receptive field of any cell, in pixels, borders ignored; None: the whole image."""
+        rows, cols = self.rows.field, self.cols.field
+        return None if rows is None or cols is None else (rows, cols)
+
+    def sees(self, row: int, col: int) -> tuple[Interval, Interval] | None:
+        """The pixels that cell (row, col) sees: ((top, bottom), (left, right)), all included.
+
+        None if it sees nothing but padding. Rows and columns are followed separately.
+        Raises GeometryError if there is no such cell.
+        """
+        height, width = self.size
+        if not (0 <= row < height and 0 <= col < width):
+            raise GeometryError(f"layer {self.name!r} has {height}×{width} cells; there is no cell ({row}, {col})")
+        down, across = self.rows.seen[row], self.cols.seen[col]
+        return None if down is None or across is None else (down, across)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A network on an image of ``size``: its layers, in the order in which they ran, and its outputs.
+
+    ``outputs``: those of its output tensors that depend on the image, flattened, in order.
+    ``whole_image``: (layer, kind) of each operation by which every cell sees the whole image.
+    """
+
+    size: tuple[int, int]
+    layers: list[Layer]
+    outputs: list[Layer]
+    whole_image: list[tuple[str, str]]
+
+
+def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
+    """Follow ``network`` on an image (1, channels, *size), in evaluation mode. The network stays as it is.
+
+    An FCN is followed to its scores (its method of that name): the readout interpolates those, and sees no more.
+
+    Attention counts as seeing the whole image, even within windows. So does reshaping that scrambles cells in
+    a way that is not followed (window partitions, patch merging): where rows and columns come back after it,
+    cells are taken to stand for patches of the map before, with stride = cells before / cells now and offset
+    = (stride − 1) / 2 in cells of that map; `Trace.whole_image` calls this "rearrangement", unless each cell
+    saw the whole image already.
+
+    Raises GeometryError, naming the layer, if the network does not run at this size, if it has an operation
+    that is not known and changes the shape, or if maps meet whose strides differ.
+    """
+    parameters = list(network.parameters())
+    dtype = next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+    device = parameters[0].device if parameters else torch.device("cpu")
+    start = Signal(Axis.image(size[0]), Axis.image(size[1]), (2, 3))
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with torch.no_grad(), fake, _evaluating(network), _Follower(network) as follower:
+        image = torch.empty(1, channels, *size, dtype=dtype, device=device)
+        follower.made[id(image)] = _Made(image, start, "", "image")
+        try:
+            output = getattr(network, "scores", network)(image)
+        except GeometryError:
+            raise
+        except Exception as error:
+            place = follower.path[-1] if follower.path else ""
+            raise GeometryError(f"layer {place!r} does not run on {size[0]}×{size[1]} pixels: {error}") from error
+    outputs = [follower.output(x) for x in tree_leaves(output) if id(x) in follower.made]
+    return Trace(size, follower.layers, outputs, list(dict.fromkeys(follower.whole_image)))
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards each module is in the mode that it was in."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A tensor made from the image, what is known of it, and by which layer and operation it was made."""
+
+    tensor: Tensor  # held, so that its id stays its own
+    signal: Signal
+    name: str
+    op: str
+
+
+class _Follower(TorchDispatchMode):
+    """Sees each ATen operation as it is dispatched, and keeps what is known of each tensor made from the
+    image.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.names = {id(module): name for name, module in network.named_modules()}
+        self.path: list[str] = []  # the modules that are running, the innermost last
+        self.made: dict[int, _Made] = {}  # by the tensor's id
+        self.stale: dict[int, Tensor] = {}  # tensors that changed when others, of the same memory, were written
+        self.layers: list[Layer] = []
+        self.whole_image: list[tuple[str, str]] = []
+
+    def __enter__(self) -> "_Follower":
+        def enter(module: nn.Module, _: Any) -> None:
+            if id(module) in self.names:
+                self.path.append(self.names[id(module)])
+
+        def leave(module: nn.Module, _: Any, __: Any) -> None:
+            if id(module) in self.names:
+                self.path.pop()
+
+        self.hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for hook in self.hooks:
+            hook.remove()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        inputs = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        outputs = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
+        filled = func._schema.name.endswith("_like") or "::new_" in func._schema.name  # takes the shape alone
+        if outputs and not filled and any(id(x) in self.made or id(x) in self.stale for x in inputs):
+            named = {arg.name: arg.default_value for arg in func._schema.arguments}
+            named |= dict(zip(named, args, strict=False)) | (kwargs or {})
+            self.follow(func, named, inputs, outputs)
+        return result
+
+    def follow(self, func: Any, args: dict[str, Any], inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Apply the rule for ``func`` and keep what it says of ``outputs``."""
+        op = func._schema.name.removeprefix("aten::").rstrip("_")  # add_ is add
+        name = self.path[-1] if self.path else ""
+        parameters = sum(x.numel() for x in inputs if isinstance(x, nn.Parameter))
+        before = len(self.layers)
+
+        def show(label: str, signal: Signal) -> None:
+            self.layers.append(Layer(name, label, signal.rows, signal.cols, parameters))
+
+        def note(kind: str) -> int:
+            self.whole_image.append((name, kind))
+            return len(self.whole_image) - 1
+
+        def gate(pools: frozenset[int]) -> None:
+            for entry in pools:
+                pool, kind = self.whole_image[entry]
+                if kind == "global pooling":
+                    self.whole_image[entry] = (_common(pool, name), "squeeze-and-excitation")
+
+        if any(id(x) in self.stale for x in inputs):
+            raise GeometryError(f"layer {name!r}: part of a tensor was written; that is not followed, use cat or pad")
+        call = Call(op, args, outputs, torch.Tag.pointwise in func.tags, self.signal, show, note, gate)
+        try:
+            found = follow(call)
+            signals = [found] * len(outputs) if isinstance(found, Signal) else found
+            if func._schema.is_mutable:
+                self.written(outputs[0], signals[0])
+        except GeometryError as error:
+            raise GeometryError(f"layer {name!r}, operation {op}: {error}") from None
+        label = self.layers[-1].op if len(self.layers) > before else op
+        for tensor, signal in zip(outputs, signals, strict=True):
+            self.made[id(tensor)] = _Made(tensor, signal, name, label)
+
+    def signal(self, tensor: Tensor) -> Signal | None:
+        """What is known of ``tensor``; None if it was not made from the image."""
+        made = self.made.get(id(tensor))
+        return made.signal if made else None
+
+    def written(self, tensor: Tensor, signal: Signal) -> None:
+        """After an operation in place: tensors that share memory with ``tensor`` must not be used any more."""
+        old = self.signal(tensor)
+        if old is None or old.rows is not signal.rows or old.cols is not signal.cols:
+            base = tensor if tensor._base is None else tensor._base
+            views = [made.tensor for made in self.made.values() if made.tensor._base is base]
+            self.stale |= {id(x): x for x in (base, *views) if x is not tensor}
+
+    def output(self, tensor: Tensor) -> Layer:
+        """One of the network's outputs; one that has no rows and columns is a single cell."""
+        made = self.made[id(tensor)]
+        signal = made.signal
+        if signal.where is None and not signal.pools:
+            signal = signal.pooled()
+        return Layer(made.name, made.op, signal.rows, signal.cols, 0)
+
+
+def _common(first: str, second: str) -> str:
+    """The innermost module that holds both; ``first`` if none but the network does."""
+    pairs = zip(first.split("."), second.split("."), strict=False)
+    return ".".join(part for part, other in takewhile(lambda pair: pair[0] == pair[1], pairs)) or first

@@ -1,0 +1,186 @@
+"""Many images: found, read ahead, labelled and written, in the folders they came in."""
+
+import glob
+import io
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fullyconv.data.images import SUFFIXES
+from fullyconv.data.parallel import Progress
+from fullyconv.errors import ConfigError, DataError, FullyConvError
+from fullyconv.files import write_whole
+from fullyconv.inference.forms import to_tensor
+from fullyconv.inference.predictor import Predictor, Segmentation, png
+
+AHEAD = 4
+"""At most so many images are read before their turn, and as many wait to be written."""
+
+Step = tuple[Path, Any]
+"""An image's path, and what has become of it: its pixels, its labels, or the error that ended its way."""
+
+
+def predict_files(
+    predictor: Predictor,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    overlay: bool = False,
+    scores: bool = False,
+    progress: Progress | None = None,
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Label files, folders (and those in them) and patterns such as ``day*/*.jpg`` into the folder ``out``.
+
+    The image ``a/b.jpg`` of a folder gives ``out/a/b.png`` (an index PNG); with ``overlay`` also
+    ``out/a/b_overlay.jpg``, with ``scores`` also ``out/a/b_scores/CLASS.png``, a heat map for each class.
+    Files are whole or absent. A broken image does not stop the rest: returned are the images that are done,
+    and those that failed, with why.
+
+    Raises before anything is written: DataError where an input names no image, ConfigError where two images
+    would be written to one file, or a result over an image.
+    """
+    targets = plan(inputs, Path(out), overlay)
+    done: list[Path] = []
+    failed: list[tuple[Path, str]] = []
+
+    def read(image: Path, _: None) -> Tensor:
+        return to_tensor(image, predictor.net.in_channels)
+
+    def label(_: Path, pixels: Tensor) -> Segmentation:
+        return predictor.segment(pixels, probabilities=scores)
+
+    def write(image: Path, segmentation: Segmentation) -> None:
+        _write(segmentation, targets[image], overlay, scores)
+
+    with ThreadPoolExecutor(AHEAD) as pool:
+        pixels = _ahead(pool, read, ((image, None) for image in targets))
+        labelled = (_attempt(label, step) for step in pixels)
+        for image, problem in _ahead(pool, write, labelled):
+            if problem is None:
+                done.append(image)
+            else:
+                failed.append((image, str(problem) or type(problem).__name__))
+            if progress is not None:
+                progress(len(done) + len(failed), len(targets))
+    return done, failed
+
+
+def plan(inputs: Sequence[str | Path], out: Path, overlay: bool = False) -> dict[Path, Path]:
+    """Each image that ``inputs`` name, with the index PNG it is to give. Raises as ``predict_files`` does."""
+    targets: dict[Path, Path] = {}
+    sources: dict[Path, Path] = {}
+    seen: set[Path] = set()
+    for given in inputs:
+        images = _find(given, out)
+        if not images:
+            raise DataError(_nothing_at(given))
+        for image, place in images:
+            if _located(image) in seen:
+                continue
+            seen.add(_located(image))
+            target = out / place.with_suffix(".png")
+            if target in sources:
+                raise ConfigError(
+                    f"{sources[target]} and {image} would both be written to {target}; "
+                    "label them into different folders, or rename one"
+                )
+            targets[image], sources[target] = target, image
+    if not targets:
+        raise DataError("no images are given; name files, folders, or patterns such as 'day*/*.jpg'")
+    for image, target in targets.items():
+        written = [target, _overlay_path(target)] if overlay else [target]
+        if not seen.isdisjoint(map(_located, written)):
+            raise ConfigError(
+                f"the result of {image} would be written over an image in {target.parent}; choose another folder"
+            )
+    return targets
+
+
+def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
+    """The images that ``given`` names, each with its place below the folder or the pattern's fixed part.
+
+    Hidden files are left out, and so is ``out`` where it lies inside that folder: it holds results.
+    """
+    path = Path(given)
+    if path.is_file():
+        return [(path, Path(path.name))]
+    patterns = [i for i, part in enumerate(path.parts) if glob.has_magic(part)]
+    if path.is_dir() or not patterns:
+        root, matches = path, [path]
+    else:
+        root = Path(*path.parts[: patterns[0]])
+        matches = list(root.glob(str(Path(*path.parts[patterns[0] :]))))
+    paths = sorted({p for match in matches for p in (match, *match.rglob("*"))})
+    places = [(p, p.relative_to(root)) for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
+    shown = [(p, place) for p, place in places if not any(part.startswith(".") for part in place.parts)]
+    if root.resolve().is_relative_to(out.resolve()):
+        return shown
+    return [(p, place) for p, place in shown if not p.resolve().is_relative_to(out.resolve())]
+
+
+def _located(path: Path) -> Path:
+    """One path for one file, however its folder is written; a link is a file of its own."""
+    return path.parent.resolve() / path.name
+
+
+def _nothing_at(given: str | Path) -> str:
+    suffixes = ", ".join(sorted(SUFFIXES))
+    if Path(given).is_dir():
+        return f"{given}: this folder and those in it hold no images; files ending in {suffixes} were looked for"
+    if glob.has_magic(str(given)):
+        return f"{given}: no image matches this pattern; files ending in {suffixes} were looked for"
+    return f"{given}: there is no such file or folder; give images, folders, or patterns such as 'day*/*.jpg'"
+
+
+def _write(segmentation: Segmentation, target: Path, overlay: bool, scores: bool) -> None:
+    """The mask comes last: where it is, the rest is."""
+    if overlay:
+        file = io.BytesIO()
+        segmentation.overlay().save(file, format="JPEG", quality=92, subsampling=0)
+        write_whole(_overlay_path(target), file.getvalue())
+    if scores:
+        folder = target.with_name(f"{target.stem}_scores")
+        for name in segmentation.classes:
+            write_whole(folder / f"{_file_name(name)}.png", png(segmentation.heatmap(name)))
+    segmentation.save(target)
+
+
+def _overlay_path(target: Path) -> Path:
+    return target.with_name(f"{target.stem}_overlay.jpg")
+
+
+def _file_name(name: str) -> str:
+    """A class's name with what file names cannot hold as %XX, so that different names stay different."""
+    return re.sub(r'[%/\\:*?"<>|\x00-\x1f]', lambda found: f"%{ord(found[0]):02X}", name)
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[Path, Any], Any], steps: Iterable[Step]) -> Iterator[Step]:
+    """Each step taken further by ``function`` on the pool, in order, ``AHEAD`` of them in advance."""
+    waiting: deque[Future[Step]] = deque()
+    for step in steps:
+        waiting.append(pool.submit(_attempt, function, step))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    for future in waiting:
+        yield future.result()
+
+
+def _attempt(function: Callable[[Path, Any], Any], step: Step) -> Step:
+    """The step taken further, or ended by what is wrong with this image; an ended one stays as it is."""
+    image, value = step
+    if isinstance(value, Exception):
+        return step
+    try:
+        return image, function(image, value)
+    except (FullyConvError, OSError, MemoryError, torch.OutOfMemoryError) as error:
+        return image, error
+    except RuntimeError as error:  # what torch raises where the CPU's memory is out
+        if "allocate memory" not in str(error):
+            raise
+        return image, error

@@ -1,0 +1,153 @@
+"""An image in whatever form it has, in; a segmentation, out."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from fullyconv.data.masks import MAX_CLASSES
+from fullyconv.errors import ConfigError
+from fullyconv.evaluation.figures import displayable, index_image, overlay, with_legend
+from fullyconv.files import write_whole
+from fullyconv.inference.forms import ImageLike, to_tensor
+from fullyconv.palettes import Colour
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One image's labels.
+
+    ``labels`` is (H, W) uint8, indices into ``classes`` and ``palette``; ``image``, for showing, is what was
+    labelled, (H, W, 3) uint8; ``probabilities`` is (C, H, W) float32, or None where they were not asked for.
+    """
+
+    labels: np.ndarray
+    image: np.ndarray
+    classes: list[str]
+    palette: list[Colour]
+    probabilities: np.ndarray | None = None
+
+    def overlay(self, alpha: float = 0.5, legend: bool = True) -> Image.Image:
+        """The image under its classes' colours (of strength ``alpha``), above a legend of those in it."""
+        picture = overlay(self.image, self.labels, self.palette, alpha)
+        if not legend:
+            return Image.fromarray(picture)
+        present = np.unique(self.labels)
+        return with_legend(picture, [self.classes[i] for i in present], [self.palette[i] for i in present])
+
+    def save(self, path: str | Path) -> None:
+        """Write the labels as an index PNG, whole or not at all.
+
+        Its mode is P: values are classes, the palette their colours. Raises ConfigError for a path that does
+        not end in .png: other formats would change the labels.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise ConfigError(f"{path}: labels are written as PNG, which keeps them exactly; end the path in .png")
+        write_whole(path, png(index_image(self.labels, self.palette)))
+
+    def heatmap(self, of: str | int) -> Image.Image:
+        """The probability of a class, by name or index, as a picture.
+
+        Its mode is P: values are round(255 · probability), seen through matplotlib's magma. Raises
+        ConfigError for a class that is not there, or where the probabilities were not asked for.
+        """
+        if self.probabilities is None:
+            raise ConfigError("heat maps need the probabilities; ask for them: predictor(image, probabilities=True)")
+        index = self.classes.index(of) if of in self.classes else of
+        if not isinstance(index, int | np.integer) or not 0 <= index < len(self.classes):
+            raise ConfigError(f"there is no class {of!r}; the classes are {', '.join(self.classes)}")
+        picture = Image.fromarray(np.rint(self.probabilities[index] * 255).astype(np.uint8)).convert("P")
+        picture.putpalette((matplotlib.colormaps["magma"](range(256), bytes=True)[:, :3]).tobytes())
+        return picture
+
+
+class Predictor:
+    """Labels images of any form and size with a network: ``Predictor(net)("street.jpg").labels``.
+
+    With several ``scales``, or with ``flip``, the class probabilities of the resized (bilinear, antialiased)
+    and the mirrored images are averaged at the image's own size. Otherwise the labels come from
+    ``net.predict``, which never holds a score for each class at each pixel.
+
+    The network is put in evaluation mode, on ``device`` (None: where it is). Raises ConfigError for scales
+    that are not positive numbers.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        device: str | torch.device | None = None,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+    ) -> None:
+        if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
+            raise ConfigError(
+                f"scales are {list(scales)}; one or more numbers above 0 are expected, such as 0.75,1,1.25"
+            )
+        if len(net.classes) > MAX_CLASSES:
+            raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
+        self.net = net.to(device).eval() if device is not None else net.eval()
+        self.device = next((p.device for p in net.parameters()), torch.device(device or "cpu"))
+        self.scales = tuple(scales)
+        self.flip = flip
+
+    def __call__(self, image: ImageLike, probabilities: bool = False) -> Segmentation:
+        """Label one image; see ``to_tensor`` for the forms it may have and the errors."""
+        return self.segment(to_tensor(image, self.net.in_channels), probabilities)
+
+    @torch.inference_mode()
+    def segment(self, image: Tensor, probabilities: bool = False) -> Segmentation:
+        """Label one image (C, H, W) as ``to_tensor`` gives it."""
+        batch = image[None].to(self.device)
+        scores = self._probabilities(batch) if probabilities or self.flip or self.scales != (1.0,) else None
+        labels = self.net.predict(batch)[0] if scores is None else scores.argmax(0)
+        return Segmentation(
+            labels=labels.to(torch.uint8).cpu().numpy(),
+            image=displayable(image),
+            classes=list(self.net.classes),
+            palette=list(self.net.palette),
+            probabilities=scores.cpu().numpy() if probabilities and scores is not None else None,
+        )
+
+    def _probabilities(self, batch: Tensor) -> Tensor:
+        """(C, H, W) float32 of a batch (1, c, H, W), averaged over scales and mirror images."""
+        size = batch.shape[-2:]
+        total = torch.zeros((), device=batch.device)
+        for scale in self.scales:
+            scaled = _resize(batch, [max(1, round(length * scale)) for length in size])
+            seen = self.net.probabilities(scaled).float()
+            if self.flip:
+                seen = (seen + self.net.probabilities(scaled.flip(-1)).float().flip(-1)) / 2
+            total = total + _resize(seen, list(size))[0]
+        return total / len(self.scales)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _resize(images: Tensor, size: list[int]) -> Tensor:
+    """(N, C, H, W) at another size; lying on its side where the result is one pixel wide.
+
+    There torch 2.15's antialiased interpolation gives wrong values on the CPU.
+    """
+    if list(images.shape[-2:]) == size:
+        return images
+    if size[1] == 1:
+        return _interpolate(images.mT.contiguous(), [1, size[0]]).mT
+    return _interpolate(images, size)
+
+
+def _interpolate(images: Tensor, size: list[int]) -> Tensor:
+    return F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)

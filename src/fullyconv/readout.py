@@ -1,0 +1,182 @@
+"""From coarse scores to the image's size, in three forms: logits, labels, loss.
+
+Scores lie on a lattice: cell i of an axis looks at pixel stride · i + offset. Each pixel interpolates the cells around
+it (beyond the border the nearest cell is repeated); along one axis that is a product with a sparse matrix. Labels and
+loss are computed block by block, so that the N × C × H × W logits never exist: a block of pixels needs only the few
+cells around it.
+"""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fullyconv.upsample import KERNELS
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+BLOCK = (64, 256)
+"""A block's height and width in pixels: enough to keep the processor busy, few enough to stay in its cache."""
+
+
+class Lattice(NamedTuple):
+    """Where a map's cells look: cell (i, j) at pixel (stride[0] · i + offset[0], stride[1] · j + offset[1])."""
+
+    stride: tuple[Fraction, Fraction]
+    offset: tuple[Fraction, Fraction]
+
+
+@lru_cache(maxsize=1024)
+@torch.inference_mode(False)
+def _interpolation(
+    method: Interpolation, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
+) -> tuple[slice, Tensor]:
+    """The cells that the pixels start … stop − 1 of one axis need, and the matrix (pixels, needed cells)."""
+    h, reach = KERNELS[method]
+    scale, origin = 1 / stride, offset / stride
+    unit = math.lcm(scale.denominator, origin.denominator)  # in 1/unit of a cell every position is a whole number
+    position = torch.arange(start, stop) * int(scale * unit) - int(origin * unit)
+    floor = position.div(unit, rounding_mode="floor")
+    fraction = (position - floor * unit).double() / unit
+    steps = torch.arange(1 - reach, reach + 1)
+    needed = (floor[:, None] + steps).clamp(0, cells - 1)
+    first, last = int(needed.min()), int(needed.max())
+    weights = torch.zeros(stop - start, last + 1 - first, dtype=torch.float64)
+    weights.scatter_add_(1, needed - first, h(fraction[:, None] - steps))
+    return slice(first, last + 1), weights
+
+
+def _blocks(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, size[0], BLOCK[0]):
+        for left in range(0, size[1], BLOCK[1]):
+            yield slice(top, min(top + BLOCK[0], size[0])), slice(left, min(left + BLOCK[1], size[1]))
+
+
+class _Readout:
+    """Scores (N, C, h, w), ready to be interpolated block by block; float32, or float64 if they are."""
+
+    def __init__(self, scores: Tensor, lattice: Lattice, method: Interpolation):
+        self.scores = scores if scores.dtype == torch.float64 else scores.float()
+        self.lattice, self.method = lattice, method
+
+    def cells(self, rows: slice, columns: slice) -> tuple[tuple[slice, slice], Tensor, Tensor]:
+        """The window of cells that a block of pixels needs, and the two matrices that interpolate it."""
+        windows, matrices = [], []
+        for axis, pixels in enumerate((rows, columns)):
+            window, matrix = _interpolation(
+                self.method,
+                self.lattice.stride[axis],
+                self.lattice.offset[axis],
+                self.scores.shape[2 + axis],
+                pixels.start,
+                pixels.stop,
+            )
+            windows.append(window)
+            matrices.append(matrix.to(self.scores.device, self.scores.dtype))
+        return (windows[0], windows[1]), matrices[0], matrices[1].T
+
+    def block(self, rows: slice, columns: slice) -> Tensor:
+        """Logits (N, C, rows, columns)."""
+        (top, left), vertical, horizontal = self.cells(rows, columns)
+        return vertical @ self.scores[..., top, left] @ horizontal
+
+
+def _full_precision(scores: Tensor) -> torch.autocast:
+    """Autocast off: in half precision the borders between labels would move."""
+    return torch.autocast(scores.device.type, enabled=False)
+
+
+def logits(scores: Tensor, lattice: Lattice, size: tuple[int, int], method: Interpolation = "bilinear") -> Tensor:
+    """Scores (N, C, h, w) on their lattice → logits (N, C, *size), float32 (float64 if the scores are)."""
+    with _full_precision(scores):
+        readout = _Readout(scores, lattice, method)
+        across = math.ceil(size[1] / BLOCK[1])
+        blocks = [readout.block(rows, columns) for rows, columns in _blocks(size)]
+        bands = [torch.cat(blocks[i : i + across], dim=3) for i in range(0, len(blocks), across)]
+        return torch.cat(bands, dim=2)
+
+
+@torch.no_grad()
+def labels(scores: Tensor, lattice: Lattice, size: tuple[int, int], method: Interpolation = "bilinear") -> Tensor:
+    """Scores (N, C, h, w) → the class of highest logit at each pixel, (N, *size): uint8, int16 above 256 classes."""
+    dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int16
+    result = torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
+    with _full_precision(scores):
+        readout = _Readout(scores, lattice, method)
+        for rows, columns in _blocks(size):
+            result[:, rows, columns] = readout.block(rows, columns).argmax(1)
+    return result
+
+
+class _Loss(torch.autograd.Function):
+    """The cross-entropy summed over pixels. Its gradient is accumulated in the forward pass, block by block."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        labels: Tensor,
+        lattice: Lattice,
+        method: Interpolation,
+        options: dict[str, Any],
+    ) -> Tensor:
+        with_gradient = ctx.needs_input_grad[0]
+        readout = _Readout(scores.detach(), lattice, method)
+        total = readout.scores.new_zeros(())
+        gradient = torch.zeros_like(readout.scores) if with_gradient else None
+        for rows, columns in _blocks((labels.shape[1], labels.shape[2])):
+            (top, left), vertical, horizontal = readout.cells(rows, columns)
+            window = readout.scores[..., top, left].detach().requires_grad_(with_gradient)
+            with torch.set_grad_enabled(with_gradient):
+                block = vertical @ window @ horizontal
+                loss = F.cross_entropy(block, labels[:, rows, columns].long(), reduction="sum", **options)
+            total += loss.detach()
+            if gradient is not None:
+                gradient[..., top, left] += torch.autograd.grad(loss, window)[0]
+        if gradient is not None:
+            ctx.save_for_backward(gradient.to(scores.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_output: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_output[0], None, None, None, None
+
+
+def loss(
+    scores: Tensor,
+    labels: Tensor,
+    lattice: Lattice,
+    method: Interpolation = "bilinear",
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    label_smoothing: float = 0.0,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Cross-entropy of the logits that ``scores`` (N, C, h, w) interpolate to, with ``labels`` (N, H, W); a scalar.
+
+    As ``torch.nn.functional.cross_entropy`` of the full logits, in value and gradient, but where every pixel is
+    ignored the mean is 0, not NaN. The paper sums over pixels (section 3.4, its release); ``mean`` divides by the
+    weight of the pixels that count.
+    """
+    options = {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
+    with _full_precision(scores):
+        if weight is not None:
+            options["weight"] = weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
+        total = _Loss.apply(scores, labels, lattice, method, options)
+        if reduction == "sum":
+            return total
+        return total / mass(labels, weight, ignore_index).clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def mass(labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
+    """What the mean loss divides by: the number of pixels that count, or the sum of their classes' weights."""
+    counted = labels != ignore_index
+    if weight is None:
+        return counted.sum()
+    return (torch.bincount(labels[counted].long(), minlength=len(weight)) * weight).sum()

@@ -1,0 +1,211 @@
+"""A training run's configuration: typed, defaulted, and strict about names. Loads no torch."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fullyconv.errors import ConfigError
+
+Fraction01 = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Model(Section):
+    """The network: ``fcn{32,16,8,4,2}s-{timm backbone}``."""
+
+    name: str = "fcn8s-resnet18"
+    width: Count | None = None
+    """Channels of the fused maps; none: the class count, as in the paper."""
+    upsample: Literal["bilinear", "nearest", "bicubic", "transposed"] = "bilinear"
+    in_channels: Literal[1, 3, 4] = 3
+    dropout: Fraction01 = 0.0
+    pretrained: bool = True
+    """Start from the backbone's ImageNet weights."""
+    init: Path | None = None
+    """Start from these weights instead: a run folder or a .safetensors file."""
+
+
+class Resolution(Section):
+    """How images are scaled and cropped until a fraction of the run is over."""
+
+    until: Fraction01 = 1.0
+    crop: tuple[Side, Side] = (320, 320)
+    """Height and width in pixels of what the network is trained on."""
+    scale: tuple[Positive, Positive] = (0.5, 2.0)
+    """The images are scaled by a factor drawn from this range, then cropped."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Resolution":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale is a lowest and a highest factor, found {list(self.scale)}")
+        return self
+
+
+class Data(Section):
+    path: Path | None = None
+    layout: Literal["descriptor", "voc", "folders"] | None = None
+    batch_size: Count = 8
+    """Images a step, over all processes."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    resolutions: list[Resolution] = [Resolution()]
+    flip: Fraction01 = 0.5
+    color: Fraction01 = 0.3
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Data":
+        ends = [resolution.until for resolution in self.resolutions]
+        if not ends or ends != sorted(ends) or ends[-1] != 1:
+            raise ValueError(f"the 'until' of resolutions must rise and end at 1, found {ends}")
+        return self
+
+
+class Optimizer(Section):
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Not applied to biases and norms."""
+    momentum: Fraction01 = 0.9
+    """SGD's."""
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    power: Positive = 0.9
+    """The poly schedule's."""
+    warmup: Fraction01 = 0.05
+    """The fraction of the run over which the rate rises from 0."""
+    clip: Annotated[float, Field(ge=0)] = 5.0
+    """The largest gradient norm; 0: no clipping."""
+
+
+class Training(Section):
+    epochs: Annotated[int, Field(ge=1)] = 50
+    max_minutes: Positive | None = None
+    """Instead of epochs: the schedule is stretched over this time."""
+    loss: Literal["mean", "sum"] = "mean"
+    """Over pixels; the paper's release sums."""
+    class_weights: Literal["none", "median_frequency", "root_median_frequency"] = "none"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay a step of the averaged weights that are validated and kept; 0: none."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    freeze: Literal["none", "backbone"] = "none"
+    stages: list[Literal[32, 16, 8, 4, 2]] | None = None
+    """Train these strides one after the other, weights handed on, as the paper did: [32, 16, 8]."""
+    validate_every: Count | None = None
+    """Steps; none: an epoch, but from 100 to 1000 steps."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    devices: Count = 1
+    """Processes, one per GPU (or per CPU share)."""
+
+    @model_validator(mode="after")
+    def _descending(self) -> "Training":
+        if self.stages is not None and self.stages != sorted(set(self.stages), reverse=True):
+            raise ValueError(f"stages go from coarse to fine, each once, as [32, 16, 8]; found {self.stages}")
+        return self
+
+
+class Config(Section):
+    model: Model = Model()
+    data: Data = Data()
+    optimizer: Optimizer = Optimizer()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> "Config":
+        if self.data.batch_size % self.training.devices:
+            raise ValueError(
+                f"data.batch_size is {self.data.batch_size}, training.devices {self.training.devices}: "
+                "the batch must divide evenly over the processes"
+            )
+        return self
+
+
+def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
+    """A recipe (YAML), with overrides by dotted key (``optimizer.lr``) over it. Raises ConfigError."""
+    tree: dict[str, Any] = {}
+    if recipe is not None:
+        tree = read_yaml(recipe)
+    for key, value in (overrides or {}).items():
+        *sections, name = key.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(f"{key}: {section} is not a section.{_nearest(key)}")
+        branch[name] = value
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        where = f"{recipe}: " if recipe else ""
+        raise ConfigError("\n".join(where + _explain(problem) for problem in error.errors())) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping. Raises ConfigError where the file is missing or is not one."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected sections ({', '.join(Config.model_fields)}), found {type(tree).__name__}.")
+    return tree
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """``["optimizer.lr=1e-3"]`` → ``{"optimizer.lr": 0.001}``; values are YAML. Raises ConfigError."""
+    parsed = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {setting}: expected KEY=VALUE, as in --set optimizer.lr=0.001.")
+        try:
+            parsed[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting}: the value is not YAML: {error}") from None
+        if isinstance(parsed[key.strip()], str):
+            parsed[key.strip()] = _number(value)
+    return parsed
+
+
+def _number(text: str) -> float | str:
+    """YAML 1.1 reads 1e-3 as text; people mean the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()
+
+
+def known_keys() -> list[str]:
+    return [
+        f"{section}.{name}"
+        for section, field in Config.model_fields.items()
+        for name in field.annotation.model_fields  # type: ignore[union-attr]
+    ]
+
+
+def _nearest(key: str) -> str:
+    keys = [*known_keys(), *Config.model_fields]
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+    if not near:
+        near = [known for known in keys if known.split(".")[-1] == key.split(".")[-1]][:1]
+    return f" Did you mean {near[0]}?" if near else f" The sections are {', '.join(Config.model_fields)}."
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "The settings"
+    if problem["type"] == "extra_forbidden":
+        return f"Unknown setting {key}.{_nearest(key)}"
+    found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}{found}."

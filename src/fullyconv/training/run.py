@@ -1,0 +1,166 @@
+"""One training run: data → network → trainer → run folder."""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from fullyconv import fcn
+from fullyconv.data.augment import train_transform
+from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.data.frequencies import ClassPixels, class_pixels
+from fullyconv.data.layouts import Data
+from fullyconv.training.batches import Batches, TrainingSet
+from fullyconv.training.callbacks import LAST, Clock, Display, Keeper, WholeCheckpoints
+from fullyconv.training.config import Config
+from fullyconv.training.module import Module
+from fullyconv.weights import run_folder
+
+
+def train_network(
+    net: fcn.FCN,
+    data: Data,
+    config: Config,
+    run: Path,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+) -> fcn.FCN:
+    """Train ``net`` on ``data``'s train split, validating on val; the best network is kept in ``run`` and returned.
+
+    With ``resume`` the run goes on from its last checkpoint (if it has one), as if it had not stopped. Raises DataError
+    for a file that breaks on the way or a loss that is not finite, ConfigError.
+    """
+    _quiet()
+    dataset = SegmentationDataset(data, "train", channels=net.in_channels)
+    per_epoch = math.ceil(len(dataset) / config.data.batch_size)
+    steps, chunk = plan(per_epoch, config)
+    clock = Clock(config, steps)
+    checkpoint = run / LAST if resume and (run / LAST).exists() else None
+    if checkpoint and clock.is_over(checkpoint):
+        return run_folder.load(run)
+    trainer = lightning.Trainer(
+        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        devices=config.training.devices,
+        strategy="ddp" if config.training.devices > 1 else "auto",
+        precision=precision(config),
+        max_epochs=steps // chunk or -1,  # Lightning's epochs are the stretches between validations
+        gradient_clip_val=config.optimizer.clip or None,
+        sync_batchnorm=torch.cuda.is_available() and config.training.devices > 1,
+        use_distributed_sampler=False,
+        callbacks=[clock, Keeper(run, clock), Display(clock, config.data.batch_size, say)],
+        plugins=[WholeCheckpoints()],
+        logger=TensorBoardLogger(run, name="", version="tensorboard"),
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    names = [data.name(pair.image) for pair in dataset.pairs]
+    module = Module(net, config, class_weights(data, config), names)
+    training = training_loader(dataset, config, chunk, trainer, clock)
+    validation = validation_loader(data, config, net.in_channels, trainer)
+    trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
+    return run_folder.load(run)
+
+
+def plan(per_epoch: int, config: Config) -> tuple[int, int]:
+    """Steps in all, and between validations. The former is rounded up to a multiple of the latter."""
+    options = config.training
+    chunk = options.validate_every or min(max(per_epoch, 100), 1000)
+    if options.max_minutes:
+        return 0, chunk
+    steps = options.epochs * per_epoch
+    chunks = math.ceil(steps / chunk)
+    chunk = math.ceil(steps / chunks)
+    return chunks * chunk, chunk
+
+
+def training_loader(
+    dataset: SegmentationDataset, config: Config, chunk: int, trainer: lightning.Trainer, clock: Clock
+) -> DataLoader:
+    options = config.data
+    resolutions = options.resolutions
+    transforms = [train_transform(r.crop, r.scale, options.flip, options.color) for r in resolutions]
+
+    def resolution(step: int) -> int:
+        progress = clock.progress(step)
+        return next((i for i, r in enumerate(resolutions) if progress < r.until), len(resolutions) - 1)
+
+    batches = Batches(
+        len(dataset),
+        options.batch_size,
+        chunk,
+        config.training.seed,
+        position=lambda: trainer.global_step,
+        transform=resolution,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+    )
+    return DataLoader(
+        TrainingSet(dataset, transforms),
+        batch_sampler=batches,
+        num_workers=options.workers,
+        persistent_workers=options.workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def validation_loader(data: Data, config: Config, channels: int, trainer: lightning.Trainer) -> DataLoader | None:
+    """Whole images, one at a time; each process takes its share."""
+    if "val" not in data.splits:
+        return None
+    dataset = SegmentationDataset(data, "val", channels=channels)
+    share = Subset(dataset, range(trainer.global_rank, len(dataset), trainer.world_size))
+    return DataLoader(share, batch_size=1, num_workers=config.data.workers)
+
+
+def class_weights(data: Data, config: Config) -> Tensor | None:
+    """Median-frequency weights (Eigen and Fergus, ICCV 2015, section 6.3.2), or their square roots.
+
+    Scaled so that the mean weight of a labelled pixel is 1. A class that the train split lacks has weight 0.
+    """
+    kind = config.training.class_weights
+    if kind == "none":
+        return None
+    counts = class_pixels(data, "train")
+    weights = median_frequency(counts)
+    if kind == "root_median_frequency":
+        weights = weights.sqrt()
+    pixels = torch.from_numpy(counts.pixels).double()
+    return (weights * pixels.sum() / (weights * pixels).sum()).float()
+
+
+def median_frequency(counts: ClassPixels) -> Tensor:
+    """median(frequency) / frequency, per class; the median is over the classes that occur."""
+    pixels, of_images = (torch.from_numpy(values).double() for values in (counts.pixels, counts.image_pixels))
+    occurs = pixels > 0
+    frequency = pixels / of_images.clamp(min=1)
+    return torch.where(occurs, frequency[occurs].quantile(0.5) / frequency.clamp(min=1e-12), 0.0)
+
+
+def precision(config: Config) -> Any:
+    """``auto``: half precision where the hardware multiplies it faster (bf16 before fp16), else single."""
+    chosen = config.training.precision
+    if chosen == "auto":
+        if torch.cuda.is_available():
+            chosen = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+        else:
+            abilities = torch.cpu.get_capabilities()
+            chosen = "bf16" if abilities.get("avx512_bf16") or abilities.get("amx_bf16") else "32"
+    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[chosen]
+
+
+def _quiet() -> None:
+    """Lightning's remarks are for those who call it; what a user should know is said here."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")

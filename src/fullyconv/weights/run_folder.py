@@ -1,0 +1,94 @@
+"""A trained network on disk: ``model.safetensors`` and ``model.json``, in a run folder or on their own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+
+from fullyconv import fcn
+from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.files import whole_file, write_whole
+
+WEIGHTS, ARCHITECTURE = "model.safetensors", "model.json"
+
+
+def save(net: fcn.FCN, folder: Path) -> None:
+    """Write the network to ``folder``. The architecture also goes into the weights file, which so stands alone."""
+    spec = json.dumps(net.spec, indent=2, ensure_ascii=False)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    with whole_file(folder / WEIGHTS) as beside:
+        safetensors.torch.save_file(tensors, beside, metadata={"fullyconv": spec})
+    write_whole(folder / ARCHITECTURE, spec + "\n")
+
+
+def load(source: str | Path) -> fcn.FCN:
+    """The network in a run folder or a ``.safetensors`` file that ``save`` wrote, in evaluation mode.
+
+    Raises WeightsError where there is none, it is damaged, or its weights are not those of its architecture.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = path / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(
+            f"{source} holds no trained network: expected {path.name} in a run folder, or a .safetensors file."
+        )
+    spec, tensors = read(path)
+    try:
+        net = fcn.build(**spec)
+    except (TypeError, ConfigError) as error:
+        raise WeightsError(f"{path}: its architecture cannot be built: {error}") from error
+    _fit(net, tensors, path)
+    return net.eval()
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The architecture and the tensors of a weights file. Raises WeightsError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            spec = (file.metadata() or {}).get("fullyconv")
+        tensors = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file: {error}") from error
+    if spec is None:
+        raise WeightsError(f"{path} was not written by fullyconv: its header holds no architecture.")
+    return json.loads(spec), tensors
+
+
+def initialize(net: fcn.FCN, path: Path) -> list[str]:
+    """Start ``net`` from the weights of another: the whole backbone, and of the rest what fits; what did not, by name.
+
+    Raises WeightsError where the backbones differ.
+    """
+    path = path / WEIGHTS if path.is_dir() else path
+    if not path.is_file():
+        raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")
+    _, tensors = read(path)
+    own = net.state_dict()
+    fitting = {name: t for name, t in tensors.items() if name in own and own[name].shape == t.shape}
+    missing = [name for name in own if name not in fitting]
+    for name in missing:
+        if name.startswith("backbone."):
+            found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is not there"
+            raise WeightsError(
+                f"{path} does not hold the backbone of {net.name}: {name} {found}, expected {tuple(own[name].shape)}."
+            )
+    net.load_state_dict(fitting, strict=False)
+    return missing
+
+
+def _fit(net: fcn.FCN, tensors: dict[str, Any], path: Path) -> None:
+    own = net.state_dict()
+    for name, tensor in own.items():
+        if name not in tensors:
+            raise WeightsError(f"{path}: {name} is missing; {net.name} needs it.")
+        if tensors[name].shape != tensor.shape:
+            raise WeightsError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, {net.name} expects {tuple(tensor.shape)}."
+            )
+    unknown = [name for name in tensors if name not in own]
+    if unknown:
+        raise WeightsError(f"{path}: {unknown[0]} is no part of {net.name}.")
+    net.load_state_dict(tensors)

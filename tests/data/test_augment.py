@@ -1,0 +1,158 @@
+"""Augmentation keeps images and masks together and leaves masks uninterpolated."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision import tv_tensors
+
+from fullyconv.data import IGNORE
+from fullyconv.data.augment import train_transform
+from fullyconv.errors import ConfigError
+
+
+def sample(height, width, channels=3):
+    """An image in blocks of 8 pixels, each of one brightness, and a mask that holds the same numbers."""
+    blocks = torch.randint(0, 200, (-(-height // 8), -(-width // 8)), dtype=torch.uint8)
+    mask = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)[:height, :width].contiguous()
+    return tv_tensors.Image(mask.expand(channels, -1, -1).clone()), tv_tensors.Mask(mask)
+
+
+def coordinates(height, width):
+    """An image whose channels are each pixel's row and column, and a mask of its row."""
+    rows = torch.arange(height, dtype=torch.uint8)[:, None].expand(height, width)
+    columns = torch.arange(width, dtype=torch.uint8).expand(height, width)
+    return tv_tensors.Image(torch.stack([rows, columns, columns])), tv_tensors.Mask(rows.contiguous())
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    crop=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    scale=st.tuples(st.floats(0.1, 4), st.floats(0.1, 4)).map(sorted),
+    channels=st.sampled_from([1, 3, 4]),
+    seed=st.integers(0, 1000),
+)
+def test_every_output_has_the_crops_size_and_only_the_masks_own_values(size, crop, scale, channels, seed):
+    torch.manual_seed(seed)
+    image, mask = sample(*size, channels)
+    new_image, new_mask = train_transform(crop, tuple(scale), flip=0.5, color=0.3)(image, mask)
+    assert new_image.shape == (channels, *crop)
+    assert new_mask.shape == crop
+    assert new_image.dtype == new_mask.dtype == torch.uint8
+    assert set(new_mask.unique().tolist()) <= {*mask.unique().tolist(), IGNORE}
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.77, 1.0, 1.4, 2.0, 3.0])
+def test_image_and_mask_stay_aligned(scale):
+    """The image says in which source row each pixel lies; the mask's row is the same, to within half a pixel.
+
+    On a ramp, bilinear interpolation gives each output pixel's own place, whichever the scale, so that this
+    bounds the shift between image and mask: by half a source pixel (nearest) and half a level (rounding).
+    """
+    torch.manual_seed(0)
+    image, mask = coordinates(200, 220)
+    transform = train_transform((40, 50), (scale, scale), flip=0.5, color=0)
+    for _ in range(10):
+        new_image, new_mask = transform(image, mask)
+        inner = slice(2, -2)  # antialiasing has less to average at the border
+        shift = (new_image[0].int() - new_mask.int())[inner]
+        assert shift.abs().max() <= 1
+        assert abs(shift.float().mean()) <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 1.0, 2.0])
+def test_images_are_scaled_by_the_factor(scale):
+    torch.manual_seed(0)
+    new_image, _ = train_transform((40, 40), (scale, scale), flip=0, color=0)(*coordinates(200, 200))
+    slope = (new_image[1, 20, 35].float() - new_image[1, 20, 5].float()) / 30
+    assert slope.item() == pytest.approx(1 / scale, abs=0.05)
+
+
+def test_factors_are_spread_evenly_on_a_logarithmic_axis():
+    """Half of the images are enlarged when the range is 1/2 to 2; the slope of a ramp tells the factor."""
+    torch.manual_seed(0)
+    transform = train_transform((30, 30), (0.5, 2), flip=0, color=0)
+    image, mask = coordinates(240, 240)
+    slopes = [
+        (new[1, 15, 25].float() - new[1, 15, 5].float()).item() / 20
+        for new in (transform(image, mask)[0] for _ in range(400))
+    ]
+    assert min(slopes) < 0.6
+    assert max(slopes) > 1.8
+    assert np.mean(np.array(slopes) < 1) == pytest.approx(0.5, abs=0.1)
+
+
+def test_crops_reach_every_part_of_the_image():
+    torch.manual_seed(0)
+    transform = train_transform((10, 10), (1, 1), flip=0, color=0)
+    image, mask = coordinates(13, 12)
+    corners = {tuple(transform(image, mask)[0][:2, 0, 0].tolist()) for _ in range(400)}
+    assert corners == {(row, column) for row in range(4) for column in range(3)}
+
+
+def test_small_images_are_surrounded_by_their_mean_and_void():
+    torch.manual_seed(0)
+    image = tv_tensors.Image(torch.tensor([10, 20, 30], dtype=torch.uint8)[:, None, None].expand(3, 6, 4).clone())
+    mask = tv_tensors.Mask(torch.ones(6, 4, dtype=torch.uint8))
+    places = set()
+    for _ in range(200):
+        new_image, new_mask = train_transform((8, 8), (1, 1), flip=0, color=0)(image, mask)
+        assert (new_mask == 1).sum() == 24
+        assert (new_mask == IGNORE).sum() == 40
+        assert new_image.flatten(1).T.unique(dim=0).tolist() == [[10, 20, 30]]
+        places.add(tuple((new_mask == 1).nonzero()[0].tolist()))
+    assert places == {(row, column) for row in range(3) for column in range(5)}
+
+
+def test_shrinking_is_antialiased():
+    """A fine checkerboard becomes grey, not black or white."""
+    board = (torch.arange(64)[:, None] + torch.arange(64)).remainder(2).mul(255).to(torch.uint8)
+    image = tv_tensors.Image(board.expand(3, -1, -1).clone())
+    new_image, _ = train_transform((16, 16), (0.25, 0.25), 0, 0)(image, tv_tensors.Mask(board))
+    assert (new_image.float() - 127.5).abs().max() < 20
+
+
+def test_flip_is_as_probable_as_asked():
+    image, mask = coordinates(8, 8)
+    for probability, flipped in ((0, 0), (1, 100)):
+        transform = train_transform((8, 8), (1, 1), flip=probability, color=0)
+        assert sum(transform(image, mask)[0][1, 0, 0].item() == 7 for _ in range(100)) == flipped
+
+
+def test_colour_changes_rgb_images_only():
+    torch.manual_seed(0)
+    transform = train_transform((16, 16), (1, 1), flip=0, color=0.5)
+    for channels, changes in ((1, False), (3, True), (4, False)):
+        image, mask = sample(16, 16, channels)
+        new_image, new_mask = transform(image, mask)
+        assert torch.equal(new_mask, mask)
+        assert torch.equal(new_image, image) is not changes
+
+
+def test_the_same_seed_gives_the_same_samples():
+    transform = train_transform((20, 20), (0.5, 2), flip=0.5, color=0.4)
+    image, mask = sample(50, 60)
+
+    def draw(seed):
+        torch.manual_seed(seed)
+        return torch.stack([transform(image, mask)[0] for _ in range(5)])
+
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": (0, 5)}, r"crop is \(0, 5\)"),
+        ({"scale": (2, 1)}, r"scale is \(2, 1\)"),
+        ({"scale": (0, 1)}, r"scale is \(0, 1\)"),
+        ({"flip": 1.5}, "flip is 1.5"),
+        ({"color": -0.1}, "color is -0.1"),
+    ],
+)
+def test_values_out_of_range_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        train_transform(**{"crop": (8, 8), "scale": (1, 1), "flip": 0.5, "color": 0.1} | options)

@@ -1,0 +1,262 @@
+"""``check`` finds everything that is wrong, all of it at once."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from fullyconv.data import check, class_pixels, open_data
+from fullyconv.data.problems import Kind
+from fullyconv.errors import DataError
+
+RANDOM = np.random.default_rng(0)
+CLASSES = ["road", "sky", "car", "ghost"]
+PALETTE = [[10, 0, 0], [0, 10, 0], [0, 0, 10], [9, 9, 9]]
+
+
+def picture(height=24, width=32):
+    return RANDOM.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def labels(height=24, width=32):
+    return np.arange(height * width).reshape(height, width) % 3
+
+
+@pytest.fixture
+def good(save, tmp_path):
+    """A sound data set of six pairs in three splits; its folder."""
+    for split, stems in {"train": "abcd", "val": "v", "test": "t"}.items():
+        for stem in stems:
+            save(f"{split}/images/{stem}.png", picture())
+            save(f"{split}/masks/{stem}.png", labels())
+    describe(tmp_path, CLASSES[:3], ["train", "val", "test"])
+    return tmp_path
+
+
+def describe(root, classes, splits):
+    content = {
+        "classes": classes,
+        "palette": PALETTE[: len(classes)],
+        "ignore_index": 255,
+        "splits": {name: {"images": f"{name}/images", "masks": f"{name}/masks"} for name in splits},
+    }
+    (root / "dataset.yaml").write_text(yaml.safe_dump(content))
+
+
+def found(root, **options):
+    """The problems of a data set as (kind, names of the files)."""
+    report = check(open_data(root), **options)
+    return {(problem.kind, *(path.name for path in problem.files)) for problem in report.problems}
+
+
+def test_sound_data_have_no_problems(good):
+    report = check(open_data(good))
+    assert report.problems == []
+    report.raise_if_any()
+    assert "no problems in 6 images (train 4, val 1, test 1)" in str(report)
+
+
+@pytest.fixture
+def bad(good, save):
+    """The sound data set with every kind of problem added, most of them twice or in different formats."""
+    describe(good, CLASSES, ["train", "val", "test", "extra"])
+    for folder in ("extra/images", "extra/masks"):
+        (good / folder).mkdir(parents=True)
+    train = "train/{}/{}"
+
+    def add(stem, image, mask, suffix=".png", mask_suffix=".png", **options):
+        save(train.format("images", stem + suffix), image, **options)
+        save(train.format("masks", stem + mask_suffix), mask)
+
+    def cut(name):
+        (good / name).write_bytes((good / name).read_bytes()[:-300])
+
+    save("train/images/unmasked.png", picture())
+    save("val/masks/orphan.png", labels())
+    add("cut-image", picture(), labels(), suffix=".jpg")
+    cut("train/images/cut-image.jpg")
+    add("cut-mask", picture(), RANDOM.integers(0, 3, (64, 64)))
+    cut("train/masks/cut-mask.png")
+    add("both-broken", picture(), labels())
+    (good / "train/images/both-broken.png").write_text("no image")
+    (good / "train/masks/both-broken.png").write_bytes(b"")
+    add("small", picture(), labels(12, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    add("turned", picture(24, 24), labels(24, 24), suffix=".jpg", exif=exif)
+    wrong = labels()
+    wrong[0, :5], wrong[1, :2] = 77, 200
+    add("wrong", picture(), wrong)
+    add("lossy", picture(), labels(), mask_suffix=".jpg")
+    colours = np.array(PALETTE, np.uint8)[labels()]
+    add("right-colours", picture(), colours)
+    colours[0, :7] = (1, 2, 3)
+    add("wrong-colours", picture(), colours)
+    save("train/images/twin.bmp", Image.open(good / "test/images/t.png"))
+    save("train/masks/twin.png", labels())
+    return good
+
+
+def test_every_kind_of_problem_is_found_at_once(bad):
+    assert found(bad) == {
+        (Kind.NO_MASK, "unmasked.png"),
+        (Kind.ORPHAN, "orphan.png"),
+        (Kind.UNREADABLE, "cut-image.jpg"),
+        (Kind.UNREADABLE, "cut-mask.png"),
+        (Kind.UNREADABLE, "both-broken.png"),
+        (Kind.SIZE, "small.png"),
+        (Kind.ROTATED, "turned.jpg"),
+        (Kind.VALUE, "wrong.png"),
+        (Kind.LOSSY, "lossy.jpg"),
+        (Kind.COLOUR, "wrong-colours.png"),
+        (Kind.SHARED, "twin.bmp", "t.png"),
+        (Kind.NEVER,),
+        (Kind.EMPTY,),
+    }
+
+
+def test_the_report_groups_problems_with_what_was_found_and_what_to_do(bad):
+    text = str(check(open_data(bad)))
+    for line in [
+        "14 problems",
+        "image without a mask: 1\n  train/images/unmasked.png\n  expected: a mask with the image's name\n",
+        "file that cannot be read: 4",
+        "train/masks/small.png: 16x12 (width x height) for an image of 32x24",
+        "train/images/turned.jpg: orientation 6",
+        "train/masks/wrong.png: values 77 (5 pixels), 200 (2 pixels)\n  expected: 0 to 3, 255 for void",
+        "train/masks/wrong-colours.png: colour #010203 (7 pixels)",
+        "train/images/twin.bmp = test/images/t.png: the same pixels in train and test",
+        "class that never occurs: 1\n  'ghost'",
+        "split without images: 1\n  split 'extra'",
+    ]:
+        assert line in text, line
+    assert text.count("what to do: ") == len({kind for kind, *_ in found(bad)})
+
+
+def test_refusing_says_the_same(bad):
+    report = check(open_data(bad))
+    with pytest.raises(DataError) as error:
+        report.raise_if_any()
+    assert str(error.value) == report.format_problems()
+    assert str(report).startswith(str(error.value))
+
+
+def test_a_missing_image_in_a_list_is_found(tmp_path, save):
+    save("JPEGImages/a.jpg", picture())
+    save("SegmentationClass/a.png", labels())
+    save("SegmentationClass/b.png", labels())
+    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("a\nb\nc")
+    assert {(Kind.NO_IMAGE, "b.jpg"), (Kind.NO_IMAGE, "c.jpg")} <= found(tmp_path)
+
+
+def test_a_second_mask_of_one_name_is_found(good, save):
+    save("val/masks/v.tif", labels())
+    assert found(good) == {(Kind.ORPHAN, "v.tif")}
+    assert "val/masks/v.tif: the image has another mask" in str(check(open_data(good)))
+
+
+def test_a_problem_kind_lists_ten_files_unless_all_are_wanted(good, save):
+    for index in range(13):
+        save(f"val/images/lonely{index:02}.png", picture())
+    report = check(open_data(good))
+    assert str(report).count("lonely") == 10
+    assert "  and 3 more\n" in str(report)
+    assert report.format(limit=None).count("lonely") == 13
+
+
+def test_copies_are_found_by_their_pixels_not_their_bytes(good, save):
+    save("val/images/copy.tif", Image.open(good / "train/images/a.png").convert("RGBA"))
+    save("val/masks/copy.png", labels())
+    assert found(good) == {(Kind.SHARED, "a.png", "copy.tif")}
+    near = np.array(Image.open(good / "train/images/a.png"))
+    near[0, 0, 0] ^= 1
+    save("val/images/copy.tif", near)
+    assert found(good) == set()
+
+
+def test_the_same_pixels_in_another_shape_are_another_image(good, save):
+    for split, shape in (("train", (8, 16)), ("val", (16, 8))):
+        save(f"{split}/images/flat.png", np.full((*shape, 3), 7))
+        save(f"{split}/masks/flat.png", np.zeros(shape))
+    assert found(good) == set()
+
+
+def test_a_file_in_two_splits_is_found(good):
+    describe(good, CLASSES[:3], ["train", "val", "test"])
+    content = yaml.safe_load((good / "dataset.yaml").read_text())
+    content["splits"]["val"] = content["splits"]["test"]
+    (good / "dataset.yaml").write_text(yaml.safe_dump(content))
+    assert found(good) == {(Kind.SHARED, "t.png")}
+
+
+def test_only_the_splits_asked_for_are_read(bad):
+    assert found(bad, splits=["test"]) == {(Kind.ORPHAN, "orphan.png")}
+    with pytest.raises(DataError, match="has no split 'tset'"):
+        check(open_data(bad), ["tset"])
+
+
+def test_that_a_class_never_occurs_is_a_matter_of_all_splits(good, save):
+    save("val/masks/v.png", np.zeros((24, 32)))
+    assert found(good) == set()
+    assert found(good, splits=["val"]) == set()
+
+
+def test_progress_counts_every_pair(good):
+    steps = []
+    check(open_data(good), progress=lambda done, of: steps.append((done, of)))
+    assert steps == [(done, 6) for done in range(1, 7)]
+
+
+@pytest.fixture
+def counted(save, tmp_path):
+    save("train/images/a.png", picture(2, 4))
+    save("train/masks/a.png", [[0, 0, 0, 1], [0, 0, 255, 255]])
+    save("train/images/b.png", picture(1, 4))
+    save("train/masks/b.png", [[1, 1, 1, 1]])
+    describe(tmp_path, CLASSES[:3], ["train"])
+    return open_data(tmp_path)
+
+
+def test_class_frequencies(counted):
+    """By hand: a has 5 + 1 labelled pixels and 2 void, b has 4; class 1 is in both, class 2 in neither."""
+    for pixels in (class_pixels(counted, "train"), check(counted).frequencies["train"]):
+        assert pixels.pixels.tolist() == [5, 5, 0]
+        assert pixels.image_pixels.tolist() == [6, 10, 0]
+        assert pixels.images.tolist() == [1, 2, 0]
+        assert pixels.void == 2
+        assert pixels.pixels.dtype == np.int64
+
+
+def test_class_frequencies_are_printed(counted):
+    table = check(counted).format_frequencies().splitlines()
+    assert table[1].split() == ["class", "train"]
+    assert table[2].split() == ["road", "50.00%", "(1)"]
+    assert table[4].split() == ["car", "0.00%", "(0)"]
+    assert table[5].split()[:2] == ["void", "16.67%"]
+
+
+def test_class_pixels_need_sound_masks(good, save):
+    save("train/images/unmasked.png", picture())
+    with pytest.raises(DataError, match=r"unmasked\.png: has no mask"):
+        class_pixels(open_data(good), "train")
+
+
+def test_camvid_is_sound(camvid):
+    start = time.monotonic()
+    report = check(open_data(camvid))
+    assert report.problems == []
+    assert time.monotonic() - start < 60
+    assert sum(report.frequencies["test"].pixels) + report.frequencies["test"].void == 233 * 360 * 480
+
+
+def test_isbi_is_sound_and_a_copy_across_splits_is_not(isbi, tmp_path):
+    shutil.copytree(isbi, tmp_path / "copy")
+    assert found(tmp_path / "copy") == set()
+    for folder in ("images", "masks"):
+        first = min((tmp_path / "copy" / folder / "train").iterdir())
+        shutil.copy(first, tmp_path / "copy" / folder / "test" / "again.png")
+    assert {kind for kind, *_ in found(tmp_path / "copy")} == {Kind.SHARED}

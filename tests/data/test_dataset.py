@@ -1,0 +1,113 @@
+"""Images and masks as tensors."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from fullyconv.data import IGNORE, open_data
+from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.errors import DataError
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
+MASK = np.array([[0, 1, 2, 255, 0]] * 4)
+
+
+@pytest.fixture
+def folder(save, tmp_path):
+    for index, picture in enumerate(PICTURES):
+        save(f"images/train/{index}.png", picture)
+        save(f"masks/train/{index}.png", MASK)
+    return tmp_path
+
+
+def failure(loader):
+    """What a loader says when it breaks. Without its traceback the error lets go of the workers at once."""
+    try:
+        list(loader)
+    except DataError as error:
+        return str(error.with_traceback(None))
+    return "nothing broke"
+
+
+def test_items_are_bytes_in_torch_layout(folder):
+    dataset = SegmentationDataset(open_data(folder), "train")
+    image, mask, index = dataset[4]
+    assert len(dataset) == 6
+    assert index == 4
+    assert image.dtype == mask.dtype == torch.uint8
+    assert image.is_contiguous()
+    assert np.array_equal(image, PICTURES[4].transpose(2, 0, 1))
+    assert mask.tolist() == np.where(MASK == 255, IGNORE, MASK).tolist()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_have_the_channels_asked_for(folder, channels):
+    image, _, _ = SegmentationDataset(open_data(folder), "train", channels=channels)[0]
+    assert image.shape == (channels, 4, 5)
+
+
+def test_any_torchvision_transform_changes_image_and_mask_together(folder):
+    transform = v2.RandomHorizontalFlip(p=1)
+    image, mask, _ = SegmentationDataset(open_data(folder), "train", transform)[2]
+    assert np.array_equal(image, PICTURES[2, :, ::-1].transpose(2, 0, 1))
+    assert np.array_equal(mask, MASK[:, ::-1])
+    assert type(image) is type(mask) is torch.Tensor
+
+
+def test_an_unknown_split_is_refused(folder):
+    with pytest.raises(DataError, match="its splits are train"):
+        SegmentationDataset(open_data(folder), "val")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda root: (root / "images/train/3.png").write_bytes(b"x"), "images/train/3.png: cannot be read"),
+        (lambda root: (root / "masks/train/3.png").unlink(), "masks/train/3.png: there is no such file"),
+    ],
+)
+def test_a_file_that_breaks_is_named_and_nothing_else_is_said(folder, workers, break_it, message):
+    dataset = SegmentationDataset(open_data(folder), "train")
+    break_it(folder)
+    words = failure(DataLoader(dataset, batch_size=2, num_workers=workers))
+    assert words.startswith(f"{folder}/{message}")
+    assert "Traceback" not in words
+    assert "\n" not in words
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sizes_that_differ_are_said(folder, save, workers):
+    save("masks/train/5.png", MASK[:2])
+    dataset = SegmentationDataset(open_data(folder), "train")
+    words = failure(DataLoader(dataset, num_workers=workers))
+    assert words.startswith(f"{folder}/masks/train/5.png: is 5x2 (width x height), its image ")
+
+
+def test_a_missing_mask_is_said(folder, save):
+    save("images/train/9.png", PICTURES[0])
+    with pytest.raises(DataError, match=r"9\.png: has no mask"):
+        SegmentationDataset(open_data(folder), "train")[6]
+
+
+def test_values_outside_the_classes_are_said(folder, save):
+    data = open_data(folder)
+    save("masks/train/1.png", MASK + 5)
+    with pytest.raises(DataError, match=r"1\.png: values 5 \(8 pixels\), 4 \(4 pixels\)"):
+        SegmentationDataset(data, "train")[1]
+
+
+def test_a_dataset_can_be_sent_to_another_process(folder):
+    dataset = pickle.loads(pickle.dumps(SegmentationDataset(open_data(folder), "train")))
+    assert np.array_equal(dataset[0][1], MASK)
+
+
+def test_isbi_is_read_as_rgb_and_two_classes(isbi):
+    image, mask, _ = SegmentationDataset(open_data(isbi), "test")[0]
+    assert image.shape == (3, 512, 512)
+    assert torch.equal(image[0], image[2])
+    assert mask.unique().tolist() == [0, 1]

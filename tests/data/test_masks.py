@@ -1,0 +1,135 @@
+"""Every form of mask is read as class indices, with IGNORE where there is no class."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fullyconv.data.masks import IGNORE, MaskCode, read_mask, to_labels
+from fullyconv.errors import DataError
+
+RED, GREEN, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 0), (255, 255, 255)
+
+
+def palette_image(indices, colours) -> Image.Image:
+    image = Image.fromarray(np.asarray(indices, np.uint8), "P")
+    image.putpalette([channel for colour in colours for channel in colour])
+    return image
+
+
+def test_index_masks_of_every_depth(save):
+    code = MaskCode(3)
+    indices = [[0, 1], [2, 1]]
+    files = [
+        save("l.png", indices),
+        save("p.png", palette_image(indices, [RED, GREEN, BLACK])),
+        save("i16.png", indices, np.uint16),
+        save("i32.tif", indices, np.int32),
+        save("grey-as-rgb.png", np.stack([indices] * 3, axis=-1)),
+    ]
+    assert [Image.open(path).mode for path in files] == ["L", "P", "I;16", "I", "RGB"]
+    for path in files:
+        labels = read_mask(path, code)
+        assert labels.dtype == np.uint8
+        assert labels.tolist() == indices, path.name
+
+
+def test_one_bit_masks_hold_0_and_1_whatever_the_number_of_classes(save):
+    path = save("a.png", Image.fromarray(np.array([[False, True]])))
+    assert Image.open(path).mode == "1"
+    assert read_mask(path, MaskCode(5)).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("ignore_index", [11, 255, 30])
+def test_void_becomes_ignore(save, ignore_index):
+    path = save("a.png", [[0, 10, ignore_index]])
+    assert read_mask(path, MaskCode(11, ignore_index)).tolist() == [[0, 10, IGNORE]]
+
+
+def test_void_of_sixteen_bits(save):
+    assert read_mask(save("a.png", [[1, 65535]], np.uint16), MaskCode(3, 65535)).tolist() == [[1, IGNORE]]
+
+
+@given(classes=st.integers(1, 254), ignore_index=st.integers(0, 255) | st.none())
+def test_values_count_the_classes_and_step_over_void(classes, ignore_index):
+    values = [value for value in range(256) if value != ignore_index][:classes]
+    labels, strangers = to_labels(Image.fromarray(np.array([values], np.uint8)), MaskCode(classes, ignore_index))
+    assert labels.tolist() == [list(range(classes))]
+    assert strangers == []
+
+
+def test_two_classes_may_be_0_and_255_or_one_bit(save):
+    code = MaskCode(2)
+    assert read_mask(save("a.png", [[0, 255]]), code).tolist() == [[0, 1]]
+    assert read_mask(save("b.png", Image.fromarray(np.array([[False, True]]))), code).tolist() == [[0, 1]]
+    assert read_mask(save("c.png", [[0, 1]]), code).tolist() == [[0, 1]]
+    assert read_mask(save("d.png", [[BLACK, WHITE]]), code).tolist() == [[0, 1]]
+
+
+def test_255_is_void_for_two_classes_when_said_so(save):
+    assert read_mask(save("a.png", [[0, 1, 255]]), MaskCode(2, 255)).tolist() == [[0, 1, IGNORE]]
+
+
+def test_255_beside_0_and_1_is_no_class_unless_said_so(save):
+    with pytest.raises(DataError, match=r"value 255 \(1 pixel\)"):
+        read_mask(save("a.png", [[0, 1, 255]]), MaskCode(2))
+
+
+def test_colour_masks_are_read_by_the_palette(save):
+    code = MaskCode(2, colours={RED: 0, GREEN: 1, BLACK: IGNORE})
+    assert read_mask(save("a.png", [[GREEN, RED, BLACK]]), code).tolist() == [[1, 0, IGNORE]]
+    assert read_mask(save("b.png", [[(*GREEN, 9), (*RED, 0)]]), code).tolist() == [[1, 0]]  # RGBA
+    assert read_mask(save("c.png", [[1, 0]]), code).tolist() == [[1, 0]]  # beside them, an index mask
+
+
+def test_masks_whose_palettes_differ_are_read_by_colour(save):
+    code = MaskCode(3, colours={BLACK: 0, GREEN: 1, RED: 2}, by_colour=True)
+    one = save("a.png", palette_image([[0, 1]], [BLACK, RED]))
+    other = save("b.png", palette_image([[0, 1]], [GREEN, BLACK]))
+    grey = save("c.png", [[0]])
+    assert [read_mask(path, code).tolist() for path in (one, other, grey)] == [[[0, 2]], [[1, 0]], [[0]]]
+
+
+@given(st.data())
+def test_many_colours_are_told_apart(data):
+    """Against a dictionary, pixel by pixel, for palettes of nearby colours and strangers between them."""
+    near = st.tuples(*[st.integers(0, 3)] * 3)
+    palette = data.draw(st.lists(near, min_size=1, max_size=20, unique=True))
+    pixels = data.draw(st.lists(near, min_size=1, max_size=20))
+    known = {colour: label for label, colour in enumerate(palette)}
+    image = Image.fromarray(np.array([pixels], np.uint8))
+    labels, strangers = to_labels(image, MaskCode(len(palette), colours=known))
+    assert labels.tolist() == [[known.get(colour, IGNORE) for colour in pixels]]
+    assert dict(strangers) == {c: pixels.count(c) for c in pixels if c not in known}
+
+
+def test_values_outside_the_classes_are_listed_with_their_pixels(save):
+    path = save("wrong.png", [[0, 7, 7, 200]])
+    with pytest.raises(DataError) as error:
+        read_mask(path, MaskCode(5, 255))
+    assert "wrong.png: values 7 (2 pixels), 200 (1 pixel)" in str(error.value)
+    assert "0 to 4, 255 for void is expected" in str(error.value)
+
+
+def test_values_beyond_sixteen_bits_and_below_zero_are_listed(save):
+    with pytest.raises(DataError, match=r"values -1 \(1 pixel\), 70000 \(1 pixel\)"):
+        read_mask(save("a.tif", [[0, -1, 70000]], np.int32), MaskCode(5))
+
+
+def test_only_the_most_frequent_strangers_are_listed(save):
+    with pytest.raises(DataError, match=r"values 5 \(1 pixel\),.* and 15 more"):
+        read_mask(save("a.png", [list(range(25))]), MaskCode(5))
+
+
+def test_colours_outside_the_palette_are_listed(save):
+    path = save("a.png", [[RED, GREEN, GREEN]])
+    with pytest.raises(DataError, match=r"colour #00ff00 \(2 pixels\)"):
+        read_mask(path, MaskCode(2, colours={RED: 0, BLACK: 1}))
+    with pytest.raises(DataError, match="colours #00ff00"):
+        read_mask(path, MaskCode(2))
+
+
+def test_floating_point_masks_are_refused(save):
+    with pytest.raises(DataError, match=r"a\.tif: has mode F; a mask is a 1-bit"):
+        read_mask(save("a.tif", [[0, 1]], np.float32), MaskCode(2))

@@ -1,0 +1,56 @@
+"""The sheet of samples."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fullyconv.data import open_data
+from fullyconv.data.show import show
+from fullyconv.errors import ConfigError, DataError
+
+PALETTE = [(255, 0, 255), (0, 255, 0)]
+
+
+@pytest.fixture
+def data(save, tmp_path):
+    mask = Image.fromarray(np.array([[0] * 20 + [1] * 20] * 30, np.uint8), "P")
+    mask.putpalette([channel for colour in PALETTE for channel in colour])
+    for stem in ("one", "$two_{", "three"):
+        save(f"images/train/{stem}.png", np.full((30, 40, 3), 60))
+        save(f"masks/train/{stem}.png", mask)
+    return open_data(tmp_path)
+
+
+def share(path, colour):
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    return (pixels == colour).all(axis=2).mean()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_the_figure_shows_images_masks_and_both(data, tmp_path, count):
+    """Each class has half of each mask and, blended with the image, half of each overlay."""
+    out = tmp_path / "figures" / "sheet.png"
+    show(data, out, count)
+    picture, classes = share(out, (60, 60, 60)), [share(out, colour) for colour in PALETTE]
+    both = [share(out, tuple(30 + channel // 2 for channel in colour)) for colour in PALETTE]
+    assert picture > 0.1
+    for half in classes + both:
+        assert half == pytest.approx(picture / 2, rel=0.15)
+
+
+def test_other_formats_and_names_without_a_suffix(data, tmp_path):
+    show(data, tmp_path / "sheet.svg")
+    assert "<svg" in (tmp_path / "sheet.svg").read_text()
+    show(data, tmp_path / "sheet")
+    assert Image.open(tmp_path / "sheet").format == "PNG"
+
+
+def test_what_cannot_be_shown_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"sheet\.txt: figures can be written as .*png"):
+        show(data, tmp_path / "sheet.txt")
+    with pytest.raises(ConfigError, match="count is 0"):
+        show(data, tmp_path / "sheet.png", count=0)
+    data.split("train")[0].mask.write_bytes(b"broken")
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        show(data, tmp_path / "sheet.png", count=3)
+    assert not [path for path in tmp_path.iterdir() if "sheet" in path.name]

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
+
+from fullyconv.data import IGNORE
+from fullyconv.errors import DataError
+from fullyconv.evaluation.metrics import ConfusionMatrix, metrics
+
+
+def names(count: int) -> list[str]:
+    return [f"class {i}" for i in range(count)]
+
+
+def measured(preds: torch.Tensor, target: torch.Tensor, count: int) -> dict:
+    matrix = ConfusionMatrix(count)
+    matrix.update(preds, target)
+    return metrics(matrix.compute(), names(count))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 6), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_equals_scikit_learn(count, pixels, seed):
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(0, count, pixels)
+    labels = np.where(draw.random(pixels) < 0.5, truth, draw.integers(0, count, pixels))
+    void = draw.random(pixels) < 0.2
+    void[0] = False
+    result = measured(torch.tensor(labels).view(1, -1), torch.tensor(np.where(void, IGNORE, truth)).view(1, -1), count)
+
+    truth, labels = truth[~void], labels[~void]
+    seen = np.union1d(truth, labels)
+    shares = np.bincount(truth, minlength=count)[seen] / len(truth)
+    ious = jaccard_score(truth, labels, labels=seen, average=None, zero_division=0)
+    assert result["confusion"] == confusion_matrix(truth, labels, labels=range(count)).tolist()
+    assert result["pixel_accuracy"] == pytest.approx(accuracy_score(truth, labels))
+    if len(seen) > 1 and np.isin(labels, truth).all():  # scikit-learn warns of the rest
+        assert result["mean_accuracy"] == pytest.approx(balanced_accuracy_score(truth, labels))
+    assert result["mean_iou"] == pytest.approx(ious.mean())
+    assert result["frequency_weighted_iou"] == pytest.approx((shares * ious).sum())
+    assert [row["iou"] for row in result["per_class"] if row["iou"] is not None] == pytest.approx(ious.tolist())
+    assert sum(row["pixels"] for row in result["per_class"]) == len(truth)
+
+
+def test_hand_sized_case():
+    # rows: truth. Class 0: 3 of 4 right; class 1: 1 of 2 right, one pixel of class 0 taken for it.
+    result = metrics([[3, 1], [1, 1]], ["a", "b"], images=1, split="val")
+    assert result == {
+        "pixel_accuracy": 4 / 6,
+        "mean_accuracy": (3 / 4 + 1 / 2) / 2,
+        "mean_iou": pytest.approx((3 / 5 + 1 / 3) / 2),
+        "frequency_weighted_iou": pytest.approx((4 * 3 / 5 + 2 * 1 / 3) / 6),
+        "per_class": [
+            {"name": "a", "iou": 3 / 5, "accuracy": 3 / 4, "pixels": 4},
+            {"name": "b", "iou": 1 / 3, "accuracy": 1 / 2, "pixels": 2},
+        ],
+        "confusion": [[3, 1], [1, 1]],
+        "images": 1,
+        "split": "val",
+    }
+
+
+def test_class_in_neither_truth_nor_prediction_is_left_out_of_the_mean():
+    result = metrics([[2, 0, 0], [0, 2, 0], [0, 0, 0]], names(3))
+    assert (result["mean_iou"], result["mean_accuracy"]) == (1.0, 1.0)
+    assert result["per_class"][2] == {"name": "class 2", "iou": None, "accuracy": None, "pixels": 0}
+
+
+def test_class_only_predicted_counts_as_iou_0_and_has_no_accuracy():
+    result = metrics([[1, 0, 1], [0, 2, 0], [0, 0, 0]], names(3))
+    assert result["per_class"][2] == {"name": "class 2", "iou": 0.0, "accuracy": None, "pixels": 0}
+    assert result["mean_iou"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert result["mean_accuracy"] == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_with_every_pixel_ignored_the_metrics_are_none():
+    result = measured(torch.zeros(1, 2, 2).long(), torch.full((1, 2, 2), IGNORE), 2)
+    four = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+    assert [result[name] for name in four] == [None] * 4
+
+
+def test_bytes_do_not_overflow_with_many_classes():
+    labels = torch.arange(200, dtype=torch.uint8)
+    matrix = ConfusionMatrix(200)
+    matrix.update(labels, labels)
+    assert torch.equal(matrix.compute(), torch.eye(200, dtype=torch.long))
+
+
+def test_accumulates_over_batches():
+    draw = torch.Generator().manual_seed(0)
+    preds, target = (torch.randint(0, 4, (6, 5, 7), generator=draw) for _ in range(2))
+    whole, parts = ConfusionMatrix(4), ConfusionMatrix(4)
+    whole.update(preds, target)
+    for p, t in zip(preds, target, strict=True):
+        parts.update(p, t)
+    assert torch.equal(whole.compute(), parts.compute())
+
+
+def test_deterministic_algorithms_give_the_same_counts():
+    preds, target = torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 0]])
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert measured(preds, target, 2)["confusion"] == [[1, 1], [0, 1]]
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("preds", "target", "message"),
+    [
+        (torch.zeros(2, 2), torch.full((2, 2), 2), r"mask holds values 2..2; the classes are 0..1"),
+        (torch.full((2, 2), 3), torch.zeros(2, 2), r"prediction holds values 3..3"),
+        (torch.zeros(2, 3), torch.zeros(3, 2), r"mask is 3×2 pixels, its image 2×3"),
+    ],
+)
+def test_what_does_not_fit_is_refused(preds, target, message):
+    with pytest.raises(DataError, match=message):
+        ConfusionMatrix(2).update(preds.long(), target.long())

@@ -1,0 +1,221 @@
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fullyconv.data import IGNORE, open_data
+from fullyconv.errors import DataError
+from fullyconv.evaluation.charts import LARGEST_TABLE, line_chart
+from fullyconv.evaluation.evaluate import Comparison
+from fullyconv.evaluation.metrics import metrics
+from fullyconv.evaluation.report import evaluate_and_report, write_report
+
+PALETTE = [(200, 10, 10), (10, 200, 10), (10, 10, 200)]
+CURVES = """epoch,lr-SGD,step,train_loss,val_loss,val_mean_iou,val_pixel_accuracy
+0,0.1,0,2.0,,,
+0,,9,,1.5,0.2,0.5
+1,0.05,10,nan,,,
+1,,19,1.25,,0.625,0.75
+"""
+
+
+class Page(HTMLParser):
+    """The page's tags, in order; raises where one is closed that was not opened last."""
+
+    VOID = frozenset(("meta", "img", "br"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture
+def result():
+    return metrics([[6, 2, 0], [0, 9, 1], [0, 0, 0]], ["sky", "road & <kerb>", "cat"], images=2, split="val")
+
+
+@pytest.fixture
+def example():
+    truth = np.zeros((30, 50), dtype=np.uint8)
+    truth[:, 25:], truth[:5] = 1, IGNORE
+    prediction = np.zeros_like(truth)
+    return Comparison("day/one.jpg", np.full((30, 50, 3), 90, dtype=np.uint8), truth, prediction, 0.25)
+
+
+def written(run: Path, *args, **options) -> tuple[str, Page]:
+    path = write_report(run, *args, **options)
+    assert path == run / "report.html"
+    text = path.read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_report_stands_alone_and_says_everything(tmp_path, result, example):
+    (tmp_path / "metrics.csv").write_text(CURVES)
+    (tmp_path / "config.yaml").write_text("model: fcn8s-resnet18 # <quick>\n")
+    text, page = written(
+        tmp_path,
+        result,
+        PALETTE,
+        [example],
+        [example],
+        command="fullyconv train --data 'a & b'",
+        title="A <run>",
+    )
+    sources = [attrs["src"] for attrs in page.all("img")]
+    assert len(sources) == 8
+    assert all(source.startswith("data:image/") for source in sources)
+    assert not page.all("script")
+    assert not page.all("link")
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert all(attrs["alt"] for attrs in page.all("img"))
+    for words in (
+        "A &lt;run&gt;",
+        "2 images of the split “val”, 3 classes",
+        "road &amp; &lt;kerb&gt;",
+        "<b>25.0%</b> of sky is labelled road",
+        "model: fcn8s-resnet18 # &lt;quick&gt;",
+        "fullyconv train --data &#x27;a &amp; b&#x27;",
+        "day/one.jpg",
+        "50.0% of the pixels wrong",
+    ):
+        assert words in text
+    numbers = re.findall(r"<dd>([\d.]+)<small>", text)
+    assert numbers == [
+        f"{100 * result[k]:.1f}" for k in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
+    ]
+
+
+def test_embedded_labels_have_the_classes_exact_colours(tmp_path, result, example):
+    _, page = written(tmp_path, result, PALETTE, [example])
+    truth = next(attrs["src"] for attrs in page.all("img") if attrs["alt"].startswith("Truth"))
+    picture = Image.open(io.BytesIO(base64.b64decode(truth.partition(",")[2]))).convert("RGB")
+    assert np.array_equal(np.asarray(picture)[5:, :25], np.broadcast_to(PALETTE[0], (25, 25, 3)))
+    assert np.array_equal(np.asarray(picture)[5:, 25:], np.broadcast_to(PALETTE[1], (25, 25, 3)))
+
+
+def test_what_is_missing_is_left_out(tmp_path):
+    text, _ = written(tmp_path, metrics(np.zeros((2, 2)), ["a", "b"], images=1), PALETTE[:2])
+    assert re.findall("<h2>(.*?)</h2>", text) == ["Classes", "Confusion"]
+    assert text.count("<dd>–</dd>") == 4
+    assert "nan" not in text.lower()
+
+
+def test_curves_take_the_columns_there_are_and_skip_what_is_not_finite(tmp_path, result):
+    (tmp_path / "metrics.csv").write_text(CURVES)
+    _, page = written(tmp_path, result, PALETTE)
+    labels = [attrs["aria-label"] for attrs in page.all("svg")]
+    assert labels == [
+        "Loss: train loss ends at 1.25; val loss ends at 1.5",
+        "IoU: val mean iou ends at 0.625",
+        "Accuracy: val pixel accuracy ends at 0.75",
+        "Learning rate: lr-SGD ends at 0.05",
+    ]
+
+
+@pytest.mark.parametrize("table", ["", "step,train_loss\n", "step,train_loss\n1,\n", "step,minutes\n1,2\n"])
+def test_a_table_without_curves_gives_no_training_section(tmp_path, result, table):
+    (tmp_path / "metrics.csv").write_text(table)
+    assert "<h2>Training</h2>" not in written(tmp_path, result, PALETTE)[0]
+
+
+def test_long_curves_are_averaged(tmp_path, result):
+    rows = "".join(f"{i},{i % 2}\n" for i in range(6000))
+    (tmp_path / "metrics.csv").write_text("step,train_loss\n" + rows)
+    text, page = written(tmp_path, result, PALETTE)
+    (line,) = [attrs["d"] for attrs in page.all("path") if attrs["class"].startswith("line")]
+    assert line.count("L") < 500
+    assert "train loss ends at 0.5" in text
+
+
+@pytest.mark.parametrize("points", [[(0, 0.0)], [(3, 1e-5), (9, 2e-5)], [(0, -4.0), (1, 1e6)]])
+def test_a_curve_stays_between_its_axes(points):
+    page = Page(line_chart("t", {"a": points}, "step"))
+    (line,) = [attrs["d"] for attrs in page.all("path") if attrs["class"].startswith("line")]
+    _, _, width, height = map(float, page.all("svg")[0]["viewbox"].split())
+    places = [tuple(map(float, place.split())) for place in line[1:].split("L")]
+    assert len(places) == len(points)
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+    assert [x for x, _ in places] == sorted(x for x, _ in places)
+
+
+def test_many_classes_list_the_largest_confusions_alone(tmp_path):
+    count = LARGEST_TABLE + 1
+    names = [f"class {i}" for i in range(count)]
+    confusion = np.eye(count, dtype=int) * 3
+    confusion[4, 7] = 9
+    text, page = written(tmp_path, metrics(confusion, names, images=1), [(i, i, i) for i in range(count)])
+    assert len(page.all("table")) == 1
+    assert "<b>75.0%</b> of class 4 is labelled class 7" in text
+
+
+def test_six_noisy_photographs_fit_into_a_megabyte_and_a_half(tmp_path, result):
+    draw = np.random.default_rng(0)
+    image = draw.integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    labels = np.kron(draw.integers(0, 3, (72, 128)), np.ones((10, 10))).astype(np.uint8)
+    example = Comparison("noise", image, labels, labels, 1.0)
+    write_report(tmp_path, result, PALETTE, [example] * 3, [example] * 3)
+    assert (tmp_path / "report.html").stat().st_size < 1_500_000
+
+
+def folder_of_data(root: Path, paint) -> Path:
+    draw = torch.Generator().manual_seed(1)
+    for split in ("train", "test"):
+        for kind in ("images", "masks"):
+            (root / kind / split).mkdir(parents=True)
+        for i in range(3):
+            labels = torch.randint(0, 3, (6, 5 + i), generator=draw)
+            Image.fromarray(paint(labels).permute(1, 2, 0).numpy()).save(root / f"images/{split}/{i}.png")
+            Image.fromarray(labels.numpy().astype(np.uint8)).save(root / f"masks/{split}/{i}.png")
+    return root
+
+
+def test_evaluate_and_report_writes_both_files(tmp_path, colour_net, paint):
+    data = open_data(folder_of_data(tmp_path / "data", paint))
+    colour_net.classes, colour_net.palette = data.classes, data.palette
+    run = tmp_path / "my run"
+    result = evaluate_and_report(colour_net, data, "test", run, run / "evaluation.json")
+    assert (result["mean_iou"], result["images"], result["split"]) == (1.0, 3, "test")
+    assert json.loads((run / "evaluation.json").read_text()) == result
+    text = (run / "report.html").read_text()
+    assert "images/test/0.png" in text
+    assert "fullyconv evaluate RUN --data" in text
+
+
+def test_evaluate_and_report_writes_nothing_unasked(tmp_path, colour_net, paint, monkeypatch):
+    data = open_data(folder_of_data(tmp_path / "data", paint))
+    colour_net.classes, colour_net.palette = data.classes, data.palette
+    before = sorted(tmp_path.rglob("*"))
+    evaluate_and_report(colour_net, data, "test")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("classes", [["green", "red", "blue"], ["red", "green"]])
+def test_other_classes_than_the_networks_are_refused(colour_net, classes):
+    colour_net.classes = ["red", "green", "blue"]
+    with pytest.raises(DataError, match="the network was made for red, green, blue"):
+        evaluate_and_report(colour_net, SimpleNamespace(root=Path("d"), classes=classes), "test")

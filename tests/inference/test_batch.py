@@ -1,0 +1,195 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fullyconv.errors import ConfigError, DataError
+from fullyconv.inference import batch
+from fullyconv.inference.batch import plan, predict_files
+from fullyconv.inference.predictor import Predictor
+
+
+def image(path: Path, seed: int = 0, size: tuple[int, int] = (6, 9)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    for i, name in enumerate(["a.png", "b.bmp", "day/c.png", "day/night/a.tif"]):
+        image(tmp_path / "photos" / name, i, (5 + i, 9 - i))
+    (tmp_path / "photos" / "notes.txt").write_text("not an image")
+    image(tmp_path / "photos" / ".thumbnails" / "a.png")
+    return tmp_path / "photos"
+
+
+def test_a_folder_keeps_its_shape_and_each_mask_is_its_images(colour_net, photos, tmp_path):
+    out = tmp_path / "out"
+    done, failed = predict_files(Predictor(colour_net), [photos], out)
+    assert files(out) == ["a.png", "b.png", "day/c.png", "day/night/a.png"]
+    assert not failed
+    assert len(done) == 4
+    for source in done:
+        labels = np.asarray(Image.open((out / source.relative_to(photos)).with_suffix(".png")))
+        assert np.array_equal(labels, np.asarray(Image.open(source)).argmax(2))
+
+
+def test_overlays_and_heat_maps_lie_beside_the_mask(make_net, photos, tmp_path):
+    net = make_net(("sky/cloud", "50%", "tree"))
+    predict_files(Predictor(net), [photos / "day"], tmp_path / "out", overlay=True, scores=True)
+    assert files(tmp_path / "out") == [
+        "c.png",
+        "c_overlay.jpg",
+        "c_scores/50%25.png",
+        "c_scores/sky%2Fcloud.png",
+        "c_scores/tree.png",
+        "night/a.png",
+        "night/a_overlay.jpg",
+        "night/a_scores/50%25.png",
+        "night/a_scores/sky%2Fcloud.png",
+        "night/a_scores/tree.png",
+    ]
+    pixels = np.asarray(Image.open(photos / "day/c.png")).astype(float) + 1
+    heat = np.asarray(Image.open(tmp_path / "out/c_scores/tree.png"))
+    assert np.abs(heat - 255 * pixels[..., 2] / pixels.sum(2)).max() <= 0.51
+
+
+def test_broken_images_are_reported_and_the_rest_is_done(colour_net, photos, tmp_path):
+    (photos / "aa.png").write_bytes((photos / "a.png").read_bytes()[:50])
+    (photos / "day" / "empty.jpg").write_bytes(b"")
+    steps = []
+    done, failed = predict_files(
+        Predictor(colour_net), [photos], tmp_path / "out", progress=lambda *at: steps.append(at)
+    )
+    assert files(tmp_path / "out") == ["a.png", "b.png", "day/c.png", "day/night/a.png"]
+    assert len(done) == 4
+    assert [path for path, _ in failed] == [photos / "aa.png", photos / "day" / "empty.jpg"]
+    assert all(str(path) in message for path, message in failed)
+    assert steps == [(i, 6) for i in range(1, 7)]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("too large"), OSError("disk full"), MemoryError()])
+def test_an_image_too_much_for_the_machine_is_reported(colour_net, photos, tmp_path, monkeypatch, error):
+    predict = colour_net.predict
+
+    def failing(images):
+        if images.shape[2] == 6:  # b.bmp
+            raise error
+        return predict(images)
+
+    monkeypatch.setattr(colour_net, "predict", failing)
+    done, failed = predict_files(Predictor(colour_net), [photos], tmp_path / "out")
+    assert failed == [(photos / "b.bmp", str(error) or "MemoryError")]
+    assert len(done) == 3
+
+
+def test_a_bug_is_not_taken_for_a_broken_image(colour_net, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(colour_net, "predict", lambda images: images.no_such_thing)
+    with pytest.raises(AttributeError):
+        predict_files(Predictor(colour_net), [photos], tmp_path / "out")
+
+
+def test_a_mask_that_cannot_be_written_whole_is_absent(colour_net, photos, tmp_path, monkeypatch):
+    def full(self, content):
+        self.touch()
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    done, failed = predict_files(Predictor(colour_net), [photos], tmp_path / "out")
+    assert (done, len(failed)) == ([], 4)
+    assert files(tmp_path / "out") == []
+
+
+def test_images_are_read_ahead_but_not_all_at_once(colour_net, tmp_path, monkeypatch):
+    for i in range(20):
+        image(tmp_path / "photos" / f"{i:02}.png")
+    read, lock, read_at_first_label = [], threading.Lock(), []
+    to_tensor, predict = batch.to_tensor, colour_net.predict
+
+    def reading(path, channels):
+        with lock:
+            read.append(path)
+        return to_tensor(path, channels)
+
+    def labelling(images):
+        if not read_at_first_label:
+            read_at_first_label.append(len(read))
+        return predict(images)
+
+    monkeypatch.setattr(batch, "to_tensor", reading)
+    monkeypatch.setattr(colour_net, "predict", labelling)
+    done, _ = predict_files(Predictor(colour_net), [tmp_path / "photos"], tmp_path / "out")
+    assert len(done) == 20
+    assert 1 <= read_at_first_label[0] <= batch.AHEAD + 1
+
+
+def places(targets: dict[Path, Path], root: Path) -> dict[str, str]:
+    return {str(k.relative_to(root)): str(v.relative_to(root)) for k, v in targets.items()}
+
+
+def test_patterns_keep_the_folders_below_their_fixed_part(photos, tmp_path):
+    out = tmp_path / "out"
+    pattern = places(plan([str(photos / "d*" / "*.png")], out), tmp_path)
+    assert pattern == {"photos/day/c.png": "out/day/c.png"}
+    deep = places(plan([str(photos / "**" / "*.tif")], out), tmp_path)
+    assert deep == {"photos/day/night/a.tif": "out/day/night/a.png"}
+    folders = places(plan([str(photos / "d*")], out), tmp_path)
+    assert folders == {"photos/day/c.png": "out/day/c.png", "photos/day/night/a.tif": "out/day/night/a.png"}
+
+
+def test_a_name_with_brackets_is_a_name_first(tmp_path):
+    path = image(tmp_path / "photo[1].png")
+    assert plan([path], tmp_path / "out") == {path: tmp_path / "out" / "photo[1].png"}
+
+
+def test_an_image_given_twice_is_labelled_once(photos, tmp_path):
+    twice = plan([photos, photos / "a.png", photos / "day" / ".." / "a.png"], tmp_path / "out")
+    assert len(twice) == 4
+
+
+def test_results_inside_the_folder_are_not_labelled_again(colour_net, photos):
+    for _ in range(2):
+        done, _ = predict_files(Predictor(colour_net), [photos], photos / "out", overlay=True)
+        assert len(done) == 4
+
+
+@pytest.mark.parametrize("names", [["a.png", "a.jpg"], ["x/a.png", "y/a.png"]])
+def test_two_images_for_one_file_are_refused(tmp_path, names):
+    paths = [image(tmp_path / name) for name in names]
+    with pytest.raises(ConfigError, match=r"would both be written to .*a\.png"):
+        plan(paths, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("name", "overlay"), [("a.png", False), ("a_overlay.jpg", True)])
+def test_an_image_is_never_written_over(colour_net, tmp_path, name, overlay):
+    image(tmp_path / "a.png") if overlay is False else image(tmp_path / "a.bmp")
+    before = image(tmp_path / name).read_bytes()
+    with pytest.raises(ConfigError, match="over an image"):
+        predict_files(Predictor(colour_net), [tmp_path], tmp_path, overlay=overlay)
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["photos", "nowhere"], r"nowhere: there is no such file or folder"),
+        (["empty"], r"empty: this folder and those in it hold no images; files ending in \.bmp, .*\.webp"),
+        (["photos/*.xyz"], r"\*\.xyz: no image matches this pattern"),
+        ([], "no images are given"),
+    ],
+)
+def test_inputs_that_name_no_image_are_refused_before_anything_is_done(colour_net, photos, tmp_path, given, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    with pytest.raises(DataError, match=message):
+        predict_files(Predictor(colour_net), [tmp_path / name for name in given], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

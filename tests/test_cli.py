@@ -1,0 +1,258 @@
+"""The commands as a user meets them: what they print, what they leave, and how they end."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fullyconv import cli
+from fullyconv.fcn import build
+from fullyconv.weights import run_folder
+
+CLASSES = ["blue", "red"]
+QUICK = [
+    *("--model", "fcn8s-test_resnet", "--no-pretrained", "--epochs", "1"),
+    *("--set", "data.workers=0", "--set", "data.batch_size=2", "--set", "data.resolutions=[{crop: [32, 32]}]"),
+]
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def scene(seed):
+    """A red square on blue, 40×48 pixels, and its mask."""
+    random = np.random.default_rng(seed)
+    mask = np.zeros((40, 48), np.uint8)
+    top, left = random.integers(0, 20, 2)
+    mask[top : top + 16, left : left + 16] = 1
+    return np.array([[20, 30, 200], [200, 40, 20]], np.uint8)[mask] + random.integers(
+        0, 20, (40, 48, 3), np.uint8
+    ), mask
+
+
+@pytest.fixture
+def data(tmp_path):
+    root = tmp_path / "data"
+    for i, split in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2):
+        image, mask = scene(i)
+        write(root / "images" / split / f"{i}.png", image)
+        write(root / "masks" / split / f"{i}.png", mask)
+    descriptor = {
+        "classes": CLASSES,
+        "splits": {s: {"images": f"images/{s}", "masks": f"masks/{s}"} for s in ("train", "val", "test")},
+    }
+    (root / "dataset.yaml").write_text(json.dumps(descriptor))  # JSON is YAML
+    return root
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    run_folder.save(build("fcn8s-test_resnet", CLASSES), tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def fullyconv(capsys, monkeypatch, tmp_path):
+    """Run a command in ``tmp_path``; its exit code, what it printed, and what it said on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fullyconv", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def test_train_evaluate_predict(fullyconv, data, tmp_path):
+    code, out, err = fullyconv("train", "--data", data, *QUICK, "--out", "run")
+    assert (code, "mean IoU" in out, "step 2 " in err) == (0, True, True)
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["split"] == "val"
+    assert "<html" in (tmp_path / "run" / "report.html").read_text()
+
+    code, out, _ = fullyconv("evaluate", "run", "--data", data)
+    assert (code, "2 images of test" in out) == (0, True)
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["split"] == "test"
+
+    code, _, err = fullyconv("predict", "run", data / "images" / "test", "--out", "masks", "--overlay", "--scores")
+    assert (code, err.strip()) == (0, "2 masks in masks.")
+    assert Image.open(tmp_path / "masks" / "6.png").size == (48, 40)
+    assert (tmp_path / "masks" / "6_overlay.jpg").exists()
+    assert (tmp_path / "masks" / "6_scores" / "red.png").exists()
+
+
+def test_a_run_is_repeated_from_its_own_configuration(fullyconv, data):
+    assert fullyconv("train", "--data", data, *QUICK, "--out", "one")[0] == 0
+    assert fullyconv("train", "--recipe", "one/config.yaml", "--out", "two")[0] == 0
+
+
+def test_a_run_that_could_not_start_leaves_the_folder_free(fullyconv, data):
+    code, _, err = fullyconv("train", "--data", data, "--model", "fcn8s-smallvgg", "--out", "run")
+    assert (code, "--no-pretrained" in err) == (2, True)
+    assert fullyconv("train", "--data", data, *QUICK, "--out", "run")[0] == 0
+
+
+def test_epochs_go_over_a_recipes_minutes(fullyconv, data, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("training: {max_minutes: 600}\n")
+    assert fullyconv("train", "--data", data, "--recipe", "recipe.yaml", *QUICK, "--out", "run")[0] == 0
+
+
+def test_resume_goes_on_and_ends(fullyconv, data):
+    assert fullyconv("train", "--data", data, *QUICK, "--out", "run")[0] == 0
+    assert fullyconv("train", "--out", "run", "--resume")[0] == 0
+
+
+def test_check_prints_frequencies_and_finds_nothing(fullyconv, data):
+    code, out, err = fullyconv("data", "check", data)
+    assert (code, err, "No problems." in out, "red" in out) == (0, "", True, True)
+
+
+def test_one_broken_image_does_not_stop_the_others(fullyconv, model, data, tmp_path):
+    broken = data / "images" / "test" / "6.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    code, _, err = fullyconv("predict", model, data / "images", "--out", "masks")
+    assert code == 2
+    assert "1 of 8 images failed; the others are done." in err
+    assert "test/6.png" in err
+    assert len(list((tmp_path / "masks").rglob("*.png"))) == 7
+
+
+PROBLEMS = {
+    "images without masks": lambda root: (root / "masks/test/7.png").unlink(),
+    "masks without images": lambda root: (root / "images/test/7.png").unlink(),
+    "truncated images": lambda root: (root / "images/test/7.png").write_bytes(b"\x89PNG\r\n"),
+    "truncated masks": lambda root: (root / "masks/test/7.png").write_bytes(b"\x89PNG\r\n"),
+    "sizes that differ": lambda root: write(root / "masks/test/7.png", np.zeros((9, 9), np.uint8)),
+    "values outside the classes": lambda root: write(root / "masks/test/7.png", np.full((40, 48), 9, np.uint8)),
+    "JPEG masks": lambda root: (
+        (root / "masks/test/7.png").unlink(),
+        write(root / "masks/test/7.jpg", scene(7)[1]),
+    ),
+    "images in two splits": lambda root: (
+        shutil.copy(root / "images/train/0.png", root / "images/test/7.png"),
+        shutil.copy(root / "masks/train/0.png", root / "masks/test/7.png"),
+    ),
+    "EXIF rotation": lambda root: _rotate(root / "images/test/7.png"),
+    "classes that never occur": lambda root: (root / "dataset.yaml").write_text(
+        (root / "dataset.yaml").read_text().replace('"red"]', '"red", "green"]')
+    ),
+    "colours that are not in the palette": lambda root: _colour(root),
+}
+
+
+def _rotate(path):
+    image = Image.open(path)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
+
+
+def _colour(root):
+    for path in (root / "masks").rglob("*.png"):
+        write(path, np.array([[0, 0, 0], [200, 0, 0]], np.uint8)[np.asarray(Image.open(path))])
+    write(root / "masks/test/7.png", np.full((40, 48, 3), 77, np.uint8))
+    tree = json.loads((root / "dataset.yaml").read_text()) | {"palette": [[0, 0, 0], [200, 0, 0]]}
+    (root / "dataset.yaml").write_text(json.dumps(tree))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_check_train_and_evaluate_refuse_the_same_data_in_the_same_words(fullyconv, data, model, problem):
+    PROBLEMS[problem](data)
+    code, _, found = fullyconv("data", "check", data)
+    assert code == 2
+    assert "Traceback" not in found
+    trained, _, said = fullyconv("train", "--data", data, *QUICK, "--out", "run")
+    assert trained == 2
+    assert set(found.strip().splitlines()) <= set(said.removeprefix("fullyconv: ").strip().splitlines())
+    if problem not in ("classes that never occur", "images in two splits"):  # these show over several splits alone
+        assert fullyconv("evaluate", model, "--data", data)[0] == 2
+
+
+REFUSED = [
+    ("train", "--data is missing"),
+    ("train --data nowhere", "nowhere"),
+    ("train --data {data} --model unet-resnet18", "Unknown network 'unet-resnet18'"),
+    ("train --data {data} --model fcn8s-resnet81 --no-pretrained", "Did you mean"),
+    ("train --data {data} --model fcn8s-smallvgg", "--no-pretrained"),
+    ("train --data {data} --recipe nowhere.yaml", "nowhere.yaml: no such file"),
+    ("train --data {data} --set optimiser.lr=1", "Did you mean optimizer?"),
+    ("train --data {data} --set optimizer.lr", "expected KEY=VALUE"),
+    ("train --data {data} --set optimizer.lr=fast", "optimizer.lr"),
+    ("train --data {data} --epochs 0", "training.epochs"),
+    ("train --data {data} --epochs many", "--epochs"),
+    ("train --data {data} --epochs 3 --max-minutes 3", "give one of them"),
+    ("train --data {data} --max-minutes 0", "training.max_minutes"),
+    ("train --data {data} --freeze head", "training.freeze"),
+    ("train --data {data} --init nowhere --no-pretrained", "nowhere: no such file"),
+    ("train --data {data} --model fcn8s-smallvgg --no-pretrained --out {model}/model.json/x", "model.json"),
+    ("train --resume --out nowhere", "nowhere holds no run"),
+    ("train --colour red", "--colour"),
+    ("evaluate nowhere --data {data}", "nowhere holds no trained network"),
+    ("evaluate {data}/dataset.yaml --data {data}", "not a whole safetensors file"),
+    ("evaluate {model} --data nowhere", "nowhere"),
+    ("evaluate {model} --data {data} --split holdout", "holdout"),
+    ("evaluate {model}", "--data"),
+    ("evaluate {model} --data {data} --layout tarball", "tarball"),
+    ("predict {model} nowhere.jpg --out masks", "nowhere.jpg"),
+    ("predict {model} {data}/images", "--out"),
+    ("predict {model} {data}/images --out masks --scales 1,two", "--scales 1,two"),
+    ("predict {model} {data}/images --out masks --scales 0", "0"),
+    ("predict nowhere {data}/images --out masks", "nowhere holds no trained network"),
+    ("data check nowhere", "nowhere"),
+    ("data check {data} --layout voc", "JPEGImages"),
+    ("data show nowhere --out x.png", "nowhere"),
+    ("data make {data}", "not an empty folder"),
+    ("data make new --train 0", "--train"),
+    ("demo --out {data}", "not an earlier demo"),
+    ("segment", "segment"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), REFUSED, ids=[command for command, _ in REFUSED])
+def test_a_users_mistake_ends_with_one_message(fullyconv, data, model, command, message):
+    code, _, err = fullyconv(*command.format(data=data, model=model).split())
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_run_is_not_overwritten_and_not_reconfigured(fullyconv, data):
+    fullyconv("train", "--data", data, *QUICK, "--out", "run")
+    code, _, err = fullyconv("train", "--data", data, *QUICK, "--out", "run")
+    assert (code, "run holds a run already" in err) == (2, True)
+    code, _, err = fullyconv("train", "--out", "run", "--resume", "--epochs", "3")
+    assert (code, "leave out training.epochs" in err) == (2, True)
+
+
+def test_other_classes_than_the_networks_are_refused(fullyconv, data, tmp_path):
+    run_folder.save(build("fcn8s-test_resnet", ["a", "b", "c"]), tmp_path / "other")
+    code, _, err = fullyconv("evaluate", "other", "--data", data)
+    assert (code, "blue, red" in err, "a, b, c" in err) == (2, True, True)
+
+
+def test_debug_shows_the_traceback(data, tmp_path):
+    command = [sys.executable, "-m", "fullyconv", "data", "check", "nowhere", "--debug"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" in ended.stderr
+
+
+@pytest.mark.parametrize("code", ["import fullyconv", "import fullyconv.cli", "import fullyconv.training.config"])
+def test_help_needs_no_torch(code):
+    check = f"{code}; import sys; assert 'torch' not in sys.modules, 'torch was imported'"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_every_command_has_help(fullyconv):
+    for command in ([], ["demo"], ["data"], ["data", "make"], ["train"], ["evaluate"], ["predict"]):
+        code, out, _ = fullyconv(*command, "--help")
+        assert (code, "Usage:" in out) == (0, True)
