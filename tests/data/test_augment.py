@@ -44,6 +44,13 @@ def test_every_output_has_the_crops_size_and_only_the_masks_own_values(size, cro
     assert set(new_mask.unique().tolist()) <= {*mask.unique().tolist(), IGNORE}
 
 
+def test_an_image_may_shrink_to_one_pixel():
+    torch.manual_seed(0)
+    image, mask = sample(2, 2)
+    new_image, _ = train_transform((3, 3), (0.5, 0.5), flip=0, color=0)(image, mask)
+    assert (new_image == image[:, :1, :1]).all()
+
+
 @pytest.mark.parametrize("scale", [0.3, 0.5, 0.77, 1.0, 1.4, 2.0, 3.0])
 def test_image_and_mask_stay_aligned(scale):
     """The image says in which source row each pixel lies; the mask's row is the same, to within half a pixel.

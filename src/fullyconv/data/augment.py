@@ -77,6 +77,8 @@ class ScaledCrop(v2.Transform):
             # v2 resizes masks by NEAREST, which takes the pixel at the cell's corner, up to half a cell off
             region = F.resize_image(region[None], size, InterpolationMode.NEAREST_EXACT)
             return tv_tensors.wrap(F.pad_image(region, padding, fill=IGNORE)[0], like=inpt)
+        if size == [1, 1]:  # torch 2.15 cannot do this to an RGB image stored plane by plane
+            region = region.permute(1, 2, 0).contiguous().permute(2, 0, 1)
         region = F.resize_image(region, size, antialias=True)
         if any(padding):
             region = F.pad_image(region, padding, fill=region.float().mean(dim=(1, 2)).tolist())
