@@ -5,8 +5,9 @@ without.
 """
 
 from fullyconv.data.check import check
+from fullyconv.data.data import Data
 from fullyconv.data.frequencies import ClassPixels, class_pixels
-from fullyconv.data.layouts import Data, open_data
+from fullyconv.data.layouts import open_data
 from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import Pair
 from fullyconv.data.problems import Problem, Report

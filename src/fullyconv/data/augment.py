@@ -13,10 +13,14 @@ from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError
 
 
-def train_transform(crop: tuple[int, int], scale: tuple[float, float], flip: float, color: float) -> v2.Transform:
+def train_transform(
+    crop: tuple[int, int] | None, scale: tuple[float, float], flip: float, color: float
+) -> v2.Transform:
     """The transform of training samples; ``(image, mask)`` in and out, every output of size ``crop``.
 
-    - ``crop``: (height, width) in pixels.
+    Images are (C, H, W), masks (H, W), or (K, H, W) where there are several labelings.
+
+    - ``crop``: (height, width) in pixels; None for whole images, neither scaled (whatever ``scale`` is) nor cropped.
     - ``scale``: (lowest, highest) factor by which images are scaled, drawn evenly on a logarithmic axis.
     - ``flip``: probability of a horizontal flip.
     - ``color``: strength of the colour jitter, 0 (none) to 1: brightness, contrast and saturation by a
@@ -25,13 +29,13 @@ def train_transform(crop: tuple[int, int], scale: tuple[float, float], flip: flo
     All randomness is torch's default generator. Raises ConfigError for values out of range.
     """
     low, high = scale
-    if min(crop) < 1:
+    if crop is not None and min(crop) < 1:
         raise ConfigError(f"crop is {crop}; a height and a width of at least 1 pixel are expected")
     if not 0 < low <= high < math.inf:
         raise ConfigError(f"scale is {scale}; two factors above 0, the lower first, are expected")
     if not (0 <= flip <= 1 and 0 <= color <= 1):
         raise ConfigError(f"flip is {flip} and color is {color}; both must be from 0 to 1")
-    steps: list[v2.Transform] = [ScaledCrop(crop, scale)]
+    steps: list[v2.Transform] = [ScaledCrop(crop, scale) if crop else v2.Identity()]
     if flip:
         steps.append(v2.RandomHorizontalFlip(flip))
     if color:

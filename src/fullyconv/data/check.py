@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from fullyconv.data.data import Data
 from fullyconv.data.frequencies import count_labels, total
-from fullyconv.data.images import open_image, to_array
-from fullyconv.data.layouts import Data
-from fullyconv.data.masks import list_strangers, to_labels
+from fullyconv.data.images import open_image, to_array, to_planes
+from fullyconv.data.masks import MaskCode, list_strangers, open_mask, to_labels
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.data.problems import Kind, Problem, Report
@@ -26,7 +26,7 @@ class _Look:
     digest: bytes | None = None
     """Of the image's pixels."""
     counts: np.ndarray | None = None
-    """Of the mask's labels."""
+    """Of the masks' labels."""
 
     def add(self, kind: Kind, file: Path, found: str, expected: str) -> None:
         self.problems.append(Problem(kind, (file,), found, expected))
@@ -36,7 +36,7 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     """Read every image and mask of the splits (all of them if None), on all cores, and report every problem.
 
     That a class never occurs is a matter of the whole data set, and is only looked at when all its splits
-    are.
+    are; a published data set's classes may.
     Raises DataError if there is no such split.
     """
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
@@ -51,9 +51,9 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     ]
     counts = {name: [looks[pair].counts for pair in pairs] for name, pairs in chosen.items()}
     frequencies = {
-        name: total([c for c in of_split if c is not None], len(data.classes)) for name, of_split in counts.items()
+        name: total([c for c in of_split if c is not None], data.head_sizes) for name, of_split in counts.items()
     }
-    if chosen.keys() == data.splits.keys():
+    if chosen.keys() == data.splits.keys() and not data.published:
         everywhere = np.sum([counted.pixels for counted in frequencies.values()], axis=0)
         problems += [
             Problem(Kind.NEVER, (), f"{name!r}", "every class in at least one mask")
@@ -72,11 +72,16 @@ def _look(pair: Pair, data: Data) -> _Look:
         if pair.image.exists():
             look.add(Kind.NO_MASK, pair.image, "", "a mask with the image's name")
         return look
-    mask = _open(look, pair.mask, Kind.NO_MASK)
-    if mask is not None:
-        _look_at_mask(look, mask, pair.mask, data)
-        if image is not None:
-            _compare_sizes(look, image, mask, pair.mask)
+    size = image.size if image is not None else None
+    for path in pair.more:
+        _look_at_more(look, path, size)
+    labelings = []
+    for path, code in zip((pair.mask, *pair.more_masks), data.codes, strict=True):
+        labels = _look_at_mask(look, path, code, size)
+        if labels is not None:
+            labelings.append(labels)
+    if len(labelings) == len(data.codes):
+        look.counts = count_labels(labelings, data.head_sizes)
     return look
 
 
@@ -84,10 +89,13 @@ def _open(look: _Look, path: Path, absent: Kind) -> Image.Image | None:
     try:
         return open_image(path)
     except DataError as error:
-        kind = Kind.UNREADABLE if path.exists() else absent
-        found = str(error).removeprefix(f"{path}: ")
-        look.add(kind, path, found, "a whole image file")
+        _add_unreadable(look, path, error, absent)
         return None
+
+
+def _add_unreadable(look: _Look, path: Path, error: DataError, absent: Kind) -> None:
+    kind = Kind.UNREADABLE if path.exists() else absent
+    look.add(kind, path, str(error).removeprefix(f"{path}: "), "a whole image file")
 
 
 def _look_at_image(look: _Look, image: Image.Image, path: Path) -> None:
@@ -103,24 +111,43 @@ def _look_at_image(look: _Look, image: Image.Image, path: Path) -> None:
     look.digest = hashlib.blake2b(size + pixels.tobytes(), digest_size=16).digest()
 
 
-def _look_at_mask(look: _Look, mask: Image.Image, path: Path, data: Data) -> None:
-    if mask.format in ("JPEG", "MPO"):
-        look.add(Kind.LOSSY, path, "", "a lossless file such as PNG")
+def _look_at_more(look: _Look, path: Path, size: tuple[int, int] | None) -> None:
+    image = _open(look, path, Kind.NO_IMAGE)
+    if image is None:
         return
     try:
-        labels, strangers = to_labels(mask, data.mask_code)
+        to_planes(image)
+    except ValueError as error:
+        look.add(Kind.UNREADABLE, path, str(error), "an image of depths or of HHA")
+    _compare_sizes(look, path, image.size, size)
+
+
+def _look_at_mask(look: _Look, path: Path, code: MaskCode, size: tuple[int, int] | None) -> np.ndarray | None:
+    """Its labels; None if it has none that can be told."""
+    try:
+        mask = open_mask(path, code)
+    except DataError as error:
+        _add_unreadable(look, path, error, Kind.NO_MASK)
+        return None
+    _compare_sizes(look, path, mask.size if isinstance(mask, Image.Image) else mask.shape[::-1], size)
+    if isinstance(mask, Image.Image) and mask.format in ("JPEG", "MPO"):
+        look.add(Kind.LOSSY, path, "", "a lossless file such as PNG")
+        return None
+    try:
+        labels, strangers = to_labels(mask, code)
     except ValueError as error:
         look.add(Kind.UNREADABLE, path, str(error), "a mask file")
-        return
+        return None
     if strangers:
         kind = Kind.VALUE if isinstance(strangers[0][0], int) else Kind.COLOUR
-        look.add(kind, path, list_strangers(strangers), data.mask_code.describe())
-    look.counts = count_labels(labels)
+        look.add(kind, path, list_strangers(strangers), code.describe())
+    return labels
 
 
-def _compare_sizes(look: _Look, image: Image.Image, mask: Image.Image, path: Path) -> None:
-    if mask.size != image.size:
-        found = f"{mask.width}x{mask.height} (width x height) for an image of {image.width}x{image.height}"
+def _compare_sizes(look: _Look, path: Path, size: tuple[int, ...], wanted: tuple[int, int] | None) -> None:
+    if wanted is not None and size != wanted:
+        (width, height), (image_width, image_height) = size, wanted
+        found = f"{width}x{height} (width x height) for an image of {image_width}x{image_height}"
         look.add(Kind.SIZE, path, found, "the image's size")
 
 

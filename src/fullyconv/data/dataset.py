@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from fullyconv.data.layouts import Data
+from fullyconv.data.data import Data
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import DataError
 
 Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Tensor]]
-"""Any torchvision v2 transform; it is given an image (C, H, W) and its mask (H, W)."""
+"""Any torchvision v2 transform; it is given an image (C, H, W) and its mask, (H, W) or (K, H, W)."""
 
 
 class SampleError(DataError):
@@ -31,13 +31,16 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
     """One split of a data set.
 
     An item is the image, uint8 (channels, H, W), the mask, uint8 (H, W) with IGNORE where a pixel has no
-    class, and its index in ``data.split(split)``. ``transform`` changes image and mask together.
-    Raises DataError (also out of a DataLoader's workers) naming the file, if one is missing, broken or wrong.
+    class, and its index in ``data.split(split)``. Images with depth are float32; with K labelings masks are
+    (K, H, W). ``transform`` changes image and mask together.
+    Raises ConfigError if the data's images have another number of channels, and DataError (also out of a
+    DataLoader's workers) naming the file, if one is missing, broken or wrong.
     """
 
     def __init__(self, data: Data, split: str, transform: Transform | None = None, channels: int = 3) -> None:
+        data.require_channels(channels)
         self.pairs = data.split(split)
-        self.mask_code = data.mask_code
+        self.codes = data.codes
         self.transform = transform
         self.channels = channels
 
@@ -46,7 +49,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
         try:
-            pixels, labels = read_pair(self.pairs[index], self.mask_code, self.channels)
+            pixels, labels = read_pair(self.pairs[index], self.codes, self.channels)
         except DataError as error:
             raise SampleError(str(error)) from None
         image, mask = torch.from_numpy(pixels), torch.from_numpy(labels)

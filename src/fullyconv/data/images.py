@@ -73,6 +73,28 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
     return array.reshape(*array.shape[:2], channels).transpose(2, 0, 1)
 
 
+def to_planes(image: Image.Image) -> np.ndarray:
+    """What an open file that accompanies a picture adds to its channels.
+
+    - 8-bit colour, as HHA: three channels, uint8 (3, H, W), as they are.
+    - 16-bit grey, depth in millimetres: its natural logarithm, float32 (1, H, W). Where the depth is not known (0),
+      the mean of the image's other logarithms stands, which says nothing to a network.
+
+    Raises ValueError for an image of another kind, and for a depth image without any depth.
+    """
+    if image.mode in ("RGB", "RGBA", "P"):
+        return to_array(image, 3)
+    if not image.mode.startswith("I"):
+        raise ValueError(f"has mode {image.mode}; a colour image, or a 16-bit one of depths in mm, is expected")
+    depth = np.asarray(image)
+    known = depth > 0
+    if not known.any():
+        raise ValueError("holds no depth above 0; depths in millimetres are expected")
+    logarithms = np.log(depth, where=known, out=np.zeros(depth.shape, np.float32), casting="unsafe")
+    logarithms[~known] = logarithms[known].mean()
+    return logarithms[None]
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:

@@ -1,16 +1,16 @@
 """Which files belong together: descriptors, PASCAL VOC folders, and folders of images and masks."""
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from fullyconv.data.data import Data
 from fullyconv.data.descriptor import read_descriptor
 from fullyconv.data.images import list_images
 from fullyconv.data.infer import infer_classes, palette_of
 from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
-from fullyconv.palettes import VOC_CLASSES, VOC_VOID, Colour, default_palette, voc_palette
+from fullyconv.palettes import VOC_CLASSES, VOC_VOID, default_palette, voc_palette
 
 DESCRIPTOR = "dataset.yaml"
 LAYOUTS = {
@@ -18,37 +18,6 @@ LAYOUTS = {
     "voc": "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list a split)",
     "folders": "folders images and masks, with or without a folder for each split in them (or around them)",
 }
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set: which files there are and what their values mean. ``open_data`` makes one."""
-
-    root: Path
-    layout: str
-    classes: list[str]
-    palette: list[Colour]
-    """A colour for each class."""
-    mask_code: MaskCode
-    """How mask files become labels."""
-    splits: dict[str, list[Pair]]
-    orphans: list[Path] = field(default_factory=list)
-    """Masks without an image."""
-
-    @property
-    def ignore_index(self) -> int | None:
-        """The value of void pixels in the mask *files*; in memory they are always IGNORE."""
-        return self.mask_code.ignore_index
-
-    def split(self, name: str) -> list[Pair]:
-        """The pairs of one split. Raises DataError if there is no such split."""
-        if name not in self.splits:
-            raise DataError(f"{self.root}: has no split {name!r}; its splits are {', '.join(self.splits)}")
-        return self.splits[name]
-
-    def name(self, path: Path) -> str:
-        """A file's path within the data set, for messages."""
-        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
 
 def open_data(path: str | Path, layout: str | None = None) -> Data:

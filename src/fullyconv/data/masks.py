@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.data.images import open_image
+from fullyconv.data.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
@@ -16,6 +17,9 @@ IGNORE = 255
 """The label, in memory, of pixels without a class."""
 
 MAX_CLASSES = 255  # labels are bytes, and one of them is IGNORE
+
+Mask = Image.Image | np.ndarray
+"""An open mask: an image, or a MATLAB file's matrix (H, W) of whole numbers."""
 
 Stranger = tuple[int | Colour, int]
 """A value or a colour that is no class, and the number of its pixels."""
@@ -29,18 +33,29 @@ class MaskCode:
     classes and 255 is not void, 255 is the second class too, as in masks of 0 and 255. ``colours`` gives
     the class of each colour in RGB masks, IGNORE for void; other masks are read by their values unless
     ``by_colour`` says to see all as colours.
+
+    Data sets that number their classes in another way have ``values``, the label of each value (-1 to 65535), IGNORE
+    for void; it stands in place of counting. ``key`` says where in MATLAB files the mask is (see ``read_matrix``).
     """
 
     classes: int
     ignore_index: int | None = None
     colours: Mapping[Colour, int] | None = None
     by_colour: bool = False
+    values: Mapping[int, int] | None = None
+    key: str | None = None
 
     @cached_property
     def labels_of_values(self) -> np.ndarray:
-        """int16 (65536,): the label of each value, -1 where the value is no class."""
+        """int16 (65537,): the label of each value from 0 to 65535, -1 where the value is no class.
+
+        The last entry is value -1's, where indexing by -1 finds it.
+        """
+        table = np.full(65537, -1, np.int16)
+        if self.values is not None:
+            table[list(self.values)] = list(self.values.values())
+            return table
         values = [value for value in range(self.classes + 1) if value != self.ignore_index][: self.classes]
-        table = np.full(65536, -1, np.int16)
         table[values] = range(self.classes)
         if self.ignore_index is not None:
             table[self.ignore_index] = IGNORE
@@ -57,13 +72,23 @@ class MaskCode:
 
     def describe(self) -> str:
         """The expected values (and colours) in words, for messages."""
-        values = np.flatnonzero((self.labels_of_values >= 0) & (self.labels_of_values != IGNORE))
+        table = self.labels_of_values
+        values, voids = np.flatnonzero((table >= 0) & (table != IGNORE)), np.flatnonzero(table == IGNORE)
         words = f"{values[0]} to {values[-1]}" if len(values) > 3 else " or ".join(map(str, values))
-        if self.ignore_index is not None:
-            words += f", {self.ignore_index} for void"
+        if voids.size:
+            words += f", {' or '.join(str(value) if value < 65536 else '-1' for value in voids)} for void"
         if self.colours is not None:
             words = f"one of {len(self.colours)} colours" if self.by_colour else f"{words}; or the palette's colours"
         return words
+
+
+def open_mask(path: str | Path, code: MaskCode) -> Mask:
+    """Open a mask file, an image or a MATLAB file. Raises DataError, naming the file, if it cannot be read."""
+    if Path(path).suffix.lower() != SUFFIX:
+        return open_image(path)
+    if code.key is None:
+        raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
+    return read_matrix(path, code.key)
 
 
 def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
@@ -72,7 +97,7 @@ def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
     Raises DataError, naming the file, if it cannot be read or holds a value or colour that is no class.
     """
     try:
-        labels, strangers = to_labels(open_image(path), code)
+        labels, strangers = to_labels(open_mask(path, code), code)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     if strangers:
@@ -83,19 +108,21 @@ def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
     return labels
 
 
-def to_labels(image: Image.Image, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
     """The labels of an open mask, uint8 (H, W), and what in it is no class (its label is IGNORE).
 
-    Raises ValueError if the image has a mode that holds no classes.
+    Raises ValueError if the mask is an image of a mode that holds no classes.
     """
-    if code.by_colour or image.mode in ("RGB", "RGBA"):
-        rgb = np.asarray(image.convert("RGB"))
+    if isinstance(mask, np.ndarray):
+        return _labels_of_values(mask, code)
+    if code.by_colour or mask.mode in ("RGB", "RGBA"):
+        rgb = np.asarray(mask.convert("RGB"))
         if code.colours is not None:
             return _labels_of_colours(rgb, code)
         if not is_grey(rgb):
             return np.full(rgb.shape[:2], IGNORE, np.uint8), _count_colours(_number(rgb))
         return _labels_of_values(rgb[..., 0], code)
-    return _labels_of_values(mask_values(image), code)
+    return _labels_of_values(mask_values(mask), code)
 
 
 def mask_values(image: Image.Image) -> np.ndarray:
@@ -130,12 +157,18 @@ def list_strangers(strangers: list[Stranger], limit: int = 5) -> str:
 
 
 def _labels_of_values(values: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
-    if values.dtype == np.int32:
-        outside = (values < 0) | (values > 65535)
+    if values.dtype not in (np.uint8, np.uint16):
+        outside = (values < -1) | (values > 65535)
         labels = np.where(outside, -1, code.labels_of_values[np.where(outside, 0, values)])
     else:
         labels = code.labels_of_values[values]
-    if code.classes == 2 and code.ignore_index != 255 and (values == 255).any() and (values == 1).any():
+    if (
+        code.values is None
+        and code.classes == 2
+        and code.ignore_index != 255
+        and (values == 255).any()
+        and (values == 1).any()
+    ):
         labels[values == 255] = -1  # 0 and 1 are the classes of this file, so that 255 is not
     strange = labels < 0
     if not strange.any():

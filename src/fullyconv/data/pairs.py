@@ -1,40 +1,73 @@
-"""An image and its mask."""
+"""An image, what accompanies it, and its masks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fullyconv.data.images import read_image
+from fullyconv.data.images import open_image, read_image, to_planes
 from fullyconv.data.masks import MaskCode, read_mask
 from fullyconv.errors import DataError
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask; ``mask`` is None where there is none."""
+    """An image and its mask; ``mask`` is None where there is none.
+
+    ``more`` are files whose channels follow the image's (HHA, depth: see ``to_planes``), ``more_masks`` further
+    labelings of the same image.
+    """
 
     image: Path
     mask: Path | None
+    more: tuple[Path, ...] = ()
+    more_masks: tuple[Path, ...] = ()
 
 
-def read_labels(pair: Pair, code: MaskCode) -> np.ndarray:
-    """The pair's mask, as ``read_mask`` gives it. Raises DataError if it is missing, broken or wrong."""
+def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
+    """The pair's mask, uint8 (H, W), as ``read_mask`` gives it; (K, H, W) where there are K > 1 codes, one a labeling.
+
+    Raises DataError if a mask is missing, broken or wrong, or two of them differ in size.
+    """
     if pair.mask is None:
         raise DataError(f"{pair.image}: has no mask; a mask with the image's name is expected")
-    return read_mask(pair.mask, code)
+    masks = (pair.mask, *pair.more_masks)
+    labelings = [read_mask(mask, code) for mask, code in zip(masks, codes, strict=True)]
+    for mask, labels in zip(masks[1:], labelings[1:], strict=True):
+        _same_size(mask, labels, pair.mask, labelings[0])
+    return labelings[0] if len(labelings) == 1 else np.stack(labelings)
 
 
-def read_pair(pair: Pair, code: MaskCode, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Image (channels, H, W) and labels (H, W), both uint8, as ``read_image`` and ``read_mask`` give them.
+def read_pair(pair: Pair, codes: Sequence[MaskCode], channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """The image (C, H, W) and its labels, uint8 (H, W) or (K, H, W) as ``read_labels`` gives them.
 
-    Raises DataError if one is missing, broken or wrong, or their sizes differ.
+    The image is uint8 with ``channels`` channels, as ``read_image`` gives it. Where other files accompany it, it is
+    RGB followed by their channels, as ``to_planes`` gives them: float32 if a depth is among them, else uint8.
+    Raises DataError if a file is missing, broken or wrong, or their sizes differ.
     """
-    image, labels = read_image(pair.image, channels), read_labels(pair, code)
-    (height, width), (mask_height, mask_width) = image.shape[1:], labels.shape
-    if image.shape[1:] != labels.shape:
-        raise DataError(
-            f"{pair.mask}: is {mask_width}x{mask_height} (width x height), its image {pair.image} "
-            f"{width}x{height}; export both at the same size"
-        )
+    image, labels = read_image(pair.image, 3 if pair.more else channels), read_labels(pair, codes)
+    if pair.more:
+        planes = [_read_planes(path) for path in pair.more]
+        for path, plane in zip(pair.more, planes, strict=True):
+            _same_size(path, plane, pair.image, image)
+        image = np.concatenate([image, *planes])
+    assert pair.mask is not None
+    _same_size(pair.mask, labels, pair.image, image, "its image ")
     return image, labels
+
+
+def _read_planes(path: Path) -> np.ndarray:
+    try:
+        return to_planes(open_image(path))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _same_size(path: Path, array: np.ndarray, other: Path, wanted: np.ndarray, what: str = "") -> None:
+    (height, width), (wanted_height, wanted_width) = array.shape[-2:], wanted.shape[-2:]
+    if (height, width) != (wanted_height, wanted_width):
+        raise DataError(
+            f"{path}: is {width}x{height} (width x height), {what}{other} "
+            f"{wanted_width}x{wanted_height}; export both at the same size"
+        )

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+import numpy as np
+
+from fullyconv.data.data import Data
 from fullyconv.data.frequencies import ClassPixels
-from fullyconv.data.layouts import Data
 from fullyconv.errors import DataError
 
 
@@ -17,7 +19,7 @@ class Kind(Enum):
     ORPHAN = "mask without an image", "add the image under the mask's name, or take the mask away"
     UNREADABLE = "file that cannot be read", "fetch or export it again"
     SIZE = (
-        "mask of another size than its image",
+        "mask (or depth) of another size than its image",
         "export image and mask at the same size; scale masks to nearest only",
     )
     ROTATED = (
@@ -106,10 +108,13 @@ class Report:
         width = max(map(len, [*self.data.classes, "class"]))
         heads = "".join(f"{split[:18]:>20}" for split in self.frequencies)
         lines = ["Share of labelled pixels (and images with the class)", f"{'class':{width}}{heads}"]
+        starts = np.cumsum([0, *self.data.head_sizes])
         for index, name in enumerate(self.data.classes):
+            labeling = np.searchsorted(starts, index, side="right")
+            mates = slice(starts[labeling - 1], starts[labeling])
             cells = ""
             for counted in self.frequencies.values():
-                share = counted.pixels[index] / max(1, counted.pixels.sum())
+                share = counted.pixels[index] / max(1, counted.pixels[mates].sum())
                 cells += f"{share:>13.2%}{f'({counted.images[index]})':>7}"
             lines.append(f"{name:{width}}{cells}")
         voids = [counted.void / max(1, counted.void + counted.pixels.sum()) for counted in self.frequencies.values()]

@@ -1,16 +1,14 @@
 """A sheet of samples: image, mask and both together, to see whether data are what they should be."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fullyconv.data.layouts import Data
+from fullyconv.data.data import Data
 from fullyconv.data.masks import IGNORE
-from fullyconv.data.pairs import Pair, read_pair
+from fullyconv.data.pairs import read_pair
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import whole_file
 
@@ -21,7 +19,8 @@ _WIDTH = 2.6  # of one picture, in inches
 def show(data: Data, out: str | Path, count: int = 6) -> None:
     """Write a figure of ``count`` samples, spread evenly over the splits, with a legend of their classes.
 
-    Each is shown as the image, the mask in the classes' colours (white: void) and both together.
+    Each is shown as the image (with its depth or HHA, where it has them), the mask of each labeling in the classes'
+    colours (white: void), and the image with the first of them.
     Raises DataError if a file is missing, broken or wrong, and ConfigError for a count below 1 or a kind of
     file that figures cannot be.
     """
@@ -36,33 +35,50 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
         raise DataError(f"{data.root}: has no images to show")
     places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
 
+    rows_of_pictures, shown = [], []
+    for split, pair in (samples[place] for place in places):
+        pixels, labels = read_pair(pair, data.codes)
+        labels = _through_all(labels, data)
+        rows_of_pictures.append((f"{split}: {pair.image.name}", _pictures(pixels, labels, _colours(data))))
+        shown.append(labels)
+    each = len(rows_of_pictures[0][1])
     across = min(2, len(places))
     rows = -(-len(places) // across)
-    axes = figure.subplots(rows, 3 * across, squeeze=False).reshape(-1, 3)
+    axes = figure.subplots(rows, each * across, squeeze=False).reshape(-1, each)
     for axis in axes.ravel():
         axis.set_axis_off()
-    colours = np.full((256, 3), _VOID, np.uint8)
-    colours[: len(data.classes)] = data.palette
-    shown = [
-        _draw(list(three), split, pair, data, colours)
-        for three, (split, pair) in zip(axes, (samples[place] for place in places), strict=False)
-    ]
+    for row, (title, pictures) in zip(axes, rows_of_pictures, strict=False):
+        for axis, picture in zip(row, pictures, strict=True):
+            axis.imshow(picture)
+        row[0].set_title(title, fontsize=8, loc="left", parse_math=False)
     _legend(figure, data, np.unique(np.concatenate([np.unique(labels) for labels in shown])))
-    height = _WIDTH * np.median([labels.shape[0] / labels.shape[1] for labels in shown])
-    figure.set_size_inches(_WIDTH * 3 * across, (height + 0.25) * rows + 0.8)
+    height = _WIDTH * np.median([labels.shape[1] / labels.shape[2] for labels in shown])
+    figure.set_size_inches(_WIDTH * each * across, (height + 0.25) * rows + 0.8)
     with whole_file(out) as beside:
         figure.savefig(beside, format=form)
 
 
-def _draw(axes: Sequence[Axes], split: str, pair: Pair, data: Data, colours: np.ndarray) -> np.ndarray:
-    """Draw one sample on three axes; its labels."""
-    pixels, labels = read_pair(pair, data.mask_code)
-    image, mask = pixels.transpose(1, 2, 0), colours[labels]
-    both = np.where((labels == IGNORE)[..., None], image, image // 2 + mask // 2)
-    for axis, picture in zip(axes, (image, mask, both), strict=True):
-        axis.imshow(picture)
-    axes[0].set_title(f"{split}: {pair.image.name}", fontsize=8, loc="left", parse_math=False)
-    return labels
+def _colours(data: Data) -> np.ndarray:
+    """The colour of each label, (256, 3) uint8."""
+    colours = np.full((256, 3), _VOID, np.uint8)
+    colours[: len(data.classes)] = data.palette
+    return colours
+
+
+def _through_all(labels: np.ndarray, data: Data) -> np.ndarray:
+    """Labels (K, H, W) that count through the classes of all K labelings, from (H, W) or (K, H, W) of each its own."""
+    firsts = np.cumsum([0, *data.head_sizes[:-1]])[:, None, None]
+    return np.where(labels == IGNORE, IGNORE, labels + firsts)
+
+
+def _pictures(pixels: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> list[np.ndarray]:
+    """What one sample is shown as, each (H, W, 3) uint8."""
+    image, more = pixels[:3].transpose(1, 2, 0).astype(np.uint8), pixels[3:].transpose(1, 2, 0)
+    if more.shape[2] == 1:  # depth: light is far
+        more = (255 * (more - more.min()) / max(np.ptp(more), 1e-6)).repeat(3, axis=2)
+    masks = [colours[of_one] for of_one in labels]
+    both = np.where((labels[0] == IGNORE)[..., None], image, image // 2 + masks[0] // 2)
+    return [image, *([more.astype(np.uint8)] if more.size else []), *masks, both]
 
 
 def _legend(figure: Figure, data: Data, labels: np.ndarray) -> None:

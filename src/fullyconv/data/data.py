@@ -1,0 +1,69 @@
+"""A data set, however its files lie: which there are, and what their values mean."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fullyconv.data.masks import MaskCode
+from fullyconv.data.pairs import Pair
+from fullyconv.errors import ConfigError, DataError
+from fullyconv.palettes import Colour
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: which files there are and what their values mean. ``open_data`` makes one."""
+
+    root: Path
+    layout: str
+    classes: list[str]
+    palette: list[Colour]
+    """A colour for each class."""
+    mask_code: MaskCode
+    """How mask files become labels."""
+    splits: dict[str, list[Pair]]
+    orphans: list[Path] = field(default_factory=list)
+    """Masks without an image."""
+    heads: dict[str, int] | None = None
+    """Where each image has several labelings: their names and numbers of classes. ``classes`` and ``palette`` then
+    run through all of them; labels count from 0 in each."""
+    more_codes: tuple[MaskCode, ...] = ()
+    """How the masks of the labelings after the first become labels."""
+    channels: int | None = None
+    """The channels of an image where other files accompany it (colour and depth 4, colour and HHA 6)."""
+    published: bool = False
+    """Whether this is a published data set, whose classes are what its authors say, whether they occur or not."""
+    absent_excluded: bool = False
+    """Whether the data set's authors leave classes without a pixel in the evaluated split out of the means."""
+
+    @property
+    def ignore_index(self) -> int | None:
+        """The value of void pixels in the mask *files*; in memory they are always IGNORE."""
+        return self.mask_code.ignore_index
+
+    @property
+    def codes(self) -> tuple[MaskCode, ...]:
+        """How the masks of each labeling become labels."""
+        return (self.mask_code, *self.more_codes)
+
+    @property
+    def head_sizes(self) -> list[int]:
+        """The number of classes in each labeling; they add up to the length of ``classes``."""
+        return list(self.heads.values()) if self.heads else [len(self.classes)]
+
+    def split(self, name: str) -> list[Pair]:
+        """The pairs of one split. Raises DataError if there is no such split."""
+        if name not in self.splits:
+            raise DataError(f"{self.root}: has no split {name!r}; its splits are {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def require_channels(self, wanted: int) -> None:
+        """Raises ConfigError if a network that takes ``wanted`` channels cannot be given these images."""
+        if self.channels not in (None, wanted):
+            raise ConfigError(
+                f"the images of {self.root} have {self.channels} channels in layout {self.layout}; the network takes "
+                f"{wanted}. Set model.in_channels to {self.channels}, or choose another data.layout"
+            )
+
+    def name(self, path: Path) -> str:
+        """A file's path within the data set, for messages."""
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
