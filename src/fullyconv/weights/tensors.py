@@ -1,0 +1,64 @@
+"""State dicts on disk, as tensors only: torch's ``.pth`` and safetensors. Nothing in a file is ever executed."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from fullyconv.errors import WeightsError
+
+WRAPPERS = ("model_state_dict", "state_dict", "model")
+"""Keys under which training scripts keep the state dict of their network."""
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, told by its content: safetensors, or what ``torch.save`` wrote (mapped, not copied).
+
+    Raises WeightsError where the file is damaged, holds anything but tensors, or is neither.
+    """
+    if is_torch(path):
+        return _read_torch(path)
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:
+        raise WeightsError(f"{path} is no whole safetensors file, nor one of torch.save: {_reason(error)}") from error
+
+
+def is_torch(path: Path) -> bool:
+    """Whether the file starts like one of ``torch.save``: a zip archive, or a pickle as before torch 1.6."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return head == b"PK\x03\x04" or head[:2] == b"\x80\x02"
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    zipped = path.open("rb").read(2) == b"PK"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except Exception as error:
+        raise WeightsError(
+            f"{path} cannot be read as tensors: it is damaged, or holds more than tensors (which is never executed). "
+            f"{_reason(error)}"
+        ) from error
+    return _state_dict(content, path)
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}; expected a state dict, names and tensors.")
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise WeightsError(f"{path}: {str(name)[:80]!r} is a {type(tensor).__name__}; expected names and tensors.")
+    return dict(content)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
