@@ -22,12 +22,14 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
         "double_data": (8, "double", True),
         "double_diff": (9, "double", True),
     },
+    "PythonParameter": {"param_str": (3, "string", False)},
     "LayerParameter": {
         "name": (1, "string", False),
         "type": (2, "string", False),
         "bottom": (3, "string", True),
         "top": (4, "string", True),
         "blobs": (7, "BlobProto", True),
+        "python_param": (130, "PythonParameter", False),
     },
     "V1LayerParameter": {
         "layer": (1, "bytes", False),
@@ -74,3 +76,8 @@ NetParameter = _classes[f"{_PACKAGE}.NetParameter"]
 def number(message: str, field: str) -> int:
     """The field's number on the wire."""
     return _MESSAGES[message][field][0]
+
+
+def numbers(message: str) -> frozenset[int]:
+    """Those of all fields of the message that are known here."""
+    return frozenset(number for number, _, _ in _MESSAGES[message].values())
