@@ -83,7 +83,7 @@ def test_a_feature_is_read_out_at_its_pixel(stride, backbone):
         with torch.no_grad():
             score.weight[0, 0] = score.weight[1, 1] = 1 / len(taps)
     with torch.no_grad():
-        logits = readout.logits(net.fuse(taps), net.lattice, (side, side))
+        logits = readout.logits(net.fuse(taps), net.fusion.lattice, (side, side))
     inside = slice(48, 112)
     pixels = torch.arange(side, dtype=torch.float32)
     torch.testing.assert_close(logits[0, 0, inside, inside], pixels[inside, None].expand(64, 64), atol=1e-3, rtol=0)
@@ -91,8 +91,8 @@ def test_a_feature_is_read_out_at_its_pixel(stride, backbone):
 
 
 def test_vgg_cells_sit_between_pixels_and_resnet_cells_on_them():
-    assert small(f"fcn32s-{VGG}").lattice.offset == (15.5, 15.5)
-    assert small(f"fcn32s-{RESNET}").lattice.offset == (0, 0)
+    assert small(f"fcn32s-{VGG}").fusion.lattice.offset == (15.5, 15.5)
+    assert small(f"fcn32s-{RESNET}").fusion.lattice.offset == (0, 0)
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8])
@@ -100,8 +100,8 @@ def test_vgg_cells_sit_between_pixels_and_resnet_cells_on_them():
 def test_the_traced_scores_lie_on_the_lattice_that_the_network_states(stride, backbone):
     net = fc.create(f"fcn{stride}s-{backbone}", num_classes=2)
     traced = fc.geometry.trace(net, (256, 256)).outputs[0]
-    assert (traced.stride, traced.size) == (net.lattice.stride, (256 // stride, 256 // stride))
-    assert traced.offset == net.lattice.offset
+    assert (traced.stride, traced.size) == (net.fusion.lattice.stride, (256 // stride, 256 // stride))
+    assert traced.offset == net.fusion.lattice.offset
 
 
 def test_score_fusion_is_the_papers_sum():

@@ -7,7 +7,7 @@ fused the same way and scored once, at the end. Everything after the finest map 
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,13 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fullyconv import readout
-from fullyconv.backbones import Backbone, backbone
-from fullyconv.errors import ConfigError, GeometryError
+from fullyconv.backbones import Backbone, Padding, backbone
+from fullyconv.errors import ConfigError
+from fullyconv.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.palettes import default_palette
-from fullyconv.readout import Lattice
-from fullyconv.upsample import KERNELS, Method, Upsample
+from fullyconv.readout import Border, Interpolation, Lattice
+from fullyconv.upsample import KERNELS, Method
 
 Color = tuple[int, int, int]
+WHOLE = ("fcn_resnet50", "fcn_resnet101")
+"""torchvision's networks, which have names of their own."""
 
 
 class FCN(nn.Module):
@@ -29,7 +32,10 @@ class FCN(nn.Module):
 
     ``classes`` and ``palette`` (RGB 0..255) name and colour the C_out outputs. ``width`` is None for score fusion, else
     the channels of feature fusion. ``method`` upsamples between taps and at the readout (``transposed``: learnt
-    between taps, and bilinear, fixed, at the readout, as the paper's section 4.3 has it).
+    between taps, and bilinear, fixed, at the readout, as the paper's section 4.3 has it). ``mean`` is subtracted from
+    the images, in 0..255, channel by channel; None: the backbone's. With ``heads``, a number of classes for each name,
+    the network labels each pixel once for each head (the paper's section 5, SIFT Flow), and ``classes`` are those of
+    all heads, one after the other.
     """
 
     mean: Tensor
@@ -45,38 +51,32 @@ class FCN(nn.Module):
         in_channels: int = 3,
         width: int | None = None,
         method: Method = "bilinear",
-        dropout: float = 0.0,
+        dropout: float | None = None,
+        padding: Padding | None = None,
+        mean: Sequence[float] | None = None,
+        heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
         self.name, self.classes, self.palette = name, list(classes), list(palette)
         self.in_channels, self.width, self.method, self.dropout = in_channels, width, method, dropout
+        self.padding, self.heads = padding, dict(heads) if heads else None
         self.backbone = backbone
         channels = width or len(classes)
         self.score = nn.ModuleDict(
             {str(s): _skip(c, width, len(classes)) for s, c in zip(backbone.strides, backbone.channels, strict=True)}
         )
-        self.upsample = nn.ModuleDict(
-            {
-                str(fine): Upsample(channels, *_alignment(coarse_at, fine_at), method)
-                for fine, fine_at, coarse_at in zip(
-                    backbone.strides, backbone.lattices, backbone.lattices[1:], strict=False
-                )
-            }
-        )
+        fuse = cropped_fusion if backbone.alignment == "crop" else interpolated_fusion
+        self.fusion: Fusion = fuse(backbone, channels, method)
+        self.upsample = nn.ModuleDict(self.fusion.upsample)
         self.head = _head(width, len(classes)) if width else nn.Identity()
-        mean, std = (_per_channel(v, in_channels) for v in (backbone.mean, backbone.std))
-        self.register_buffer("mean", mean.view(1, -1, 1, 1))
-        self.register_buffer("std", std.view(1, -1, 1, 1))
+        means = torch.tensor(mean) if mean is not None else _per_channel(backbone.mean, in_channels)
+        self.register_buffer("mean", means.view(1, -1, 1, 1))
+        self.register_buffer("std", _per_channel(backbone.std, in_channels).view(1, -1, 1, 1))
         self.to(memory_format=torch.channels_last)
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
-
-    @property
-    def lattice(self) -> Lattice:
-        """Where the fused scores' cells look."""
-        return self.backbone.lattices[0]
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -89,47 +89,76 @@ class FCN(nn.Module):
             "width": self.width,
             "upsample": self.method,
             "dropout": self.dropout,
+            "padding": self.padding,
+            "mean": [round(value, 5) for value in self.mean.flatten().tolist()],
+            "heads": self.heads,
         }
 
     @property
-    def interpolation(self) -> readout.Interpolation:
+    def interpolation(self) -> Interpolation:
+        """The readout's."""
         return "bilinear" if self.method == "transposed" else self.method
 
+    @property
+    def border(self) -> Border:
+        """What the readout finds beyond the scores' border."""
+        return "zero" if self.backbone.alignment == "crop" else "repeat"
+
+    def lattice_for(self, size: tuple[int, int], cells: tuple[int, int]) -> Lattice:
+        """Where the ``cells`` (rows, columns) of the scores of an image of ``size`` look."""
+        return Lattice.stretched(cells, size) if self.backbone.alignment == "half-pixel" else self.fusion.lattice
+
     def normalize(self, images: Tensor) -> Tensor:
-        """0..255 → normalized for the backbone; extended below and to the right, by the last pixel, to whole cells."""
+        """0..255 → normalized for the backbone.
+
+        Unless the backbone pads by itself, also extended below and to the right, by the last pixel, to whole cells.
+        """
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise ValueError(f"images must be (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
         x = (images.to(self.mean.dtype) - self.mean) / self.std
-        cell, least = self.backbone.strides[-1], self.backbone.minimum
-        height, width = (max(least, math.ceil(side / cell) * cell) for side in images.shape[2:])
-        x = F.pad(x, (0, width - images.shape[3], 0, height - images.shape[2]), mode="replicate")
+        if self.backbone.alignment == "cells":
+            cell, least = self.backbone.strides[-1], self.backbone.minimum
+            height, width = (max(least, math.ceil(side / cell) * cell) for side in images.shape[2:])
+            x = F.pad(x, (0, width - images.shape[3], 0, height - images.shape[2]), mode="replicate")
         return x.contiguous(memory_format=torch.channels_last)
 
     def fuse(self, taps: Sequence[Tensor]) -> Tensor:
-        """Taps from fine to coarse → scores (N, classes, h, w) on the finest tap's lattice."""
+        """Taps from fine to coarse → scores (N, classes, h, w)."""
         strides = [str(stride) for stride in self.backbone.strides]
-        coarsest = F.dropout2d(taps[-1], self.dropout, self.training)
+        coarsest = taps[-1]
+        if self.dropout and not self.backbone.drops:
+            coarsest = F.dropout2d(coarsest, self.dropout, self.training)
         fused = self.score[strides[-1]](coarsest)
         for stride, tap in zip(reversed(strides[:-1]), reversed(taps[:-1]), strict=True):
-            fused = self.upsample[stride](_activate(fused, self.width), tap.shape[2:]) + self.score[stride](tap)
+            coarse = F.relu(fused) if self.width else fused
+            if stride in self.fusion.crops:
+                fused = self.upsample[stride](coarse)
+                tap = _crop(tap, self.fusion.crops[stride], fused)
+            else:
+                fused = self.upsample[stride](coarse, tap.shape[2:])
+            fused = fused + self.score[stride](tap)
         return self.head(fused)
 
     def scores(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → coarse scores (N, classes, h, w) on ``lattice``."""
+        """(N, C, H, W) → coarse scores (N, classes, h, w); ``lattice_for`` says where they look."""
         return self.fuse(self.backbone(self.normalize(images)))
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → logits (N, classes, H, W)."""
-        return readout.logits(self.scores(images), self.lattice, _size(images), self.interpolation)
+        scores = self.scores(images)
+        return readout.logits(scores, *self._reading(images, scores))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → labels (N, H, W), uint8."""
-        return readout.labels(self.scores(images), self.lattice, _size(images), self.interpolation)
+        """(N, C, H, W) → labels (N, H, W), uint8; with heads (N, heads, H, W), each counting from its first class."""
+        scores = self.scores(images)
+        reading = self._reading(images, scores)
+        labels = [readout.labels(part, *reading) for part in self._parts(scores)]
+        return torch.stack(labels, 1) if self.heads else labels[0]
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → softmax over classes (N, classes, H, W)."""
-        return self(images).softmax(1)
+        """(N, C, H, W) → softmax over classes, or over each head's (N, classes, H, W)."""
+        return torch.cat([part.softmax(1) for part in self._parts(self(images))], 1)
 
     def loss(
         self,
@@ -141,17 +170,37 @@ class FCN(nn.Module):
         label_smoothing: float = 0.0,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
-        """Pixelwise cross-entropy of labels (N, H, W), a scalar; the full logits are never held."""
-        return readout.loss(
-            self.scores(images),
-            labels,
-            self.lattice,
-            self.interpolation,
-            weight=weight,
-            ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-            reduction=reduction,
-        )
+        """Pixelwise cross-entropy of labels as ``predict`` gives them, a scalar; the full logits are never held.
+
+        Heads' losses are added up. ``weight``: one for each class.
+        """
+        scores = self.scores(images)
+        lattice, _, method, border = self._reading(images, scores)
+        planes = labels.unbind(1) if self.heads else [labels]
+        weights = [None] * len(planes) if weight is None else list(self._parts(weight[None]))
+        losses = [
+            readout.loss(
+                part,
+                plane,
+                lattice,
+                method,
+                border,
+                weight=None if own is None else own[0],
+                ignore_index=ignore_index,
+                label_smoothing=label_smoothing,
+                reduction=reduction,
+            )
+            for part, plane, own in zip(self._parts(scores), planes, weights, strict=True)
+        ]
+        return torch.stack(losses).sum()
+
+    def _parts(self, of_classes: Tensor) -> Sequence[Tensor]:
+        """(N, classes, …) head by head."""
+        return of_classes.split(list(self.heads.values()), 1) if self.heads else [of_classes]
+
+    def _reading(self, images: Tensor, scores: Tensor) -> tuple[Lattice, tuple[int, int], Interpolation, Border]:
+        size, cells = ((x.shape[2], x.shape[3]) for x in (images, scores))
+        return self.lattice_for(size, cells), size, self.interpolation, self.border
 
 
 def _skip(channels: int, width: int | None, classes: int) -> nn.Module:
@@ -173,27 +222,15 @@ def _head(width: int, classes: int) -> nn.Module:
     )
 
 
-def _activate(features: Tensor, width: int | None) -> Tensor:
-    return F.relu(features) if width else features
-
-
-def _alignment(coarse: Lattice, fine: Lattice) -> tuple[tuple[int, int], tuple[Any, Any]]:
-    """The whole factor between two lattices, and where the fine one's first cell lies in coarse cells, per axis."""
-    factors = [c / f for c, f in zip(coarse.stride, fine.stride, strict=True)]
-    if any(factor.denominator != 1 for factor in factors):
-        raise GeometryError(f"Taps of strides {fine.stride} and {coarse.stride} cannot be fused: no whole factor.")
-    shifts = [(f - c) / s for f, c, s in zip(fine.offset, coarse.offset, coarse.stride, strict=True)]
-    return (int(factors[0]), int(factors[1])), (shifts[0], shifts[1])
+def _crop(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
+    (top, left), (height, width) = start, like.shape[2:]
+    return tap[..., top : top + height, left : left + width]
 
 
 def _per_channel(values: Sequence[float], channels: int) -> Tensor:
-    """ImageNet's statistics in 0..255; for other than three channels, their mean for each."""
-    rgb = torch.tensor(values) * 255
-    return rgb if len(rgb) == channels else rgb.mean().repeat(channels)
-
-
-def _size(images: Tensor) -> tuple[int, int]:
-    return (images.shape[2], images.shape[3])
+    """Statistics in fractions of 255 → 0..255; where the channels are not theirs, their mean for each."""
+    known = torch.tensor(values) * 255
+    return known if len(known) == channels else known.mean().repeat(channels)
 
 
 def build(
@@ -204,34 +241,57 @@ def build(
     in_channels: int = 3,
     width: int | None = None,
     upsample: Method = "bilinear",
-    dropout: float = 0.0,
+    dropout: float | None = None,
+    padding: Padding | None = None,
+    mean: Sequence[float] | None = None,
+    heads: Mapping[str, int] | None = None,
     pretrained: bool = False,
 ) -> FCN:
-    """The network ``fcn{32,16,8,4,2}s-{timm backbone}`` for these classes; see ``FCN`` for the options.
+    """The network of this name for these classes; see ``FCN`` for the options.
 
+    The paper's are ``fcn{32,16,8}s-vgg16``, ``fcn8s-atonce-vgg16``, ``fcn32s-alexnet``, ``fcn32s-googlenet`` and
+    ``fcn32s-latefusion-vgg16``, with ``padding`` "paper" (None means this) or "same"; torchvision's are
+    ``fcn_resnet50`` and ``fcn_resnet101``; others ``fcn{32,16,8,4,2}s-{timm backbone}``.
     Raises ConfigError for a name or an option that does not exist, WeightsError where weights cannot be fetched.
     """
     match = re.fullmatch(r"fcn(32|16|8|4|2)s-(.+)", name)
-    if match is None:
+    if match is None and name not in WHOLE:
         raise ConfigError(
             f"Unknown network {name!r}: expected fcn32s, 16s, 8s, 4s or 2s and a backbone, as in fcn8s-resnet50."
         )
     if upsample not in KERNELS:
         raise ConfigError(f"Unknown upsampling {upsample!r}: expected one of {', '.join(KERNELS)}.")
+    if padding not in (None, "paper", "same"):
+        raise ConfigError(f"Unknown padding {padding!r}: expected paper or same.")
     if palette is None:
         palette = default_palette(len(classes))
     if len(palette) != len(classes):
         raise ConfigError(f"The palette has {len(palette)} colours for {len(classes)} classes: give one for each.")
+    if mean is not None and len(mean) != in_channels:
+        raise ConfigError(f"mean has {len(mean)} values for {in_channels} channels: give one for each, in 0..255.")
+    if heads:
+        _check_heads(heads, len(classes), upsample, width)
+    trunk, finest = (match[2], int(match[1])) if match else (name, 8)
     return FCN(
         name,
-        backbone(match[2], int(match[1]), in_channels, pretrained),
+        backbone(trunk, finest, in_channels, pretrained, padding, dropout),
         classes,
         [(r, g, b) for r, g, b in palette],
         in_channels=in_channels,
         width=width,
         method=upsample,
         dropout=dropout,
+        padding=padding,
+        mean=mean,
+        heads=heads,
     )
+
+
+def _check_heads(heads: Mapping[str, int], classes: int, upsample: Method, width: int | None) -> None:
+    if sum(heads.values()) != classes:
+        raise ConfigError(f"The heads {dict(heads)} have {sum(heads.values())} classes in all, found {classes} names.")
+    if upsample == "transposed" and not width:
+        raise ConfigError("Learnt upsampling of scores would mix the heads' classes: use bilinear, or give a width.")
 
 
 def create(name: str, num_classes: int, **options: Any) -> FCN:

@@ -1,7 +1,8 @@
 """From coarse scores to the image's size, in three forms: logits, labels, loss.
 
 Scores lie on a lattice: cell i of an axis looks at pixel stride · i + offset. Each pixel interpolates the cells around
-it (beyond the border the nearest cell is repeated); along one axis that is a product with a sparse matrix. Labels and
+it; along one axis that is a product with a sparse matrix. Beyond the border the nearest cell is repeated, or, as in a
+transposed convolution, there is nothing. Labels and
 loss are computed block by block, so that the N × C × H × W logits never exist: a block of pixels needs only the few
 cells around it.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 from fullyconv.upsample import KERNELS
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+Border = Literal["repeat", "zero"]
 BLOCK = (64, 256)
 """A block's height and width in pixels: enough to keep the processor busy, few enough to stay in its cache."""
 
@@ -29,11 +31,17 @@ class Lattice(NamedTuple):
     stride: tuple[Fraction, Fraction]
     offset: tuple[Fraction, Fraction]
 
+    @classmethod
+    def stretched(cls, cells: tuple[int, int], size: tuple[int, int]) -> "Lattice":
+        """``cells`` that cover ``size`` pixels from border to border (torch's ``align_corners=False``)."""
+        rows, columns = (Fraction(pixels, n) for pixels, n in zip(size, cells, strict=True))
+        return cls((rows, columns), ((rows - 1) / 2, (columns - 1) / 2))
+
 
 @lru_cache(maxsize=1024)
 @torch.inference_mode(False)
 def _interpolation(
-    method: Interpolation, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
+    method: Interpolation, border: Border, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
 ) -> tuple[slice, Tensor]:
     """The cells that the pixels start … stop − 1 of one axis need, and the matrix (pixels, needed cells)."""
     h, reach = KERNELS[method]
@@ -43,10 +51,14 @@ def _interpolation(
     floor = position.div(unit, rounding_mode="floor")
     fraction = (position - floor * unit).double() / unit
     steps = torch.arange(1 - reach, reach + 1)
-    needed = (floor[:, None] + steps).clamp(0, cells - 1)
+    around = floor[:, None] + steps
+    needed = around.clamp(0, cells - 1)
     first, last = int(needed.min()), int(needed.max())
+    shares = h(fraction[:, None] - steps)
+    if border == "zero":
+        shares = shares * (around == needed)
     weights = torch.zeros(stop - start, last + 1 - first, dtype=torch.float64)
-    weights.scatter_add_(1, needed - first, h(fraction[:, None] - steps))
+    weights.scatter_add_(1, needed - first, shares)
     return slice(first, last + 1), weights
 
 
@@ -59,9 +71,9 @@ def _blocks(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
 class _Readout:
     """Scores (N, C, h, w), ready to be interpolated block by block; float32, or float64 if they are."""
 
-    def __init__(self, scores: Tensor, lattice: Lattice, method: Interpolation):
+    def __init__(self, scores: Tensor, lattice: Lattice, method: Interpolation, border: Border):
         self.scores = scores if scores.dtype == torch.float64 else scores.float()
-        self.lattice, self.method = lattice, method
+        self.lattice, self.method, self.border = lattice, method, border
 
     def cells(self, rows: slice, columns: slice) -> tuple[tuple[slice, slice], Tensor, Tensor]:
         """The window of cells that a block of pixels needs, and the two matrices that interpolate it."""
@@ -69,6 +81,7 @@ class _Readout:
         for axis, pixels in enumerate((rows, columns)):
             window, matrix = _interpolation(
                 self.method,
+                self.border,
                 self.lattice.stride[axis],
                 self.lattice.offset[axis],
                 self.scores.shape[2 + axis],
@@ -90,10 +103,16 @@ def _full_precision(scores: Tensor) -> torch.autocast:
     return torch.autocast(scores.device.type, enabled=False)
 
 
-def logits(scores: Tensor, lattice: Lattice, size: tuple[int, int], method: Interpolation = "bilinear") -> Tensor:
+def logits(
+    scores: Tensor,
+    lattice: Lattice,
+    size: tuple[int, int],
+    method: Interpolation = "bilinear",
+    border: Border = "repeat",
+) -> Tensor:
     """Scores (N, C, h, w) on their lattice → logits (N, C, *size), float32 (float64 if the scores are)."""
     with _full_precision(scores):
-        readout = _Readout(scores, lattice, method)
+        readout = _Readout(scores, lattice, method, border)
         across = math.ceil(size[1] / BLOCK[1])
         blocks = [readout.block(rows, columns) for rows, columns in _blocks(size)]
         bands = [torch.cat(blocks[i : i + across], dim=3) for i in range(0, len(blocks), across)]
@@ -101,12 +120,18 @@ def logits(scores: Tensor, lattice: Lattice, size: tuple[int, int], method: Inte
 
 
 @torch.no_grad()
-def labels(scores: Tensor, lattice: Lattice, size: tuple[int, int], method: Interpolation = "bilinear") -> Tensor:
+def labels(
+    scores: Tensor,
+    lattice: Lattice,
+    size: tuple[int, int],
+    method: Interpolation = "bilinear",
+    border: Border = "repeat",
+) -> Tensor:
     """Scores (N, C, h, w) → the class of highest logit at each pixel, (N, *size): uint8, int16 above 256 classes."""
     dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int16
     result = torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
     with _full_precision(scores):
-        readout = _Readout(scores, lattice, method)
+        readout = _Readout(scores, lattice, method, border)
         for rows, columns in _blocks(size):
             result[:, rows, columns] = readout.block(rows, columns).argmax(1)
     return result
@@ -122,10 +147,11 @@ class _Loss(torch.autograd.Function):
         labels: Tensor,
         lattice: Lattice,
         method: Interpolation,
+        border: Border,
         options: dict[str, Any],
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0]
-        readout = _Readout(scores.detach(), lattice, method)
+        readout = _Readout(scores.detach(), lattice, method, border)
         total = readout.scores.new_zeros(())
         gradient = torch.zeros_like(readout.scores) if with_gradient else None
         for rows, columns in _blocks((labels.shape[1], labels.shape[2])):
@@ -142,9 +168,9 @@ class _Loss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grad_output: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_output[0], None, None, None, None
+        return gradient * grad_output[0], None, None, None, None, None
 
 
 def loss(
@@ -152,6 +178,7 @@ def loss(
     labels: Tensor,
     lattice: Lattice,
     method: Interpolation = "bilinear",
+    border: Border = "repeat",
     *,
     weight: Tensor | None = None,
     ignore_index: int = 255,
@@ -168,7 +195,7 @@ def loss(
     with _full_precision(scores):
         if weight is not None:
             options["weight"] = weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
-        total = _Loss.apply(scores, labels, lattice, method, options)
+        total = _Loss.apply(scores, labels, lattice, method, border, options)
         if reduction == "sum":
             return total
         return total / mass(labels, weight, ignore_index).clamp(min=torch.finfo(total.dtype).tiny)

@@ -75,16 +75,12 @@ class Upsample(nn.Module):
     channels, starting as bilinear interpolation of each.
     """
 
+    weight: Tensor
+
     def __init__(self, channels: int, factor: tuple[int, int], shift: tuple[Fraction, Fraction], method: Method):
         super().__init__()
         self.rows, self.columns = (_Axis(method, f, s) for f, s in zip(factor, shift, strict=True))
-        kernel = self.rows.kernel[:, None] * self.columns.kernel
-        if method == "transposed":
-            self.groups = 1
-            self.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel)
-        else:
-            self.groups = channels
-            self.register_buffer("weight", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
+        self.groups = _hold_kernel(self, channels, self.rows.kernel[:, None] * self.columns.kernel, method)
 
     def forward(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, C, h, w) → (N, C, *size)."""
@@ -94,3 +90,30 @@ class Upsample(nn.Module):
         stride = (self.rows.factor, self.columns.factor)
         fine = F.conv_transpose2d(coarse, self.weight, stride=stride, groups=self.groups)
         return fine[..., first_row : first_row + size[0], first_column : first_column + size[1]]
+
+
+class Deconvolution(nn.Module):
+    """Upsample (N, C, h, w) by a whole factor to all that a transposed convolution gives, as the paper's release does.
+
+    ``kernel`` is its size: (N, C, (h − 1) · factor + kernel, …), where nothing lies beyond the border.
+    """
+
+    weight: Tensor
+
+    def __init__(self, channels: int, factor: int, method: Method):
+        super().__init__()
+        along = _Axis(method, factor, Fraction(1 - factor, 2 * factor)).kernel  # centred between its two middle taps
+        self.factor, self.kernel = factor, len(along)
+        self.groups = _hold_kernel(self, channels, along[:, None] * along, method)
+
+    def forward(self, coarse: Tensor) -> Tensor:
+        return F.conv_transpose2d(coarse, self.weight, stride=self.factor, groups=self.groups)
+
+
+def _hold_kernel(module: nn.Module, channels: int, kernel: Tensor, method: Method) -> int:
+    """Give ``module`` its weight, learnt over all channels or fixed for each; the convolution's groups."""
+    if method == "transposed":
+        module.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel)
+        return 1
+    module.register_buffer("weight", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
+    return channels

@@ -1,6 +1,7 @@
 """What an FCN asks of a trunk: taps from fine to coarse, their strides and channels, and where their cells look."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -9,14 +10,24 @@ from fullyconv.errors import GeometryError
 from fullyconv.readout import Lattice
 
 COARSEST = 32
+Alignment = Literal["cells", "crop", "half-pixel"]
+"""How an FCN on this trunk frames its image, and where its maps meet.
+
+- cells: the image is extended to whole cells; coarse maps are interpolated onto the finer tap's cells, and beyond the
+  border the nearest cell is repeated.
+- crop: the trunk pads enough by itself; coarse maps are upsampled whole, nothing lies beyond their border, and finer
+  taps are cropped to them (the paper's release).
+- half-pixel: scores are stretched over the image (torchvision).
+"""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
     """Image (N, C, H, W), normalized → taps from fine to coarse, each (N, channels[i], h, w).
 
-    H and W are multiples of ``strides[-1]``, at least ``minimum``. ``lattices[i]`` says where tap i's cells look.
-    ``mean`` and ``std`` (fractions of 255) are what the trunk's images are normalized by.
+    Where ``alignment`` is "cells", H and W are multiples of ``strides[-1]``, at least ``minimum``. ``taps[i]`` and
+    ``lattices[i]`` say where tap i's cells look. ``mean`` and ``std`` (fractions of 255) are what the trunk's images
+    are normalized by. ``drops``: the trunk has dropout of its own.
     """
 
     def __init__(
@@ -28,13 +39,17 @@ class Backbone(nn.Module):
         in_channels: int,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
+        *,
+        alignment: Alignment = "cells",
+        drops: bool = False,
     ):
         """``body`` gives the taps. Raises GeometryError where its cells cannot be followed, or are not square."""
         super().__init__()
         self.body, self.strides, self.channels = body, list(strides), list(channels)
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.alignment, self.drops = mean, std, alignment, drops
         self.minimum, traced = _trace(body, name, self.strides[-1], in_channels)
-        self.lattices = [Lattice(tap.stride, tap.offset) for tap in traced.outputs]
+        self.taps = traced.outputs
+        self.lattices = [Lattice(tap.stride, tap.offset) for tap in self.taps]
         for stride, lattice in zip(self.strides, self.lattices, strict=True):
             if lattice.stride != (stride, stride):
                 rows, columns = lattice.stride
