@@ -236,7 +236,7 @@ def test_a_layout_can_be_forced(described, tmp_path, write_pairs):
         open_data(tmp_path, layout="voc")
     assert "voc: folders JPEGImages, SegmentationClass and ImageSets/Segmentation" in str(error.value)
     assert "and found a/, amask/, b/, bmask/, dataset.yaml, images/, masks/" in str(error.value)
-    with pytest.raises(DataError, match="layout is 'coco'; descriptor, voc, folders are known"):
+    with pytest.raises(DataError, match=r"layout is 'coco'; descriptor, .*voc, .*folders are known"):
         open_data(tmp_path, layout="coco")
 
 

@@ -1,30 +1,77 @@
-"""Which files belong together: descriptors, PASCAL VOC folders, and folders of images and masks."""
+"""Which layout a data set has: how its files lie and what they mean."""
 
-import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from fullyconv.data import context, folders, nyud, sbd, siftflow, voc
 from fullyconv.data.data import Data
-from fullyconv.data.descriptor import read_descriptor
-from fullyconv.data.images import list_images
-from fullyconv.data.infer import infer_classes, palette_of
-from fullyconv.data.masks import IGNORE, MaskCode
-from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
-from fullyconv.palettes import VOC_CLASSES, VOC_VOID, default_palette, voc_palette
 
-DESCRIPTOR = "dataset.yaml"
+
+class Layout(NamedTuple):
+    """How a data set may lie: in words, whether a path has it, and what opens it."""
+
+    looks: str
+    fits: Callable[[Path], bool]
+    open: Callable[[Path], Data]
+
+
 LAYOUTS = {
-    "descriptor": f"a {DESCRIPTOR} file, or a folder that holds one",
-    "voc": "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list a split)",
-    "folders": "folders images and masks, with or without a folder for each split in them (or around them)",
+    "descriptor": Layout(
+        f"a {folders.DESCRIPTOR} file, or a folder that holds one", folders.is_descriptor, folders.open_descriptor
+    ),
+    "pascal-context": Layout(
+        "trainval, labels.txt and 59_labels.txt beside VOC2010 (or VOCdevkit/VOC2010)",
+        context.is_context,
+        context.open_context,
+    ),
+    "sbd+voc": Layout(
+        "SBD and VOC 2011 in one folder; trains on SBD's train, validates on seg11valid",
+        sbd.is_sbd_with_voc,
+        sbd.open_sbd_with_voc,
+    ),
+    "sbd+voc-union": Layout(
+        "SBD and VOC 2011 in one folder; trains on the train of both, validates on seg11valid",
+        sbd.is_sbd_with_voc,
+        sbd.open_union,
+    ),
+    "voc": Layout(
+        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list a split), or VOCdevkit around them",
+        voc.is_voc,
+        voc.open_voc,
+    ),
+    "sbd": Layout("SBD: img, cls, train.txt and val.txt, or benchmark_RELEASE around them", sbd.is_sbd, sbd.open_sbd),
+    **{
+        name: Layout(
+            f"NYUDv2: data/{' and data/'.join(filter(None, given[:2]))}, segmentation, trainval.txt and test.txt",
+            partial(nyud.is_nyud, layout=name),
+            partial(nyud.open_nyud, layout=name),
+        )
+        for name, given in nyud.INPUTS.items()
+    },
+    **{
+        name: Layout(
+            f"SIFT Flow ({' and '.join(heads)}): Images, SemanticLabels, GeoLabels, trainval.txt and test.txt",
+            siftflow.is_siftflow,
+            partial(siftflow.open_siftflow, layout=name),
+        )
+        for name, heads in siftflow.LABELINGS.items()
+    },
+    "folders": Layout(
+        "folders images and masks, with or without a folder for each split in them (or around them)",
+        folders.is_folders,
+        folders.open_folders,
+    ),
 }
 
 
 def open_data(path: str | Path, layout: str | None = None) -> Data:
     """Find out which images and masks there are and what the masks mean.
 
-    ``path`` is a descriptor or a folder; ``layout`` ("descriptor", "voc" or "folders") forces what is
-    otherwise detected in this order:
+    ``path`` is a descriptor or a folder; ``layout`` forces what is otherwise the first of ``LAYOUTS`` that fits. Of
+    the user's own data:
 
     - **descriptor**: a ``dataset.yaml`` (see ``Descriptor``), or a folder that holds one.
     - **voc**: PASCAL VOC's folders, its 21 classes, 255 void. Each list in ImageSets/Segmentation is a
@@ -34,143 +81,21 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       stem; the first tenth (rounded, at least one) is test, the next tenth val, the rest train. Fewer than
       three have no test, a single one has no val either.
 
-    Images and masks are paired by stem. What does not pair, or cannot be read, is left for ``check`` to
-    report.
-    Raises DataError if no layout fits, folders are missing, the description is wrong, or classes cannot be
+    The others are published data sets, each described in the module that opens it. Images and masks are paired by
+    stem. What does not pair, or cannot be read, is left for ``check`` to report.
+    Raises DataError if no layout fits, folders or lists are missing, the description is wrong, or classes cannot be
     inferred.
     """
     path = Path(path)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}; {', '.join(LAYOUTS)} are known")
+    expected = "".join(f"\n  {name}: {LAYOUTS[name].looks}" for name in ([layout] if layout else LAYOUTS))
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder; a data set is {'; or '.join(LAYOUTS.values())}")
-    found = _detect(path)
-    if not found or (layout is not None and layout not in found):
-        wanted = LAYOUTS if layout is None else {layout: LAYOUTS[layout]}
-        expected = "".join(f"\n  {name}: {description}" for name, description in wanted.items())
+        raise DataError(f"{path}: there is no such file or folder; a data set is one of{expected}")
+    fitting = [name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)]
+    if not fitting:
         raise DataError(f"{path}: no data set found. Looked for{expected}\nand found {_list(path)}")
-    match layout or found[0]:
-        case "descriptor":
-            return _open_descriptor(path / DESCRIPTOR if path.is_dir() else path)
-        case "voc":
-            return _open_voc(path)
-        case _:
-            return _open_folders(path)
-
-
-def _detect(path: Path) -> list[str]:
-    if path.is_file():
-        return ["descriptor"] if path.suffix.lower() in (".yaml", ".yml") else []
-    holds = {
-        "descriptor": (path / DESCRIPTOR).is_file(),
-        "voc": _has(path, "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"),
-        "folders": _has(path, "images", "masks") or any(_has(folder, "images", "masks") for folder in _folders(path)),
-    }
-    return [layout for layout, held in holds.items() if held]
-
-
-def _open_descriptor(path: Path) -> Data:
-    descriptor, root = read_descriptor(path), path.parent
-    folders = {name: (root / split.images, root / split.masks) for name, split in descriptor.splits.items()}
-    missing = [str(folder) for pair in folders.values() for folder in pair if not folder.is_dir()]
-    if missing:
-        raise DataError(f"{path}: its splits name folders that are not there: {', '.join(dict.fromkeys(missing))}")
-    splits, orphans = _pair_all(folders)
-    palette, void = descriptor.colours()
-    colours = {colour: label for label, colour in enumerate(palette)} | ({void: IGNORE} if void else {})
-    count = len(descriptor.classes)
-    if not palette:
-        masks = (pair.mask for pairs in splits.values() for pair in pairs if pair.mask)
-        first = next(masks, None)
-        palette = (palette_of(first, count) if first else None) or default_palette(count)
-    code = MaskCode(count, descriptor.ignore_index, colours or None)
-    return Data(root, "descriptor", descriptor.classes, palette, code, splits, orphans)
-
-
-def _open_voc(root: Path) -> Data:
-    lists = {path.stem: path for path in sorted((root / "ImageSets/Segmentation").glob("*.txt"))}
-    if {"train", "val"} <= lists.keys():
-        lists.pop("trainval", None)
-    if not lists:
-        raise DataError(
-            f"{root}: ImageSets/Segmentation has no lists; train.txt and so on are expected, one name a line"
-        )
-    images = {path.stem: path for path in list_images(root / "JPEGImages")}
-    masks = {path.stem: path for path in list_images(root / "SegmentationClass")}
-    splits = {
-        split: [Pair(images.get(stem, root / "JPEGImages" / f"{stem}.jpg"), masks.get(stem)) for stem in _lines(path)]
-        for split, path in lists.items()
-    }
-    palette = voc_palette(len(VOC_CLASSES))
-    colours = {colour: label for label, colour in enumerate(palette)} | {VOC_VOID: IGNORE}
-    code = MaskCode(len(VOC_CLASSES), IGNORE, colours)
-    return Data(root, "voc", list(VOC_CLASSES), palette, code, _in_order(splits))
-
-
-def _open_folders(root: Path) -> Data:
-    images, masks = root / "images", root / "masks"
-    if not _has(root, "images", "masks"):
-        splits, orphans = _pair_all(
-            {folder.name: (folder / "images", folder / "masks") for folder in _folders(root) if _has(folder, "images")}
-        )
-    elif names := sorted({folder.name for folder in _folders(images) + _folders(masks)}):
-        loose = list_images(images) + list_images(masks)
-        if loose:
-            raise DataError(
-                f"{root}: {len(loose)} files, {loose[0].relative_to(root)} among them, lie beside the splits "
-                f"{', '.join(names)}; move them into a split, or take the split folders away"
-            )
-        splits, orphans = _pair_all({name: (images / name, masks / name) for name in names})
-    else:
-        pairs, orphans = _pair(images, masks)
-        splits = _divide(pairs)
-    files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
-    code, classes, palette = infer_classes(root, files + orphans)
-    return Data(root, "folders", classes, palette, code, splits, orphans)
-
-
-def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:
-    paired = {name: _pair(*both) for name, both in folders.items()}
-    orphans = [mask for _, unpaired in paired.values() for mask in unpaired]
-    return _in_order({name: pairs for name, (pairs, _) in paired.items()}), list(dict.fromkeys(orphans))
-
-
-def _pair(images: Path, masks: Path) -> tuple[list[Pair], list[Path]]:
-    """Pairs by stem, and the masks left over. Of two masks with one stem the first by name is taken."""
-    files = list_images(masks)
-    first = {path.stem: path for path in reversed(files)}
-    pairs = [Pair(image, first.get(image.stem)) for image in list_images(images)]
-    taken = {pair.mask for pair in pairs}
-    return pairs, [path for path in files if path not in taken]
-
-
-def _divide(pairs: list[Pair]) -> dict[str, list[Pair]]:
-    """Test, val and train by the hash of the stem; the rule is in ``open_data``."""
-    ranked = sorted(pairs, key=lambda pair: hashlib.sha256(pair.image.stem.encode()).digest())
-    tenth = max(1, round(len(pairs) / 10))
-    tests = tenth if len(pairs) >= 3 else 0
-    vals = tenth if len(pairs) >= 2 else 0
-    test, val = ranked[:tests], ranked[tests : tests + vals]
-    divided = {"train": ranked[tests + vals :], "val": val, "test": test}
-    return {name: sorted(part, key=lambda pair: pair.image.name) for name, part in divided.items() if part}
-
-
-def _in_order(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
-    usual = ("train", "val", "test")
-    names = [name for name in usual if name in splits] + [name for name in splits if name not in usual]
-    return {name: splits[name] for name in names}
-
-
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _has(folder: Path, *names: str) -> bool:
-    return all((folder / name).is_dir() for name in names)
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return LAYOUTS[fitting[0]].open(path)
 
 
 def _list(path: Path, limit: int = 10) -> str:

@@ -1,0 +1,42 @@
+"""Published data sets: where their folders lie, and which images their lists name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fullyconv.data.pairs import Pair
+from fullyconv.errors import DataError
+
+
+def find(root: Path, places: Sequence[str], entries: Sequence[str]) -> list[Path]:
+    """The folders, among ``root`` and the ``places`` (patterns) below it, that hold all of ``entries``."""
+    if not root.is_dir():
+        return []
+    folders = [root, *(folder for place in places for folder in sorted(root.glob(place)))]
+    return [folder for folder in folders if all((folder / entry).exists() for entry in entries)]
+
+
+def find_one(root: Path, places: Sequence[str], entries: Sequence[str]) -> Path:
+    """The one folder that ``find`` finds. Raises DataError if there are several."""
+    found = find(root, places, entries)
+    if len(found) != 1:
+        names = ", ".join(map(str, found)) or "none"
+        raise DataError(f"{root}: one data set is expected in it, found {names}; give the folder of one")
+    return found[0]
+
+
+def read_list(path: Path) -> list[str]:
+    """The names in a list, one a line. Raises DataError if it is missing or no text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing; the names of a split's images are expected in it, one a line") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of images, one name a line ({error})") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def in_order(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """Train, val and test first."""
+    usual = ("train", "val", "test")
+    names = [name for name in usual if name in splits] + [name for name in splits if name not in usual]
+    return {name: splits[name] for name in names}
