@@ -55,6 +55,10 @@ def test_settings_are_yaml():
         ({"data.batch_size": 3, "training.devices": 2}, "must divide evenly over the processes"),
         ({"data.resolutions": [{"scale": [2, 1]}]}, r"lowest and a highest factor, found \[2"),
         ({"training.stages": [32, 12]}, r"training\.stages\.1: .*found 12"),
+        ({"training.steps": 9, "training.max_minutes": 1}, r"steps \(9\) and max_minutes \(1\.0\) are two lengths"),
+        ({"model.mean": [1, 2], "model.in_channels": 3}, r"model\.mean has 2 values, model\.in_channels is 3"),
+        ({"optimizer.bias_rate": 0}, r"optimizer\.bias_rate: .*greater than 0"),
+        ({"optimizer.accumulate": 0}, r"optimizer\.accumulate: .*greater than or equal to 1"),
     ],
 )
 def test_what_is_wrong_is_named(overrides, message):

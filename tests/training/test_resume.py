@@ -31,10 +31,16 @@ def same(one, other):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 3)])
+def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, workers, accumulate):
     config = tiny(
-        data__path=data.root, data__workers=workers, training__ema=0.9, model__dropout=0.3, training__epochs=40
+        data__path=data.root,
+        data__workers=workers,
+        data__batch_size=5,
+        optimizer__accumulate=accumulate,
+        training__ema=0.9,
+        model__dropout=0.3,
+        training__steps=120,
     )
     train(data, config, tmp_path / "whole", say=quiet)
 

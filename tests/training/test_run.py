@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from fullyconv.data import open_data
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import ConfigError, DataError, WeightsError
-from fullyconv.training.callbacks import rate_factor
+from fullyconv.training.callbacks import Clock, rate_factor
 from fullyconv.training.config import Optimizer
 from fullyconv.training.module import Module
 from fullyconv.training.run import class_weights, median_frequency, plan
@@ -163,10 +164,25 @@ def test_init_takes_the_backbone_and_what_else_fits(data, tiny, tmp_path):
         new_network(data, tiny(model__init=tmp_path, model__name="fcn8s-test_convnext"), quiet)
 
 
+def test_biases_of_convolutions_alone_have_a_rate_of_their_own(data, tiny):
+    """Norms' parameters are not biases, though half of them are called so."""
+    config = tiny(optimizer__bias_rate=2.0, optimizer__name="sgd", optimizer__warmup=0, optimizer__schedule="constant")
+    net = new_network(data, config, quiet)
+    optimizer = Module(net, config, None, []).configure_optimizers()
+    strategy = SimpleNamespace(broadcast=lambda value: value)
+    trainer = SimpleNamespace(strategy=strategy, global_step=0, optimizers=[optimizer])
+    Clock(config, 10).on_train_batch_start(trainer, None, None, 0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert set(rates) == {id(p) for p in net.parameters()}
+    assert set(rates.values()) == {config.optimizer.lr, 2 * config.optimizer.lr}
+    twice = {name for name, p in net.named_parameters() if rates[id(p)] == 2 * config.optimizer.lr}
+    assert twice == {"score.8.bias", "score.16.bias", "score.32.bias"}
+
+
 def test_weight_decay_holds_for_kernels_alone(data, tiny):
     net = new_network(data, tiny(), quiet)
-    decayed, free = Module(net, tiny(optimizer__weight_decay=0.1), None, []).configure_optimizers().param_groups
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
+    decayed, *free = Module(net, tiny(optimizer__weight_decay=0.1), None, []).configure_optimizers().param_groups
+    assert [group["weight_decay"] for group in (decayed, *free)] == [0.1, 0.0, 0.0]
     kernels = {id(m.weight) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     assert {id(p) for p in decayed["params"]} == kernels
 

@@ -1,19 +1,19 @@
-"""Which images make up which step. A step's batch depends on the seed and the step's number, and on nothing else.
+"""Which images make up which batch. A batch depends on the seed and its number, and on nothing else.
 
 So a resumed run draws what the uninterrupted one would have drawn, whatever the number of loader processes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 
-from fullyconv.data.dataset import SegmentationDataset, Transform
+from fullyconv.data.dataset import SampleError, SegmentationDataset, Transform
 
 
 class Draw(NamedTuple):
@@ -25,7 +25,7 @@ class Draw(NamedTuple):
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor, int]]):
-    """Images augmented as a ``Draw`` says: (image (C, h, w) uint8, mask (h, w) uint8, index)."""
+    """Images augmented as a ``Draw`` says: (image (C, h, w), mask (h, w) or (heads, h, w) uint8, index)."""
 
     def __init__(self, dataset: SegmentationDataset, transforms: Sequence[Transform]):
         self.dataset, self.transforms = dataset, transforms
@@ -39,41 +39,54 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, int]]):
 
 
 class Batches(Sampler[list[Draw]]):
-    """The batches of the next ``steps`` steps: every image once, in random order, before any comes again.
+    """The next ``count`` batches: every image once, in random order, before any comes again.
 
-    ``position()`` gives the number of the next step, ``transform(step)`` the transform it takes. Over several
-    processes each takes its share of every batch.
+    ``position()`` gives the number of the next batch, ``transform(number)`` the transform that a batch takes. Over
+    several processes each takes its share of every batch.
     """
 
     def __init__(
         self,
         images: int,
         batch_size: int,
-        steps: int,
+        count: int,
         seed: int,
         position: Callable[[], int],
         transform: Callable[[int], int],
         rank: int = 0,
         world_size: int = 1,
     ):
-        self.images, self.batch_size, self.steps, self.seed = images, batch_size, steps, seed
+        self.images, self.batch_size, self.count, self.seed = images, batch_size, count, seed
         self.position, self.transform = position, transform
         self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
-        return self.steps
+        return self.count
 
     def __iter__(self) -> Iterator[list[Draw]]:
         start = self.position()
-        for step in range(start, start + self.steps):
-            whole = range(step * self.batch_size, (step + 1) * self.batch_size)
-            yield [self._draw(draw, step) for draw in whole[self.rank :: self.world_size]]
+        for batch in range(start, start + self.count):
+            whole = range(batch * self.batch_size, (batch + 1) * self.batch_size)
+            yield [self._draw(number, batch) for number in whole[self.rank :: self.world_size]]
 
-    def _draw(self, number: int, step: int) -> Draw:
+    def _draw(self, number: int, batch: int) -> Draw:
         epoch, place = divmod(number, self.images)
         order = _order(self.seed, epoch, self.images)
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0] >> 1)
-        return Draw(int(order[place]), seed, self.transform(step))
+        return Draw(int(order[place]), seed, self.transform(batch))
+
+
+def collate(samples: list[tuple[Tensor, Tensor, int]]) -> Any:
+    """A batch of samples. Raises DataError where whole images that are to be one batch differ in size."""
+    sizes = {tuple(image.shape[1:]) for image, _, _ in samples}
+    if len(sizes) > 1:
+        found = " and ".join("×".join(map(str, size)) for size in sorted(sizes)[:2])
+        raise SampleError(
+            f"Images of {found} pixels (height × width) cannot be one batch. Whole images of several sizes train one "
+            "at a time: data.batch_size=1 (one for each process), and optimizer.accumulate for more images a step; or "
+            "give data.resolutions a crop."
+        )
+    return default_collate(samples)
 
 
 @lru_cache(maxsize=2)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fullyconv.files import whole_file, write_whole
 from fullyconv.training.config import Config, Optimizer
-from fullyconv.training.module import Module
+from fullyconv.training.module import RATE, Module
 from fullyconv.weights import run_folder
 
 LAST = Path("checkpoints") / "last.ckpt"
@@ -24,7 +24,7 @@ STEPS_A_ROW = 50
 
 
 class Clock(lightning.Callback):
-    """How far the run is, from 0 to 1: by steps, or by the minutes trained; it ends the run, and sets the rate."""
+    """How far the run is, from 0 to 1: by steps, or by the minutes trained; it ends the run, and sets the rates."""
 
     def __init__(self, config: Config, steps: int):
         self.optimizer, self.steps = config.optimizer, steps
@@ -56,9 +56,11 @@ class Clock(lightning.Callback):
         progress = trainer.strategy.broadcast(self.progress(trainer.global_step))
         rate = self.optimizer.lr * rate_factor(self.optimizer, progress)
         for group in trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group[RATE]
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:  # gradients were accumulated, no step made
+            return
         self.step = trainer.global_step
         if self.seconds is not None and trainer.strategy.broadcast(self.progress(self.step)) >= 1:
             trainer.should_stop = True
@@ -94,7 +96,7 @@ class Keeper(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
         self.losses.append(float(trainer.callback_metrics["train_loss"]))
-        if trainer.global_step % STEPS_A_ROW == 0:
+        if trainer.global_step % STEPS_A_ROW == 0 and len(self.losses) >= trainer.accumulate_grad_batches:
             self._add_row(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Module) -> None:
@@ -151,8 +153,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 class Display(lightning.Callback):
     """A progress bar with loss, mean IoU, images/s and time left; without a terminal, a line per validation."""
 
-    def __init__(self, clock: Clock, batch_size: int, say: Callable[[str], None]):
-        self.clock, self.batch_size, self.say = clock, batch_size, say
+    def __init__(self, clock: Clock, images_a_step: int, say: Callable[[str], None]):
+        self.clock, self.images_a_step, self.say = clock, images_a_step, say
         self.console = Console(stderr=True)
         self.bar: Progress | None = None
         self.mean_iou = float("nan")
@@ -178,7 +180,7 @@ class Display(lightning.Callback):
         seconds = time.monotonic() - since
         if seconds < 0.5:
             return
-        self.speed = (trainer.global_step - step) * self.batch_size / seconds
+        self.speed = (trainer.global_step - step) * self.images_a_step / seconds
         self.shown = (trainer.global_step, time.monotonic())
         self._show(trainer, "train")
 

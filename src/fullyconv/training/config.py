@@ -20,26 +20,32 @@ class Section(BaseModel):
 
 
 class Model(Section):
-    """The network: ``fcn{32,16,8,4,2}s-{timm backbone}``."""
+    """The network, by the options of ``fullyconv.create``."""
 
     name: str = "fcn8s-resnet18"
     width: Count | None = None
     """Channels of the fused maps; none: the class count, as in the paper."""
     upsample: Literal["bilinear", "nearest", "bicubic", "transposed"] = "bilinear"
-    in_channels: Literal[1, 3, 4] = 3
-    dropout: Fraction01 = 0.0
+    padding: Literal["paper", "same"] | None = None
+    """Of the paper's networks: none is theirs, 100 pixels around the image."""
+    in_channels: Literal[1, 3, 4, 6] = 3
+    """4: RGB and log depth; 6: RGB and HHA."""
+    mean: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
+    """Of each input channel, in 0..255, in the order of the input; none: the backbone's own."""
+    dropout: Fraction01 | None = None
+    """None: the backbone's own (0.5 in the paper's networks)."""
     pretrained: bool = True
     """Start from the backbone's ImageNet weights."""
-    init: Path | None = None
-    """Start from these weights instead: a run folder or a .safetensors file."""
+    init: Path | list[Path] | None = None
+    """Start from these weights instead: a run folder or a .safetensors file; late fusion from two, colour and HHA."""
 
 
 class Resolution(Section):
     """How images are scaled and cropped until a fraction of the run is over."""
 
     until: Fraction01 = 1.0
-    crop: tuple[Side, Side] = (320, 320)
-    """Height and width in pixels of what the network is trained on."""
+    crop: tuple[Side, Side] | None = (320, 320)
+    """Height and width in pixels of what the network is trained on; none: whole images, not scaled."""
     scale: tuple[Positive, Positive] = (0.5, 2.0)
     """The images are scaled by a factor drawn from this range, then cropped."""
 
@@ -52,9 +58,10 @@ class Resolution(Section):
 
 class Data(Section):
     path: Path | None = None
-    layout: Literal["descriptor", "voc", "folders"] | None = None
+    layout: str | None = None
+    """What the files are, where detection is not wanted; see ``open_data``."""
     batch_size: Count = 8
-    """Images a step, over all processes."""
+    """Images in one pass through the network, over all processes."""
     workers: Annotated[int, Field(ge=0)] = 2
     resolutions: list[Resolution] = [Resolution()]
     flip: Fraction01 = 0.5
@@ -73,8 +80,12 @@ class Optimizer(Section):
     lr: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Not applied to biases and norms."""
+    bias_rate: Positive = 1.0
+    """The biases' learning rate over that of all else; the paper's release has 2."""
     momentum: Fraction01 = 0.9
     """SGD's."""
+    accumulate: Count = 1
+    """Batches whose gradients are averaged before a step is made."""
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     power: Positive = 0.9
     """The poly schedule's."""
@@ -86,10 +97,12 @@ class Optimizer(Section):
 
 class Training(Section):
     epochs: Annotated[int, Field(ge=1)] = 50
+    steps: Count | None = None
+    """Instead of epochs: so many steps of the optimizer."""
     max_minutes: Positive | None = None
     """Instead of epochs: the schedule is stretched over this time."""
     loss: Literal["mean", "sum"] = "mean"
-    """Over pixels; the paper's release sums."""
+    """Over pixels (of all heads); the paper's release sums."""
     class_weights: Literal["none", "median_frequency", "root_median_frequency"] = "none"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -110,6 +123,14 @@ class Training(Section):
             raise ValueError(f"stages go from coarse to fine, each once, as [32, 16, 8]; found {self.stages}")
         return self
 
+    @model_validator(mode="after")
+    def _one_length(self) -> "Training":
+        if self.steps and self.max_minutes:
+            raise ValueError(
+                f"steps ({self.steps}) and max_minutes ({self.max_minutes}) are two lengths of one run: give one"
+            )
+        return self
+
 
 class Config(Section):
     model: Model = Model()
@@ -123,6 +144,15 @@ class Config(Section):
             raise ValueError(
                 f"data.batch_size is {self.data.batch_size}, training.devices {self.training.devices}: "
                 "the batch must divide evenly over the processes"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_mean_for_each_channel(self) -> "Config":
+        if self.model.mean is not None and len(self.model.mean) != self.model.in_channels:
+            raise ValueError(
+                f"model.mean has {len(self.model.mean)} values, model.in_channels is {self.model.in_channels}: "
+                "one mean for each channel"
             )
         return self
 

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fullyconv import readout
@@ -14,6 +15,8 @@ from fullyconv.evaluation.metrics import ConfusionMatrix, metrics
 from fullyconv.fcn import FCN
 from fullyconv.training.config import Config
 
+RATE = "rate"
+"""The key of a parameter group's learning rate, as a multiple of the configured one."""
 REMEDY = (
     "The last checkpoint was kept; lower optimizer.lr, or look at these images. --resume goes on from there "
     "with the same settings; for others, start anew with --init RUN."
@@ -21,7 +24,7 @@ REMEDY = (
 
 
 class Module(lightning.LightningModule):
-    """Trains ``net`` on batches (images (N, C, h, w), masks (N, h, w), indices (N,)).
+    """Trains ``net`` on batches (images (N, C, h, w), masks (N, h, w) or (N, heads, h, w), indices (N,)).
 
     ``class_weights``: (classes,) or None. ``names``: the training images', to name those whose loss is not finite.
     """
@@ -36,7 +39,8 @@ class Module(lightning.LightningModule):
         if config.training.ema:
             self.average = AveragedModel(net, multi_avg_fn=_ema(config.training.ema), use_buffers=True)
             self.average.requires_grad_(False)
-        self.confusion = ConfusionMatrix(net.num_classes)
+        sizes = list(net.heads.values()) if net.heads else [net.num_classes]
+        self.confusions = nn.ModuleList([ConfusionMatrix(classes) for classes in sizes])
 
     @property
     def result(self) -> FCN:
@@ -44,8 +48,10 @@ class Module(lightning.LightningModule):
         return cast(FCN, self.average.module) if self.average is not None else self.net
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Dropout, too, depends on the seed and the step alone."""
-        torch.manual_seed(self.config.training.seed + 1_000_003 * (self.global_step + 1) + self.global_rank)
+        """Dropout, too, depends on the seed and the batch's number alone."""
+        accumulated = self.trainer.accumulate_grad_batches
+        number = self.global_step * accumulated + batch_idx % accumulated
+        torch.manual_seed(self.config.training.seed + 1_000_003 * (number + 1) + self.global_rank)
         if self.config.training.freeze == "backbone":
             self.net.backbone.eval()
 
@@ -54,7 +60,7 @@ class Module(lightning.LightningModule):
         weight = self.class_weights
         smoothing = self.config.training.label_smoothing
         total = self.net.loss(images, masks, weight=weight, label_smoothing=smoothing, reduction="sum")
-        mass = readout.mass(masks, weight).to(total.dtype)
+        mass = self._mass(masks, weight).to(total.dtype)
         total_of_all, mass_of_all = self._over_processes(total.detach(), mass)
         if not torch.isfinite(total_of_all):
             self._refuse(total, indices)
@@ -63,6 +69,15 @@ class Module(lightning.LightningModule):
         mass_of_all = mass_of_all.clamp(min=torch.finfo(total.dtype).tiny)
         self.log("train_loss", total_of_all / mass_of_all, batch_size=1)
         return total * self.trainer.world_size / mass_of_all  # gradients are averaged over the processes
+
+    def _mass(self, masks: Tensor, weight: Tensor | None) -> Tensor:
+        """What the mean loss divides by: over the heads, the weights of the pixels that count."""
+        if not self.net.heads:
+            return readout.mass(masks, weight)
+        sizes = list(self.net.heads.values())
+        weights = [None] * len(sizes) if weight is None else weight.split(sizes)
+        masses = [readout.mass(plane, own) for plane, own in zip(masks.unbind(1), weights, strict=True)]
+        return torch.stack(masses).sum()
 
     def _over_processes(self, *values: Tensor) -> Sequence[Tensor]:
         if self.trainer.world_size == 1:
@@ -84,26 +99,43 @@ class Module(lightning.LightningModule):
                 raise DataError(f"Weights of {name} are not finite after step {self.global_step}. {REMEDY}")
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.average is not None:
+        accumulated = self.config.optimizer.accumulate
+        if self.average is not None and (batch_idx + 1) % accumulated == 0:
             self.average.update_parameters(self.net)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         images, masks, _ = batch
-        self.confusion.update(self.result.predict(images), masks)
+        labels = self.result.predict(images)
+        planes = (labels.unbind(1), masks.unbind(1)) if self.net.heads else ([labels], [masks])
+        for confusion, predicted, truth in zip(self.confusions, *planes, strict=True):
+            cast(ConfusionMatrix, confusion).update(predicted, truth)
 
     def on_validation_epoch_end(self) -> None:
-        result = metrics(self.confusion.compute().cpu(), self.net.classes)
-        self.confusion.reset()
-        for name in ("mean_iou", "pixel_accuracy"):
-            self.log(f"val_{name}", result[name] or 0.0, rank_zero_only=True)
+        """The first head's metrics choose the network that is kept; the others' names end in the head's."""
+        first = 0
+        suffixes = ["", *(f"_{head}" for head in list(self.net.heads or {})[1:])]
+        for suffix, module in zip(suffixes, self.confusions, strict=True):
+            confusion = cast(ConfusionMatrix, module)
+            classes = self.net.classes[first : first + confusion.num_classes]
+            result = metrics(confusion.compute().cpu(), classes)
+            confusion.reset()
+            first += len(classes)
+            for name in ("mean_iou", "pixel_accuracy"):
+                self.log(f"val_{name}{suffix}", result[name] or 0.0, rank_zero_only=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Weight decay holds for the kernels of convolutions and linear layers alone."""
+        """Weight decay holds for the kernels of convolutions and linear layers alone, ``bias_rate`` for their biases.
+
+        Caffe's momentum has the rate within, V ← m V + lr g, W ← W − V; torch's V ← m V + g, W ← W − lr V. While
+        the rate is fixed, as in the paper's recipes, the two are the same.
+        """
         options = self.config.optimizer
         trained = [p for p in self.net.parameters() if p.requires_grad]
+        biases = {id(m.bias) for m in self.net.modules() if isinstance(m, _ConvNd | nn.Linear) and m.bias is not None}
         groups = [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": options.weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": [p for p in trained if p.dim() > 1], "weight_decay": options.weight_decay, RATE: 1.0},
+            {"params": [p for p in trained if id(p) in biases], "weight_decay": 0.0, RATE: options.bias_rate},
+            {"params": [p for p in trained if p.dim() <= 1 and id(p) not in biases], "weight_decay": 0.0, RATE: 1.0},
         ]
         if options.name == "sgd":
             return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)

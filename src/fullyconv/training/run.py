@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Subset
 
 from fullyconv import fcn
 from fullyconv.data.augment import train_transform
+from fullyconv.data.data import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
-from fullyconv.data.layouts import Data
-from fullyconv.training.batches import Batches, TrainingSet
+from fullyconv.training.batches import Batches, TrainingSet, collate
 from fullyconv.training.callbacks import LAST, Clock, Display, Keeper, WholeCheckpoints
 from fullyconv.training.config import Config
 from fullyconv.training.module import Module
@@ -40,7 +40,8 @@ def train_network(
     """
     _quiet()
     dataset = SegmentationDataset(data, "train", channels=net.in_channels)
-    per_epoch = math.ceil(len(dataset) / config.data.batch_size)
+    images_a_step = config.data.batch_size * config.optimizer.accumulate
+    per_epoch = math.ceil(len(dataset) / images_a_step)
     steps, chunk = plan(per_epoch, config)
     clock = Clock(config, steps)
     checkpoint = run / LAST if resume and (run / LAST).exists() else None
@@ -52,10 +53,11 @@ def train_network(
         strategy="ddp" if config.training.devices > 1 else "auto",
         precision=precision(config),
         max_epochs=steps // chunk or -1,  # Lightning's epochs are the stretches between validations
+        accumulate_grad_batches=config.optimizer.accumulate,
         gradient_clip_val=config.optimizer.clip or None,
         sync_batchnorm=torch.cuda.is_available() and config.training.devices > 1,
         use_distributed_sampler=False,
-        callbacks=[clock, Keeper(run, clock), Display(clock, config.data.batch_size, say)],
+        callbacks=[clock, Keeper(run, clock), Display(clock, images_a_step, say)],
         plugins=[WholeCheckpoints()],
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         num_sanity_val_steps=0,
@@ -77,7 +79,7 @@ def plan(per_epoch: int, config: Config) -> tuple[int, int]:
     chunk = options.validate_every or min(max(per_epoch, 100), 1000)
     if options.max_minutes:
         return 0, chunk
-    steps = options.epochs * per_epoch
+    steps = options.steps or options.epochs * per_epoch
     chunks = math.ceil(steps / chunk)
     chunk = math.ceil(steps / chunks)
     return chunks * chunk, chunk
@@ -86,20 +88,20 @@ def plan(per_epoch: int, config: Config) -> tuple[int, int]:
 def training_loader(
     dataset: SegmentationDataset, config: Config, chunk: int, trainer: lightning.Trainer, clock: Clock
 ) -> DataLoader:
-    options = config.data
+    options, accumulate = config.data, config.optimizer.accumulate
     resolutions = options.resolutions
     transforms = [train_transform(r.crop, r.scale, options.flip, options.color) for r in resolutions]
 
-    def resolution(step: int) -> int:
-        progress = clock.progress(step)
+    def resolution(batch: int) -> int:
+        progress = clock.progress(batch // accumulate)
         return next((i for i, r in enumerate(resolutions) if progress < r.until), len(resolutions) - 1)
 
     batches = Batches(
         len(dataset),
         options.batch_size,
-        chunk,
+        chunk * accumulate,
         config.training.seed,
-        position=lambda: trainer.global_step,
+        position=lambda: trainer.global_step * accumulate,
         transform=resolution,
         rank=trainer.global_rank,
         world_size=trainer.world_size,
@@ -107,6 +109,7 @@ def training_loader(
     return DataLoader(
         TrainingSet(dataset, transforms),
         batch_sampler=batches,
+        collate_fn=collate,
         num_workers=options.workers,
         persistent_workers=options.workers > 0,
         pin_memory=torch.cuda.is_available(),

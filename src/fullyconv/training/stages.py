@@ -10,13 +10,13 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from fullyconv import fcn
-from fullyconv.data.layouts import Data
+from fullyconv.data.data import Data
 from fullyconv.errors import ConfigError
 from fullyconv.files import write_whole
 from fullyconv.training.callbacks import LAST
 from fullyconv.training.config import Config
 from fullyconv.training.run import train_network
-from fullyconv.weights import run_folder
+from fullyconv.weights.initialize import initialize
 
 CONFIG = "config.yaml"
 
@@ -26,7 +26,7 @@ def train(
 ) -> fcn.FCN | None:
     """Train as configured, in stages where there are any; the result is in ``run``, and the first process's to return.
 
-    Each stage before the last has a run folder of its own in ``run``, and an equal share of the epochs or minutes.
+    Each stage before the last has a run folder of its own in ``run``, and an equal share of its length.
     Raises ConfigError where ``run`` holds a run already and ``resume`` is not asked; else as ``train_network``.
     """
     first = rank_zero_only.rank == 0  # the other processes of a run start when the first has written
@@ -76,6 +76,8 @@ def _stage(config: Config, stride: int | None, stages: int) -> Config:
     if stride is not None:
         config.model.name = re.sub(r"^fcn\d+s", f"fcn{stride}s", config.model.name)
         config.training.epochs = max(1, config.training.epochs // stages)
+        if config.training.steps:
+            config.training.steps = max(1, config.training.steps // stages)
         if config.training.max_minutes:
             config.training.max_minutes /= stages
     return config
@@ -92,9 +94,14 @@ def new_network(data: Data, config: Config, say: Callable[[str], None], untraine
         width=options.width,
         upsample=options.upsample,
         dropout=options.dropout,
+        padding=options.padding,
+        mean=options.mean,
+        heads=data.heads,
         pretrained=options.pretrained and options.init is None and not untrained,
     )
     if options.init is not None and not untrained:
-        fresh = run_folder.initialize(net, options.init)
-        say(f"Weights from {options.init}." + (f" New: {', '.join(fresh)}." if fresh else ""))
+        sources = options.init if isinstance(options.init, list) else [options.init]
+        fresh = initialize(net, sources, keep_mean=options.mean is not None)
+        named = " and ".join(map(str, sources))
+        say(f"Weights from {named}." + (f" New: {', '.join(fresh)}." if fresh else ""))
     return net

@@ -57,28 +57,6 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return json.loads(spec), tensors
 
 
-def initialize(net: fcn.FCN, path: Path) -> list[str]:
-    """Start ``net`` from the weights of another: the whole backbone, and of the rest what fits; what did not, by name.
-
-    Raises WeightsError where the backbones differ.
-    """
-    path = path / WEIGHTS if path.is_dir() else path
-    if not path.is_file():
-        raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")
-    _, tensors = read(path)
-    own = net.state_dict()
-    fitting = {name: t for name, t in tensors.items() if name in own and own[name].shape == t.shape}
-    missing = [name for name in own if name not in fitting]
-    for name in missing:
-        if name.startswith("backbone."):
-            found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is not there"
-            raise WeightsError(
-                f"{path} does not hold the backbone of {net.name}: {name} {found}, expected {tuple(own[name].shape)}."
-            )
-    net.load_state_dict(fitting, strict=False)
-    return missing
-
-
 def _fit(net: fcn.FCN, tensors: dict[str, Any], path: Path) -> None:
     own = net.state_dict()
     for name, tensor in own.items():

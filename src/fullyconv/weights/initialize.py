@@ -1,0 +1,98 @@
+"""Where a network starts: at the weights of the stage before, of a classifier, or of two networks that it fuses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fullyconv import fcn
+from fullyconv.errors import WeightsError
+from fullyconv.weights import run_folder
+
+BODY = "backbone.body."
+STREAMS = (BODY + "color.", BODY + "hha.")
+COARSEST = "score.32."
+
+
+def initialize(net: fcn.FCN, sources: Sequence[Path], keep_mean: bool = False) -> list[str]:
+    """Start ``net`` from other networks: the whole backbone, and of the rest what fits; what did not, by name.
+
+    The mean and the deviation that images are normalized by come along with the weights that were trained on them;
+    with ``keep_mean`` the mean stays ``net``'s. Two things are done on the way (PAMI paper, section 5, NYUDv2):
+
+    - Early fusion. Where ``net`` takes more channels than the colours that the source knows, the first convolution's
+      weights of the others start as the mean over the colours.
+    - Late fusion. A network of two streams takes two sources, colour and HHA, and scores as their mean.
+
+    Raises WeightsError where a source is missing or damaged, or its backbone is another.
+    """
+    named = " and ".join(map(str, sources))
+    own = net.state_dict()
+    fused = any(name.startswith(STREAMS) for name in own)
+    if len(sources) == 1:
+        tensors = _read(sources[0])
+    elif len(sources) == 2 and fused:
+        tensors = _two_streams(*map(_read, sources))
+    else:
+        raise WeightsError(
+            f"--init {named}: {len(sources)} sources, and {net.name} starts from "
+            + ("one, or from two: the colour network and the HHA network." if fused else "one.")
+        )
+    tensors |= _widened(tensors, own)
+    if keep_mean:
+        tensors.pop("mean", None)
+    fitting = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
+    missing = [name for name in own if name not in fitting and not (keep_mean and name == "mean")]
+    for name in missing:
+        if name.startswith("backbone.") and own[name].dim() > 0:  # numbers, as at once's scales, are not trained
+            found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is not there"
+            raise WeightsError(
+                f"{named} does not hold the backbone of {net.name}: {name} {found}, expected {tuple(own[name].shape)}."
+                + (" Late fusion starts from two: --init COLOR --init HHA." if fused and len(sources) == 1 else "")
+            )
+    net.load_state_dict(fitting, strict=False)
+    return missing
+
+
+def _read(source: Path) -> dict[str, Any]:
+    path = source / run_folder.WEIGHTS if source.is_dir() else source
+    if not path.is_file():
+        raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")
+    _, tensors = run_folder.read(path)
+    return tensors
+
+
+def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What meets the image's channels, where ``own`` has more of them than the three colours of ``tensors``.
+
+    The weights and deviations of further channels are the colours' mean; their means are ``own``'s.
+    """
+    first = next(name for name, tensor in own.items() if name.startswith("backbone.") and tensor.dim() == 4)
+    widened = {}
+    for name in (first, "mean", "std"):
+        if name not in tensors or tensors[name].shape[1] != 3 or own[name].shape[1] <= 3:
+            continue
+        colors = tensors[name]
+        more = own[name].shape[1] - 3
+        further = own[name][:, 3:] if name == "mean" else colors.mean(1, keepdim=True).expand(-1, more, -1, -1)
+        widened[name] = torch.cat([colors, further], 1)
+    return widened
+
+
+def _two_streams(color: dict[str, Tensor], hha: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Late fusion's weights: a stream from each network. The tap is both streams' fc7, halved: so are the biases."""
+    fused = {
+        stream + name.removeprefix(BODY): tensor
+        for stream, tensors in zip(STREAMS, (color, hha), strict=True)
+        for name, tensor in tensors.items()
+        if name.startswith(BODY)
+    }
+    for name in ("mean", "std", weight := COARSEST + "weight"):
+        if name in color and name in hha and len(color[name]) == len(hha[name]):
+            fused[name] = torch.cat([color[name], hha[name]], 1)
+    if weight in fused:
+        bias = COARSEST + "bias"
+        fused[bias] = (color[bias] + hha[bias]) / 2
+    return fused
