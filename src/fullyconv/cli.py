@@ -98,6 +98,7 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="Settings in YAML; the options here go over it.")] = None,
     settings: SetOption = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.  [default: 50]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer, instead of epochs.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Minutes to train, instead of epochs.")] = None,
     pretrained: Annotated[
         bool | None,
@@ -106,7 +107,10 @@ def train(
             help="Start from ImageNet weights, or from none.  [default: pretrained]",
         ),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights: a run folder or a file.")] = None,
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(help="Start from these weights: a run folder or a file; twice for late fusion: colour, HHA."),
+    ] = None,
     freeze: Annotated[
         str | None, typer.Option(help="none, or backbone: train only what follows it.  [default: none]")
     ] = None,
@@ -120,16 +124,18 @@ def train(
         "data.path": data,
         "model.name": model,
         "training.epochs": epochs,
+        "training.steps": steps,
         "training.max_minutes": max_minutes,
         "model.pretrained": pretrained,
-        "model.init": init,
+        "model.init": init[0] if init and len(init) == 1 else init or None,
         "training.freeze": freeze,
     }
     overrides = parse_settings(settings or []) | {key: v for key, v in options.items() if v is not None}
-    if epochs is not None and max_minutes is not None:
-        raise ConfigError("--epochs and --max-minutes are two lengths of one run: give one of them.")
-    if epochs is not None:
-        overrides["training.max_minutes"] = None
+    lengths = [key for key in ("training.epochs", "training.steps", "training.max_minutes") if overrides.get(key)]
+    if len(lengths) > 1:
+        raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
+    if lengths:  # over whichever length the recipe has
+        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
     if resume:
         recipe = _recipe_to_resume(out, recipe, overrides)
     config = load_config(recipe, overrides)
