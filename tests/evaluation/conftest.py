@@ -9,6 +9,7 @@ class ColourNet(nn.Module):
     classes = ("red", "green", "blue")
     palette = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
     in_channels = 3
+    heads = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, metrics
+from fullyconv.evaluation.metrics import ConfusionMatrix, metrics, metrics_of_heads, one_count
 
 
 def names(count: int) -> list[str]:
@@ -118,3 +118,27 @@ def test_deterministic_algorithms_give_the_same_counts():
 def test_what_does_not_fit_is_refused(preds, target, message):
     with pytest.raises(DataError, match=message):
         ConfusionMatrix(2).update(preds.long(), target.long())
+
+
+def test_a_class_missing_from_the_truth_counts_unless_the_data_sets_authors_leave_it_out():
+    confusion = [[3, 1, 0], [0, 2, 1], [0, 0, 0]]
+    counted = metrics(confusion, names(3))
+    left_out = metrics(confusion, names(3), absent_excluded=True)
+    assert counted["mean_iou"] == pytest.approx((3 / 4 + 2 / 4 + 0) / 3)
+    assert left_out["mean_iou"] == pytest.approx((3 / 4 + 2 / 4) / 2)
+
+
+def test_each_head_is_measured_by_itself():
+    heads = {"semantic": 3, "geometric": 2}
+    torch.manual_seed(0)
+    labels, truth = (torch.stack([torch.randint(0, n, (9, 8)) for n in heads.values()]) for _ in range(2))
+    truth[1, :2] = IGNORE
+    matrix = ConfusionMatrix(5)
+    matrix.update(one_count(labels, heads), one_count(truth, heads))
+    result = metrics_of_heads(matrix.compute(), names(5), heads, images=1, split="test")
+    for plane, (head, count) in enumerate(heads.items()):
+        own = measured(labels[plane], truth[plane], count)
+        assert result["heads"][head]["confusion"] == own["confusion"]
+        assert result["heads"][head]["mean_iou"] == own["mean_iou"]
+    assert result["mean_iou"] == result["heads"]["semantic"]["mean_iou"]
+    assert [row["name"] for row in result["heads"]["geometric"]["per_class"]] == ["class 3", "class 4"]

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 class ColourNet(nn.Module):
     """Labels each pixel by its strongest channel; its probabilities are the channels' shares of the sum."""
 
+    heads: dict[str, int] | None = None
+
     def __init__(self, classes: tuple[str, ...], in_channels: int = 3) -> None:
         super().__init__()
         self.classes, self.in_channels = list(classes), in_channels

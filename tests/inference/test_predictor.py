@@ -156,3 +156,28 @@ def test_images_of_other_channel_counts_are_shown(make_net):
     grey = Predictor(make_net(("a",), in_channels=1))(picture(4, 5)[..., 0])
     many = Predictor(make_net(tuple("abcdef"), in_channels=6))(np.zeros((4, 5, 6), np.uint8))
     assert grey.overlay(legend=False).size == many.overlay(legend=False).size == (5, 4)
+
+
+def test_of_several_heads_the_named_one_labels(make_net):
+    net = make_net(("red", "green", "sky", "ground"), in_channels=4)
+    net.heads = {"semantic": 2, "geometric": 2}
+    net.predict = lambda images: torch.stack([part.argmax(1) for part in images.float().split(2, 1)], 1)
+    image = np.zeros((1, 2, 4), np.uint8)
+    image[0, :, 1] = 9
+    image[0, 1, 3] = 9
+    for head, labels, classes in [(None, [[1, 1]], ["red", "green"]), ("geometric", [[0, 1]], ["sky", "ground"])]:
+        predictor = Predictor(net, head=head)
+        seg = predictor(image)
+        assert seg.labels.tolist() == labels
+        assert seg.classes == classes
+        assert len(seg.palette) == 2
+        assert predictor(image, probabilities=True).probabilities.shape == (2, 1, 2)
+
+
+def test_a_head_that_is_not_there_is_refused(make_net, colour_net):
+    net = make_net(("red", "green"))
+    net.heads = {"semantic": 1, "geometric": 1}
+    with pytest.raises(ConfigError, match="semantic, geometric; name one"):
+        Predictor(net, head="depth")
+    with pytest.raises(ConfigError, match="one labeling, without a name"):
+        Predictor(colour_net, head="depth")

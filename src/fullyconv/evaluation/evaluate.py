@@ -12,7 +12,7 @@ from torchmetrics import SumMetric
 
 from fullyconv.errors import DataError
 from fullyconv.evaluation.figures import displayable
-from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics
+from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ def evaluate(
     names: Sequence[str] | None = None,
     workers: int = 2,
     progress: Callable[[int, int | None], None] | None = None,
+    absent_excluded: bool = False,
 ) -> tuple[Result, list[ImageScore]]:
     """The metrics of ``net`` over ``examples``, and each image's own.
 
     ``net`` stays on its device and is given back in the mode (training or not) it came in. ``examples`` gives
     (image (C, H, W), mask (H, W), ...): a data set (which ``workers`` processes then load) or any iterable.
+    A network with heads is measured on masks (K, H, W), one for each. ``absent_excluded``: see ``metrics``.
     ``names`` are the images' names, in order; ``progress(done, total)`` is called after each image, with
     total None where the length is not known. Under DDP each process gives its own part of the data; the
     result is that of all parts, the scores are those of this one.
@@ -64,11 +66,12 @@ def evaluate(
         for index, (image, mask) in enumerate(_load(examples, workers)):
             name = names[index] if names else f"image {index}"
             try:
-                counts = confusion(_predict(net, image), mask.to(device))
+                labels, truth = (one_count(x, net.heads) for x in (_predict(net, image), mask.to(device)))
+                counts = confusion(labels, truth)
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
             images.update(1)
-            own = metrics(counts.cpu(), net.classes)
+            own = metrics_of_heads(counts.cpu(), net.classes, net.heads)
             scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"]))
             if progress:
                 progress(index + 1, total)
@@ -76,7 +79,8 @@ def evaluate(
         net.train(was_training)
     if not scores:
         raise DataError(f"there is nothing to evaluate on: the split {split!r} holds no image with a mask")
-    return metrics(confusion.compute().cpu(), net.classes, int(images.compute()), split), scores
+    total_counts, count = confusion.compute().cpu(), int(images.compute())
+    return metrics_of_heads(total_counts, net.classes, net.heads, count, split, absent_excluded), scores
 
 
 def best_and_worst(
@@ -102,6 +106,8 @@ def _compare(net: Any, dataset: Any, score: ImageScore) -> Comparison:
     prediction = _predict(net, image).cpu().numpy().astype(np.uint8)
     net.train(was_training)
     truth = mask.cpu().numpy().astype(np.uint8)
+    if net.heads:
+        prediction, truth = prediction[0], truth[0]
     return Comparison(score.name, displayable(image), truth, prediction, score.mean_iou or 0.0)
 
 
@@ -119,7 +125,7 @@ def _only(batch: list) -> Any:
 
 @torch.inference_mode()
 def _predict(net: Any, image: Tensor) -> Tensor:
-    """Labels (H, W) of one image (C, H, W), on the network's device."""
+    """Labels (H, W), or (K, H, W) of K heads, of one image (C, H, W), on the network's device."""
     return net.predict(image[None].to(device_of(net)))[0]
 
 

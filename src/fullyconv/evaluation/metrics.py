@@ -1,7 +1,8 @@
 """The paper's four metrics (section 5, "Metrics") and the table per class, from a confusion matrix."""
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ class Result(TypedDict):
     confusion: list[list[int]]
     images: int
     split: str
+    heads: NotRequired[dict[str, "Result"]]
+    """Where images have several labelings: each one's result. The entries beside this one are the first's."""
 
 
 class ConfusionMatrix(MulticlassConfusionMatrix):
@@ -69,7 +72,42 @@ def _size(labels: Tensor) -> str:
     return "×".join(str(length) for length in labels.shape[-2:])
 
 
-def metrics(confusion: ArrayLike | Tensor, classes: Sequence[str], images: int = 0, split: str = "") -> Result:
+def one_count(labels: Tensor, heads: Mapping[str, int] | None) -> Tensor:
+    """Labels (..., K, H, W) that count from 0 for each of K heads → the same counting through all heads' classes."""
+    if heads is None:
+        return labels
+    first = torch.tensor([0, *accumulate(heads.values())][:-1], device=labels.device)[:, None, None]
+    return torch.where(labels == IGNORE, IGNORE, labels.long() + first)
+
+
+def metrics_of_heads(
+    confusion: ArrayLike | Tensor,
+    classes: Sequence[str],
+    heads: Mapping[str, int] | None,
+    images: int = 0,
+    split: str = "",
+    absent_excluded: bool = False,
+) -> Result:
+    """As ``metrics``, for each head's classes alone; what stands for the whole is the first head's."""
+    if heads is None:
+        return metrics(confusion, classes, images, split, absent_excluded)
+    counts = np.asarray(confusion)
+    results: dict[str, Result] = {}
+    first = 0
+    for name, size in heads.items():
+        own = slice(first, first + size)
+        results[name] = metrics(counts[own, own], classes[own], images, split, absent_excluded)
+        first += size
+    return {**next(iter(results.values())), "heads": results}
+
+
+def metrics(
+    confusion: ArrayLike | Tensor,
+    classes: Sequence[str],
+    images: int = 0,
+    split: str = "",
+    absent_excluded: bool = False,
+) -> Result:
     """The four metrics of a (C, C) confusion matrix (rows: truth), as ``evaluation.json`` holds them.
 
     With n_ij the pixels of class i labelled j and t_i = Σ_j n_ij (section 5 of the paper):
@@ -80,7 +118,8 @@ def metrics(confusion: ArrayLike | Tensor, classes: Sequence[str], images: int =
     * frequency-weighted IU: Σ_i t_i · IU_i / Σ_i t_i
 
     A class in neither truth nor prediction has ``iou`` None and is left out of the mean. One that is only
-    predicted has IU 0, which counts, and ``accuracy`` None. With no pixel at all the four are None too.
+    predicted has IU 0, which counts (unless ``absent_excluded``, as the paper's section 5 has it for SIFT Flow), and
+    ``accuracy`` None. With no pixel at all the four are None too.
     """
     counts = np.asarray(confusion, dtype=np.int64)
     right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
@@ -92,7 +131,7 @@ def metrics(confusion: ArrayLike | Tensor, classes: Sequence[str], images: int =
     return {
         "pixel_accuracy": int(right.sum()) / total if total else None,
         "mean_accuracy": float(accuracy[in_truth].mean()) if total else None,
-        "mean_iou": float(iou[seen].mean()) if total else None,
+        "mean_iou": float(iou[in_truth if absent_excluded else seen].mean()) if total else None,
         "frequency_weighted_iou": float((truth * iou).sum() / total) if total else None,
         "per_class": [
             {

@@ -59,7 +59,7 @@ def evaluate_and_report(
         )
     dataset = SegmentationDataset(data, split, channels=net.in_channels)
     names = [data.name(pair.image) for pair in dataset.pairs]
-    result, scores = evaluate(net, dataset, split, names, progress=progress)
+    result, scores = evaluate(net, dataset, split, names, progress=progress, absent_excluded=data.absent_excluded)
     if out is not None:
         write_whole(out, json.dumps(result, indent=2))
     if run is not None:
@@ -83,17 +83,19 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
-    ``result`` is what ``evaluation.json`` holds, ``palette`` one colour per class, ``command`` what repeats
-    the run, ``title`` the run folder's name unless given. ``metrics.csv`` (Lightning's columns, whichever
+    ``result`` is what ``evaluation.json`` holds, ``palette`` one colour per class (of all heads), ``command`` what
+    repeats the run, ``title`` the run folder's name unless given. ``metrics.csv`` (Lightning's columns, whichever
     there are) gives the curves and ``config.yaml`` the configuration; a part whose source is missing is left
     out.
     """
     run_dir = Path(run_dir)
     names = [row["name"] for row in result["per_class"]]
     confusion = '<p class="note">The percentage of each true class\'s pixels that was given each label.</p>'
+    palette, others = palette[: len(names)], palette[len(names) :]
     sections = [
         _numbers(result),
         _section("Classes", class_bars(result, palette)),
+        *_further_heads(result, others),
         _section("Confusion", confusion + confusion_table(result)),
         _section("Best images", "".join(_example(example, palette) for example in best)),
         _section("Worst images", "".join(_example(example, palette) for example in worst)),
@@ -116,6 +118,16 @@ def write_report(
 
 def _section(title: str, content: str) -> str:
     return f"<section><h2>{title}</h2>\n{content}\n</section>" if content else ""
+
+
+def _further_heads(result: Result, palette: Sequence[Colour]) -> list[str]:
+    """The labelings after the first, each with its numbers and classes."""
+    sections = []
+    for name, own in list(result.get("heads", {}).items())[1:]:
+        count = len(own["per_class"])
+        sections.append(_section(f"Labeling: {escape(name)}", _numbers(own) + class_bars(own, palette[:count])))
+        palette = palette[count:]
+    return sections
 
 
 def _numbers(result: Result) -> str:

@@ -77,8 +77,9 @@ class Predictor:
     and the mirrored images are averaged at the image's own size. Otherwise the labels come from
     ``net.predict``, which never holds a score for each class at each pixel.
 
-    The network is put in evaluation mode, on ``device`` (None: where it is). Raises ConfigError for scales
-    that are not positive numbers.
+    The network is put in evaluation mode, on ``device`` (None: where it is). ``head`` names the labeling that is
+    wanted of a network with several heads (None: its first). Raises ConfigError for scales that are not positive
+    numbers, and for a head that is not there.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Predictor:
         device: str | torch.device | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        head: str | None = None,
     ) -> None:
         if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
             raise ConfigError(
@@ -98,6 +100,7 @@ class Predictor:
         self.device = next((p.device for p in net.parameters()), torch.device(device or "cpu"))
         self.scales = tuple(scales)
         self.flip = flip
+        self.head, self.of_head = _choose(net, head)
 
     def __call__(self, image: ImageLike, probabilities: bool = False) -> Segmentation:
         """Label one image; see ``to_tensor`` for the forms it may have and the errors."""
@@ -108,14 +111,21 @@ class Predictor:
         """Label one image (C, H, W) as ``to_tensor`` gives it."""
         batch = image[None].to(self.device)
         scores = self._probabilities(batch) if probabilities or self.flip or self.scales != (1.0,) else None
-        labels = self.net.predict(batch)[0] if scores is None else scores.argmax(0)
+        if scores is not None:
+            scores = scores[self.of_head]
+        labels = self._labels(batch) if scores is None else scores.argmax(0)
         return Segmentation(
             labels=labels.to(torch.uint8).cpu().numpy(),
             image=displayable(image),
-            classes=list(self.net.classes),
-            palette=list(self.net.palette),
+            classes=list(self.net.classes)[self.of_head],
+            palette=list(self.net.palette)[self.of_head],
             probabilities=scores.cpu().numpy() if probabilities and scores is not None else None,
         )
+
+    def _labels(self, batch: Tensor) -> Tensor:
+        """(H, W) of a batch of one."""
+        labels = self.net.predict(batch)[0]
+        return labels if self.head is None else labels[self.head]
 
     def _probabilities(self, batch: Tensor) -> Tensor:
         """(C, H, W) float32 of a batch (1, c, H, W), averaged over scales and mirror images."""
@@ -128,6 +138,20 @@ class Predictor:
                 seen = (seen + self.net.probabilities(scaled.flip(-1)).float().flip(-1)) / 2
             total = total + _resize(seen, list(size))[0]
         return total / len(self.scales)
+
+
+def _choose(net: Any, head: str | None) -> tuple[int | None, slice]:
+    """Which of the network's heads is meant, and its classes; None and all of them where it has only one."""
+    heads = net.heads or {}
+    if head is not None and head not in heads:
+        known = ", ".join(heads) or "one labeling, without a name"
+        raise ConfigError(f"--head {head}: the network has {known}; name one of its heads, or none for the first")
+    if not heads:
+        return None, slice(None)
+    names = list(heads)
+    index = 0 if head is None else names.index(head)
+    first = sum(heads[name] for name in names[:index])
+    return index, slice(first, first + heads[names[index]])
 
 
 def png(picture: Image.Image) -> bytes:
