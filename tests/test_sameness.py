@@ -1,0 +1,158 @@
+"""With the same weights our networks are the release's: OpenCV's DNN, plain torch and torchvision say so.
+
+The networks are thin (a sixteenth of the channels); benchmarks/sameness.py has them whole.
+"""
+
+from functools import partial
+
+import pytest
+import reference
+import torch
+from caffe import nets
+from sameness import CASES, blobs_of, caffe_inputs, opencv, ours, picture, weights_of
+from torchvision.models import segmentation
+
+import fullyconv as fc
+from fullyconv.backbones import paper
+
+THIN = 16
+SIZES = [(97, 64), (101, 75), (64, 97), (160, 203)]
+by_name = {case.name: case for case in CASES}
+
+
+@pytest.fixture(autouse=True)
+def thin(monkeypatch):
+    for trunk in (paper.VGG16, paper.AlexNet):
+        monkeypatch.setattr(trunk, "widths", tuple(nets.thinned(width, THIN) for width in trunk.widths))
+        monkeypatch.setattr(trunk, "hidden", nets.thinned(trunk.hidden, THIN))
+    monkeypatch.setattr(paper.GoogLeNet, "stem", tuple(nets.thinned(width, THIN) for width in paper.GoogLeNet.stem))
+    inceptions = {
+        name: tuple(nets.thinned(width, THIN) for width in widths)
+        for name, widths in paper.GoogLeNet.inceptions.items()
+    }
+    monkeypatch.setattr(paper.GoogLeNet, "inceptions", inceptions)
+
+
+class Agreement:
+    """Scores within 1e-4 of the largest at every size; labels equal on 99.99% of all sizes' pixels."""
+
+    def __init__(self):
+        self.equal = self.pixels = 0
+
+    def add(self, scores, labels, expected):
+        assert scores.shape == expected.shape
+        assert (scores - expected).abs().max() < 1e-4 * expected.abs().max()
+        self.equal += int((labels == expected.argmax(1)).sum())
+        self.pixels += labels.numel()
+
+    def add_heads(self, net, images, expected):
+        with torch.inference_mode():
+            logits, labels = net(images), net.predict(images)
+        planes = labels.unbind(1) if net.heads else [labels]
+        for scores, plane, one in zip(logits.split([x.shape[1] for x in expected], 1), planes, expected, strict=True):
+            self.add(scores, plane, one)
+
+    def check(self):
+        assert self.equal >= 0.9999 * self.pixels > 0
+
+
+@pytest.mark.parametrize("name", list(by_name))
+def test_the_release_s_network_is_opencv_s_and_plain_torch_s(name):
+    case = by_name[name]
+    caffe = case.net(thin=THIN)
+    weights = weights_of(case, caffe)
+    blobs = blobs_of(weights)
+    net, run = ours(case, blobs), opencv(caffe, weights)
+    with_opencv, with_torch = Agreement(), Agreement()
+    for size in SIZES:
+        images = picture(net.in_channels, size)
+        inputs = caffe_inputs(case, images)
+        with_opencv.add_heads(net, images, run(*inputs))
+        with torch.inference_mode():
+            with_torch.add_heads(net, images, case.run(blobs, *inputs))
+    with_opencv.check()
+    with_torch.check()
+
+
+@pytest.mark.parametrize("name", list(by_name))
+def test_the_pictures_tell_classes_apart(name):
+    """Where one class is seen everywhere every label is right by chance."""
+    case = by_name[name]
+    caffe = case.net(thin=THIN)
+    inputs = caffe_inputs(case, picture(sum(caffe.inputs.values()), SIZES[-1]))
+    with torch.inference_mode():
+        for scores in case.run(blobs_of(weights_of(case, caffe)), *inputs):
+            assert len(scores.argmax(1).unique()) > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [
+        *((f"VOC {stride}s VGG-16", partial(reference.fcn_vgg16_same, stride=stride)) for stride in (32, 16, 8)),
+        ("VOC 8s at once", partial(reference.fcn_vgg16_same, stride=8)),
+        ("VOC 32s AlexNet", reference.fcn_alexnet_same),
+        ("VOC 32s GoogLeNet", reference.fcn_googlenet_same),
+    ],
+)
+def test_without_the_border_of_100_it_is_plain_torch_s(name, run):
+    case = by_name[name]
+    blobs = blobs_of(weights_of(case, case.net(thin=THIN)))
+    net = ours(case, blobs, padding="same")
+    agreement = Agreement()
+    for size in SIZES:
+        images = picture(3, size)
+        with torch.inference_mode():
+            agreement.add_heads(net, images, [run(blobs, *caffe_inputs(case, images))])
+    agreement.check()
+
+
+def test_without_the_border_of_100_the_coarse_scores_are_opencv_s():
+    """Caffe has no layer that repeats the last cell, so OpenCV goes as far as score_fr, on the extended image."""
+    case = by_name["VOC 32s VGG-16"]
+    weights = weights_of(case, case.net(thin=THIN))
+    net, run = ours(case, blobs_of(weights), padding="same"), opencv(nets.vgg16(thin=THIN, padding="same"), weights)
+    agreement = Agreement()
+    for size in SIZES:
+        images = picture(3, size)
+        (expected,) = run(*(reference.extended(x) for x in caffe_inputs(case, images)))
+        with torch.inference_mode():
+            scores = net.scores(images)
+        agreement.add(scores, scores.argmax(1), expected)
+    agreement.check()
+
+
+def randomize(network: torch.nn.Module) -> None:
+    """Statistics too: batch norm that does nothing would prove nothing."""
+    random = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.weight.data, 0.5, 1.0),
+                (module.bias.data, -0.2, 0.2),
+                (module.running_mean, -0.2, 0.2),
+                (module.running_var, 0.5, 1.5),
+            ):
+                tensor.copy_(low + (high - low) * torch.rand(tensor.shape, generator=random))
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "fcn_resnet101"])
+def test_torchvision_s_network_is_torchvision_s(name):
+    theirs = segmentation.__dict__[name](weights=None, weights_backbone=None, num_classes=21).eval()
+    randomize(theirs)
+    net = fc.create(name, 21).eval()
+    renamed = {"classifier.0": "backbone.body.head.conv", "classifier.1": "backbone.body.head.norm"}
+    renamed |= {"classifier.4": "score.8", "backbone": "backbone.body.backbone"}
+    state = {}
+    for key, value in theirs.state_dict().items():
+        prefix = next(prefix for prefix in renamed if key.startswith(prefix))
+        state[renamed[prefix] + key.removeprefix(prefix)] = value
+    net.load_state_dict(state | {"mean": net.mean, "std": net.std})
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    agreement = Agreement()
+    for size in ((97, 64), (101, 75)):
+        images = picture(3, size)
+        with torch.inference_mode():
+            expected = theirs((images / 255 - mean) / std)["out"]
+        assert len(expected.argmax(1).unique()) > 1
+        agreement.add_heads(net, images, [expected])
+    agreement.check()
