@@ -17,12 +17,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Make, check and show data sets.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Make, download, check and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder, or a descriptor (dataset.yaml).")]
 DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")]
-LayoutOption = Annotated[str | None, typer.Option(help="descriptor, voc or folders, where detection is not wanted.")]
+LayoutOption = Annotated[
+    str | None, typer.Option(help="How the files lie, where detection is not wanted (see docs/data.md).")
+]
 ModelArgument = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
 SetOption = Annotated[
     list[str] | None,
@@ -59,6 +61,17 @@ def data_make(
     with progress_bar("drawing") as step:
         make(folder, train=train, val=val, test=test, seed=seed, progress=step)
     say(f"{folder}: {train} + {val} + {test} scenes (train, val, test), and crops of single objects.")
+
+
+@data_app.command("download")
+def data_download(
+    name: Annotated[str, typer.Argument(help="voc2010, voc2011, voc2012 or sbd; for others it says where they are.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; several may share a folder.")],
+) -> None:
+    """Fetch one of the paper's data sets, as its authors publish it."""
+    from fullyconv.data.download import download
+
+    say(f"{download(name, folder)}")
 
 
 @data_app.command("check")

@@ -42,7 +42,7 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
         rows_of_pictures.append((f"{split}: {pair.image.name}", _pictures(pixels, labels, _colours(data))))
         shown.append(labels)
     each = len(rows_of_pictures[0][1])
-    across = min(2, len(places))
+    across = min(max(1, 6 // each), len(places))
     rows = -(-len(places) // across)
     axes = figure.subplots(rows, each * across, squeeze=False).reshape(-1, each)
     for axis in axes.ravel():

@@ -1,0 +1,84 @@
+"""Fetching the published data sets: those that torchvision knows an address of; where to find the others."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from torchvision.datasets import SBDataset
+from torchvision.datasets.utils import download_url, extract_archive
+from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+from fullyconv.errors import ConfigError, DataError
+
+
+class Archive(NamedTuple):
+    """A published archive: its address, its MD5 sum, and the folder that it unpacks to."""
+
+    url: str
+    filename: str
+    md5: str
+    unpacks_to: str
+
+
+def _voc(year: str) -> Archive:
+    published = DATASET_YEAR_DICT[year]
+    return Archive(published["url"], published["filename"], published["md5"], published["base_dir"])
+
+
+ARCHIVES = {
+    **{f"voc{year}": _voc(year) for year in ("2010", "2011", "2012")},
+    "sbd": Archive(SBDataset.url, SBDataset.filename, SBDataset.md5, "benchmark_RELEASE"),
+}
+
+_RELEASE = "https://github.com/shelhamer/fcn.berkeleyvision.org/tree/master/data"
+_CONTEXT = "https://www.cs.stanford.edu/~roozbeh/pascal-context"
+BY_HAND = {
+    "nyud": "The authors of FCN publish NYUDv2 in the form they used: http://dl.caffe.berkeleyvision.org/nyud.tar.gz\n"
+    f"The lists trainval.txt and test.txt are at {_RELEASE}/nyud too.",
+    "siftflow": "The data are at http://www.cs.unc.edu/~jtighe/Papers/ECCV10/siftflow/SiftFlowDataset.zip\n"
+    f"Put trainval.txt and test.txt from {_RELEASE}/sift-flow beside its folder Images.",
+    "pascal-context": f"The annotations are at {_CONTEXT}: trainval.tar.gz (with labels.txt) and 59_labels.txt\n"
+    "The images are VOC 2010's: `fullyconv data download voc2010 DIR`, with DIR the folder that holds both.",
+}
+
+
+def download(name: str, folder: str | Path) -> Path:
+    """Fetch and unpack a data set of ``ARCHIVES`` below ``folder``, as its archive has it; the folder it is in.
+
+    The archive is checked by its MD5 sum, unpacked whole or not at all, and removed. One that lies in ``folder``
+    already is not fetched again.
+    Raises ConfigError for an unknown name; DataError if the data set is there already, is one of ``BY_HAND``, or cannot
+    be fetched, with the address to fetch it from.
+    """
+    folder = Path(folder)
+    if name in BY_HAND:
+        raise DataError(f"{name} has to be fetched and unpacked by hand.\n{BY_HAND[name]}")
+    if name not in ARCHIVES:
+        raise ConfigError(f"there is no download {name!r}; there are {', '.join([*ARCHIVES, *BY_HAND])}")
+    archive = ARCHIVES[name]
+    target = folder / archive.unpacks_to
+    if target.exists():
+        raise DataError(f"{target}: is there already; to fetch it again remove it first")
+    try:
+        download_url(archive.url, folder, archive.filename, archive.md5)
+    except (OSError, RuntimeError) as error:  # torchvision's word for a wrong sum is RuntimeError
+        raise DataError(
+            f"{archive.url} cannot be fetched ({error}). Fetch it in another way (MD5 {archive.md5}), put it into "
+            f"{folder} as {archive.filename} and run this again: it is then unpacked from there"
+        ) from error
+    _unpack(folder / archive.filename, archive.unpacks_to, target)
+    (folder / archive.filename).unlink()
+    return target
+
+
+def _unpack(file: Path, inner: str, target: Path) -> None:
+    beside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=file.parent))
+    try:
+        extract_archive(file, beside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (beside / inner).replace(target)
+    except Exception as error:  # archives break in many ways
+        raise DataError(f"{file}: cannot be unpacked ({error}); remove it and run this again") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
