@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -83,13 +83,13 @@ def rate_factor(options: Optimizer, progress: float) -> float:
 
 
 class Keeper(lightning.Callback):
-    """After each validation: metrics.csv, the best network, and the checkpoint to resume from, in this order.
+    """After each validation: metrics.csv, the network to keep, and the checkpoint to resume from, in this order.
 
     A run killed between two of them repeats the steps since the last checkpoint and writes the same again.
     """
 
-    def __init__(self, run: Path, clock: Clock):
-        self.run, self.clock = run, clock
+    def __init__(self, run: Path, clock: Clock, keep: Literal["best", "last"]):
+        self.run, self.clock, self.keep = run, clock, keep
         self.best: float | None = None
         self.rows: list[dict[str, float]] = []
         self.losses: list[float] = []
@@ -105,7 +105,7 @@ class Keeper(lightning.Callback):
         row = self.rows[-1]
         row |= {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
         value = row.get("val_mean_iou", -row["train_loss"])
-        improved = self.best is None or value > self.best
+        improved = self.keep == "last" or self.best is None or value > self.best
         if improved:
             self.best = value
         module.refuse_weights_that_are_not_finite()

@@ -111,6 +111,8 @@ class Training(Section):
     freeze: Literal["none", "backbone"] = "none"
     stages: list[Literal[32, 16, 8, 4, 2]] | None = None
     """Train these strides one after the other, weights handed on, as the paper did: [32, 16, 8]."""
+    keep: Literal["best", "last"] = "best"
+    """The network in the run folder: of the best validation, or of the last, as in the paper's release."""
     validate_every: Count | None = None
     """Steps; none: an epoch, but from 100 to 1000 steps."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

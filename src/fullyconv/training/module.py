@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fullyconv import readout
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, metrics
+from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
 from fullyconv.fcn import FCN
 from fullyconv.training.config import Config
 
@@ -39,8 +39,7 @@ class Module(lightning.LightningModule):
         if config.training.ema:
             self.average = AveragedModel(net, multi_avg_fn=_ema(config.training.ema), use_buffers=True)
             self.average.requires_grad_(False)
-        sizes = list(net.heads.values()) if net.heads else [net.num_classes]
-        self.confusions = nn.ModuleList([ConfusionMatrix(classes) for classes in sizes])
+        self.confusion = ConfusionMatrix(net.num_classes)
 
     @property
     def result(self) -> FCN:
@@ -105,23 +104,17 @@ class Module(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         images, masks, _ = batch
-        labels = self.result.predict(images)
-        planes = (labels.unbind(1), masks.unbind(1)) if self.net.heads else ([labels], [masks])
-        for confusion, predicted, truth in zip(self.confusions, *planes, strict=True):
-            cast(ConfusionMatrix, confusion).update(predicted, truth)
+        heads = self.net.heads
+        self.confusion.update(one_count(self.result.predict(images), heads), one_count(masks, heads))
 
     def on_validation_epoch_end(self) -> None:
-        """The first head's metrics choose the network that is kept; the others' names end in the head's."""
-        first = 0
-        suffixes = ["", *(f"_{head}" for head in list(self.net.heads or {})[1:])]
-        for suffix, module in zip(suffixes, self.confusions, strict=True):
-            confusion = cast(ConfusionMatrix, module)
-            classes = self.net.classes[first : first + confusion.num_classes]
-            result = metrics(confusion.compute().cpu(), classes)
-            confusion.reset()
-            first += len(classes)
-            for name in ("mean_iou", "pixel_accuracy"):
-                self.log(f"val_{name}{suffix}", result[name] or 0.0, rank_zero_only=True)
+        """The metrics without a suffix are the first head's, and choose the network that is kept."""
+        first = metrics_of_heads(self.confusion.compute().cpu(), self.net.classes, self.net.heads)
+        self.confusion.reset()
+        others = list(first.get("heads", {}).items())[1:]
+        for suffix, result in [("", first), *((f"_{head}", result) for head, result in others)]:
+            self.log(f"val_mean_iou{suffix}", result["mean_iou"] or 0.0, rank_zero_only=True)
+            self.log(f"val_pixel_accuracy{suffix}", result["pixel_accuracy"] or 0.0, rank_zero_only=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Weight decay holds for the kernels of convolutions and linear layers alone, ``bias_rate`` for their biases.

@@ -57,7 +57,7 @@ def train_network(
         gradient_clip_val=config.optimizer.clip or None,
         sync_batchnorm=torch.cuda.is_available() and config.training.devices > 1,
         use_distributed_sampler=False,
-        callbacks=[clock, Keeper(run, clock), Display(clock, images_a_step, say)],
+        callbacks=[clock, Keeper(run, clock, config.training.keep), Display(clock, images_a_step, say)],
         plugins=[WholeCheckpoints()],
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         num_sanity_val_steps=0,

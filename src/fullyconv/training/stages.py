@@ -35,7 +35,8 @@ def train(
     if "train" not in data.splits:
         raise ConfigError(f"{data.root} has no split named train; it has {', '.join(data.splits)}.")
     if "val" not in data.splits and first:
-        say("There is no split named val: the network of the lowest training loss is kept.")
+        kept = "last network" if config.training.keep == "last" else "network of the lowest training loss"
+        say(f"There is no split named val: the {kept} is kept.")
     strides: Sequence[int | None] = config.training.stages or [None]
     stages = [_stage(config, stride, len(strides)) for stride in strides]
     for options in stages[1:]:
