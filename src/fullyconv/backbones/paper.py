@@ -136,14 +136,26 @@ class VGG16(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         taps = {}
-        for block, depth in enumerate(self.depths, 1):
-            for number in range(1, depth + 1):
-                x = F.relu(self.get_submodule(f"conv{block}_{number}")(x))
-            x = F.max_pool2d(x, 2, 2, ceil_mode=True)
-            scale = getattr(self, f"scale_pool{block}", None)
-            taps[2**block] = x if scale is None else x * scale
-        taps[32] = _classify(self, x)
-        return [taps[stride] for stride in self.strides]
+        for block in range(1, len(self.depths) + 1):
+            x = self.block(x, block)
+            taps[2**block] = x
+        taps[32] = self.classify(x)
+        return [self.scaled(taps[stride], stride) for stride in self.strides]
+
+    def block(self, x: Tensor, number: int) -> Tensor:
+        """The convolutions of one block, and its pool."""
+        for layer in range(1, self.depths[number - 1] + 1):
+            x = _relu_of(self, f"conv{number}_{layer}", x)
+        return F.max_pool2d(x, 2, 2, ceil_mode=True)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """pool5 → fc7."""
+        return _classify(self, x)
+
+    def scaled(self, tap: Tensor, stride: int) -> Tensor:
+        """The tap as it is scored: at once, pool4 and pool3 are scaled."""
+        scale = getattr(self, {16: "scale_pool4", 8: "scale_pool3"}.get(stride, ""), None)
+        return tap if scale is None else tap * scale
 
 
 class AlexNet(nn.Module):
