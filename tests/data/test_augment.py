@@ -138,6 +138,42 @@ def test_colour_changes_rgb_images_only():
         assert torch.equal(new_image, image) is not changes
 
 
+def test_several_labelings_take_the_same_crop():
+    torch.manual_seed(0)
+    image, mask = coordinates(60, 70)
+    labelings = tv_tensors.Mask(torch.stack([mask, 100 + mask]))
+    for _ in range(10):
+        _, new = train_transform((30, 90), (0.5, 2), flip=0.5, color=0.3)(image, labelings)
+        assert new.shape == (2, 30, 90)
+        inside = new[0] != IGNORE
+        assert torch.equal(new[1][inside], 100 + new[0][inside])
+        assert (new[1][~inside] == IGNORE).all()
+
+
+@pytest.mark.parametrize("channels", [4, 6])
+def test_depth_keeps_its_type_and_range(channels):
+    """Logarithms of millimetres, about 6 to 9, are interpolated as numbers, not rounded to bytes."""
+    torch.manual_seed(0)
+    depth = torch.linspace(6, 9, 50).expand(channels, 40, 50).contiguous()
+    transform = train_transform((30, 30), (0.5, 2), flip=0.5, color=0.5)
+    image, _ = transform(tv_tensors.Image(depth), tv_tensors.Mask(torch.zeros(40, 50, dtype=torch.uint8)))
+    assert image.dtype == torch.float32
+    assert image.shape == (channels, 30, 30)
+    assert 6 <= image.min() < image.max() <= 9
+    assert (image[0, 0].diff() != 0).float().mean() > 0.9
+
+
+def test_without_a_crop_images_stay_whole():
+    image, mask = coordinates(13, 17)
+    for flip in (0, 1):
+        new_image, new_mask = train_transform(None, (0.5, 2), flip, color=0)(image, mask)
+        assert torch.equal(new_image, image.flip(2) if flip else image)
+        assert torch.equal(new_mask, mask.flip(1) if flip else mask)
+    new_image, _ = train_transform(None, (0.5, 2), flip=0, color=0.5)(image, mask)
+    assert new_image.shape == image.shape
+    assert not torch.equal(new_image, image)
+
+
 def test_the_same_seed_gives_the_same_samples():
     transform = train_transform((20, 20), (0.5, 2), flip=0.5, color=0.4)
     image, mask = sample(50, 60)

@@ -1,0 +1,115 @@
+"""Masks in MATLAB files."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from fullyconv.data.masks import IGNORE, MaskCode, read_mask, to_labels
+from fullyconv.data.matlab import read_matrix
+from fullyconv.errors import DataError
+
+
+@pytest.fixture
+def mat(tmp_path):
+    """Write variables to a MATLAB file; its path."""
+
+    def write(name="a.mat", **variables):
+        savemat(tmp_path / name, variables)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "float32", "float64"]
+)
+def test_whole_numbers_of_every_type_are_read(mat, dtype):
+    path = mat(S=np.array([[0, 1, 2], [3, 2, 1]], dtype))
+    assert read_mask(path, MaskCode(4, key="S")).tolist() == [[0, 1, 2], [3, 2, 1]]
+
+
+def test_a_key_leads_into_structs(mat):
+    path = mat(GTcls={"Boundaries": 1, "Segmentation": np.array([[4, 5]]), "Inner": {"Deep": np.array([[6, 7]])}})
+    assert read_matrix(path, "GTcls.Segmentation").tolist() == [[4, 5]]
+    assert read_matrix(path, "GTcls.Inner.Deep").tolist() == [[6, 7]]
+
+
+def test_values_have_the_labels_that_the_code_gives_them(mat):
+    code = MaskCode(2, values={-1: IGNORE, 0: IGNORE, 7: 0, 65535: 1}, key="S")
+    assert read_mask(mat(S=np.array([[-1.0, 0, 7, 65535]])), code).tolist() == [[IGNORE, IGNORE, 0, 1]]
+    assert read_mask(mat(S=np.array([[0, 7, 65535]], np.uint16)), code).tolist() == [[IGNORE, 0, 1]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.integers(-1, 65535), st.integers(0, 254) | st.just(IGNORE), min_size=1), st.data())
+def test_any_table_of_values_is_followed(values, data):
+    """Against the dictionary itself, pixel by pixel, with values outside of it among them."""
+    pixels = data.draw(st.lists(st.sampled_from(sorted(values)) | st.integers(-5, 70000), min_size=1, max_size=20))
+    labels, strangers = to_labels(np.array([pixels]), MaskCode(255, values=values, key="S"))
+    assert labels.tolist() == [[values.get(pixel, IGNORE) for pixel in pixels]]
+    assert dict(strangers) == {pixel: pixels.count(pixel) for pixel in pixels if pixel not in values}
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.float64])
+def test_negative_values_are_strangers_unless_they_are_void(mat, dtype):
+    path = mat(S=np.array([[-1, -2, 1]], dtype))
+    with pytest.raises(DataError, match=r"values -2 \(1 pixel\), -1 \(1 pixel\), where 0 to 4 is expected"):
+        read_mask(path, MaskCode(5, key="S"))
+    void = MaskCode(5, values={-1: IGNORE} | {label: label for label in range(5)}, key="S")
+    with pytest.raises(DataError, match=r"value -2 \(1 pixel\), where 0 to 4, -1 for void is expected"):
+        read_mask(path, void)
+
+
+def test_two_classes_by_table_are_not_zero_and_255(mat):
+    code = MaskCode(2, values={1: 0, 2: 1}, key="S")
+    with pytest.raises(DataError, match="value 255"):
+        read_mask(mat(S=np.array([[1, 2, 255]], np.uint8)), code)
+
+
+@pytest.mark.parametrize(
+    ("variables", "key", "message"),
+    [
+        ({"T": np.eye(3)}, "S", "holds no variable 'S'"),
+        ({"S": np.array([[0.5, 1]])}, "S", "S holds fractions"),
+        ({"S": np.array([[np.nan, 1]])}, "S", "S holds fractions"),
+        ({"S": np.zeros((2, 3, 4))}, "S", r"S is float64 of shape \(2, 3, 4\); a matrix of whole numbers"),
+        ({"S": "words"}, "S", "S is <U5"),
+        ({"S": np.array([[1 + 2j]])}, "S", "S is complex128"),
+        ({"S": np.zeros((0, 0))}, "S", r"of shape \(0, 0\)"),
+        ({"S": np.eye(2)}, "S.Segmentation", "'Segmentation' of S.Segmentation is expected, but what is there is no"),
+        ({"S": {"Other": 1}}, "S.Segmentation", "but what is there has the fields Other"),
+        ({"S": {"Segmentation": {"x": 1}}}, "S.Segmentation", "a matrix of whole numbers"),
+    ],
+)
+def test_files_without_the_matrix_are_refused_by_name(mat, variables, key, message):
+    path = mat(**variables)
+    with pytest.raises(DataError, match=message) as error:
+        read_matrix(path, key)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_version_7_3_is_refused_in_words(tmp_path):
+    path = tmp_path / "a.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(500))
+    with pytest.raises(DataError, match=r"a\.mat: is a MATLAB 7\.3 \(HDF5\) file"):
+        read_matrix(path, "S")
+
+
+def test_truncated_and_foreign_files_are_refused(mat, tmp_path):
+    whole = mat(S=np.arange(400).reshape(20, 20)).read_bytes()
+    for length in (*range(0, len(whole) - 8, 97), len(whole) - 9):
+        (tmp_path / "cut.mat").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"cut\.mat: (cannot be read as a MATLAB file|holds no variable)"):
+            read_matrix(tmp_path / "cut.mat", "S")
+    (tmp_path / "text.mat").write_text("no MATLAB file at all\n" * 20)
+    with pytest.raises(DataError, match=r"text\.mat: "):
+        read_matrix(tmp_path / "text.mat", "S")
+    with pytest.raises(DataError, match="there is no such file"):
+        read_matrix(tmp_path / "absent.mat", "S")
+
+
+def test_matlab_files_are_no_masks_where_the_layout_has_none(mat):
+    with pytest.raises(DataError, match="in this layout masks are images"):
+        read_mask(mat(S=np.eye(2)), MaskCode(2))
