@@ -7,8 +7,9 @@ has as many bytes.
 
 import math
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,14 +47,14 @@ def read(path: Path) -> CaffeNet:
     with path.open("rb") as file:
         try:
             net = _read_net(_Wire(file, path.stat().st_size))
-        except (_Damaged, DecodeError, UnicodeDecodeError, MemoryError) as error:
+        except (_DamageError, DecodeError, UnicodeError, MemoryError) as error:
             raise WeightsError(f"{path} is not a whole .caffemodel: {error}") from error
     if not net.layers:
         raise WeightsError(f"{path} holds no layer with weights: expected a .caffemodel, as Caffe writes it.")
     return net
 
 
-class _Damaged(Exception):
+class _DamageError(Exception):
     """The bytes are not those of a network."""
 
 
@@ -70,10 +71,10 @@ class _Field(NamedTuple):
 class _Wire:
     """A protobuf file, walked field by field without holding it."""
 
-    def __init__(self, file: IO[bytes], size: int):
+    def __init__(self, file: BufferedReader, size: int):
         self.file, self.size, self.fields_left = file, size, MAX_FIELDS
 
-    def bytes(self, start: int, end: int) -> bytes:
+    def read(self, start: int, end: int) -> bytes:
         self.file.seek(start)
         return self.file.read(end - start)
 
@@ -82,12 +83,12 @@ class _Wire:
         while start < end:
             self.fields_left -= 1
             if self.fields_left < 0:
-                raise _Damaged(f"more than {MAX_FIELDS} fields")
-            head = self.bytes(start, min(end, start + 20))
+                raise _DamageError(f"more than {MAX_FIELDS} fields")
+            head = self.read(start, min(end, start + 20))
             tag, used = _varint(head, 0)
             number, wire = tag >> 3, tag & 7
             if number == 0:
-                raise _Damaged(f"no field begins at byte {start}")
+                raise _DamageError(f"no field begins at byte {start}")
             if wire == _VARINT:
                 first = start + used
                 last = start + _varint(head, used)[1]
@@ -98,9 +99,9 @@ class _Wire:
             elif wire in (_FIXED32, _FIXED64):
                 first, last = start, self._end_of_run(start, end, head[:used], used + _width(wire))
             else:
-                raise _Damaged(f"unknown wire type {wire} at byte {start}")
+                raise _DamageError(f"unknown wire type {wire} at byte {start}")
             if last > end:
-                raise _Damaged(f"field {number} at byte {start} ends {last - end} bytes behind what holds it")
+                raise _DamageError(f"field {number} at byte {start} ends {last - end} bytes behind what holds it")
             yield _Field(number, wire, start, first, last)
             start = last
 
@@ -108,7 +109,7 @@ class _Wire:
         """Behind the last of the equally tagged units from ``start`` on; the first one counts anyway."""
         expected, last, chunk = np.frombuffer(tag, np.uint8), start + unit, 1 << 12
         while last + unit <= end:
-            units = _rows(self.bytes(last, min(end, last + chunk // unit * unit)), unit)
+            units = _rows(self.read(last, min(end, last + chunk // unit * unit)), unit)
             same = (units[:, : len(tag)] == expected).all(1)
             run = len(same) if same.all() else int(same.argmin())
             last += run * unit
@@ -126,13 +127,13 @@ class _Wire:
             if unit == array.itemsize:
                 length = (field.end - field.start) // unit
                 self.file.seek(field.start)
-                if self.file.readinto(memoryview(array[done : done + length]).cast("B")) != length * unit:
-                    raise _Damaged("it grew shorter while it was read")
+                if self.file.readinto(array[done : done + length].view(np.uint8).data) != length * unit:
+                    raise _DamageError("it grew shorter while it was read")
                 done += length
                 continue
             step = CHUNK // unit * unit
             for start in range(field.start, field.end, step):
-                rows = _rows(self.bytes(start, min(field.end, start + step)), unit)
+                rows = _rows(self.read(start, min(field.end, start + step)), unit)
                 values = np.ascontiguousarray(rows[:, unit - width :]).view(f"<f{width}")[:, 0]
                 with np.errstate(over="ignore"):
                     array[done : done + len(values)] = values
@@ -150,11 +151,13 @@ def _read_net(wire: _Wire) -> CaffeNet:
         message = "LayerParameter" if field.number == new else "V1LayerParameter"
         header, blobs = _read_layer(wire, field, message)
         if message == "LayerParameter":
-            data = data or header.python_param.param_str
+            data = data or str(header.python_param.param_str)
         if blobs:
             name = header.name
+            if not isinstance(name, str) or not name.isprintable():
+                raise _DamageError(f"the layer at byte {field.tag} has a name that is no text")
             if not name or name in layers:
-                raise _Damaged(f"two layers named {name[:80]!r} have weights" if name else "a layer has no name")
+                raise _DamageError(f"two layers named {name[:80]!r} have weights" if name else "a layer has no name")
             layers[name] = blobs
     return CaffeNet(layers, data)
 
@@ -170,7 +173,7 @@ def _read_layer(wire: _Wire, layer: _Field, message: str) -> tuple[Any, list[Ten
             _append(header, wire, field)
     parsed = getattr(schema, message).FromString(bytes(header))
     if message == "V1LayerParameter" and parsed.HasField("layer"):
-        raise _Damaged("it has Caffe's oldest form (V0); upgrade it with Caffe's upgrade_net_proto_binary")
+        raise _DamageError("it has Caffe's oldest form (V0); upgrade it with Caffe's upgrade_net_proto_binary")
     return parsed, blobs
 
 
@@ -189,8 +192,8 @@ def _read_blob(wire: _Wire, blob: _Field) -> Tensor:
     count = sum(_count(field, width) for field in segments)
     legacy = [parsed.HasField(side) for side in ("num", "channels", "height", "width")]
     shape = [parsed.num, parsed.channels, parsed.height, parsed.width] if any(legacy) else list(parsed.shape.dim)
-    if len(shape) > MAX_AXES or any(side < 0 for side in shape) or math.prod(shape) != count:
-        raise _Damaged(f"a blob of shape {tuple(shape[:8])} has {count} numbers")
+    if len(shape) > MAX_AXES or any(side < 1 for side in shape) or math.prod(shape) != count:
+        raise _DamageError(f"a blob of shape {tuple(shape[:8])} has {count} numbers")
     return wire.numbers(segments, width, count).view(shape)
 
 
@@ -199,14 +202,14 @@ def _count(field: _Field, width: int) -> int:
     unit = {_BYTES: width, _FIXED32: 5, _FIXED64: 9}.get(field.wire)
     length = field.end - field.start
     if unit is None or unit - width not in (0, 1) or length % unit:
-        raise _Damaged(f"the numbers at byte {field.tag} are none of {width} bytes each")
+        raise _DamageError(f"the numbers at byte {field.tag} are none of {width} bytes each")
     return length // unit
 
 
 def _append(header: bytearray, wire: _Wire, field: _Field) -> None:
     if len(header) + field.end - field.tag > MAX_HEADER:
-        raise _Damaged(f"field {field.number} at byte {field.tag} has {field.end - field.tag} bytes")
-    header += wire.bytes(field.tag, field.end)
+        raise _DamageError(f"field {field.number} at byte {field.tag} has {field.end - field.tag} bytes")
+    header += wire.read(field.tag, field.end)
 
 
 def _varint(buffer: bytes, start: int) -> tuple[int, int]:
@@ -216,7 +219,7 @@ def _varint(buffer: bytes, start: int) -> tuple[int, int]:
         number |= (buffer[position] & 0x7F) << 7 * (position - start)
         if buffer[position] < 0x80:
             return number, position + 1
-    raise _Damaged("it ends within a number" if len(buffer) < start + 10 else "a number is too long")
+    raise _DamageError("it ends within a number" if len(buffer) < start + 10 else "a number is too long")
 
 
 def _width(wire: int) -> int:

@@ -1,6 +1,7 @@
 """State dicts on disk, as tensors only: torch's ``.pth`` and safetensors. Nothing in a file is ever executed."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ def is_torch(path: Path) -> bool:
     return head == b"PK\x03\x04" or head[:2] == b"\x80\x02"
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether the file starts like one of safetensors: the length of a header, and the header, in JSON."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] == b"{"
+
+
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    zipped = path.open("rb").read(2) == b"PK"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as tensors: it is damaged, or holds more than tensors (which is never executed). "

@@ -1,0 +1,116 @@
+"""From weights as others published them to a network of ours: Caffe's, pytorch-fcn's, torchvision's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from fullyconv import fcn
+from fullyconv.backbones import Padding, paper
+from fullyconv.data import nyud, siftflow
+from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.palettes import VOC_CLASSES, Colour, voc_palette
+from fullyconv.weights import caffe, pytorch_fcn, release
+from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
+
+TORCHVISION = "torchvision"
+"""The source that is fetched, not a file."""
+MAX_CLASSES = 255
+"""Labels are bytes, and one of them is void."""
+
+
+class DataSet(NamedTuple):
+    """What the release trained on. ``mean``: of the images, in 0..255, in the order in which we take them."""
+
+    classes: Sequence[str]
+    palette: Sequence[Colour] | None
+    mean: tuple[float, ...]
+
+
+# fmt: off
+_CONTEXT = [
+    "bag", "bed", "bench", "book", "building", "cabinet", "ceiling", "clothes", "computer", "cup", "door", "fence",
+    "floor", "flower", "food", "grass", "ground", "keyboard", "light", "mountain", "mouse", "curtain", "platform",
+    "sign", "plate", "road", "rock", "shelves", "sidewalk", "sky", "snow", "bedcloth", "track", "tree", "truck",
+    "wall", "water", "window", "wood",
+]
+# fmt: on
+_NYUD_COLOR, _NYUD_HHA, _NYUD_LOG_DEPTH = (92.318, 97.203, 116.19), (132.431, 94.076, 118.477), (7.844,)
+_NYUD_MEANS = {3: _NYUD_COLOR, 4: _NYUD_COLOR + _NYUD_LOG_DEPTH, 6: _NYUD_COLOR + _NYUD_HHA}
+VOC = DataSet(VOC_CLASSES, voc_palette(len(VOC_CLASSES)), paper.MEAN)
+CONTEXT = DataSet([*VOC_CLASSES, *_CONTEXT], voc_palette(len(VOC_CLASSES) + len(_CONTEXT)), paper.MEAN)
+SIFT_FLOW = DataSet([*siftflow.SEMANTIC, *siftflow.GEOMETRIC], None, (108.353, 115.294, 114.578))
+
+
+def convert(source: str, name: str, *, padding: Padding | None = None, classes: int | None = None) -> fcn.FCN:
+    """The network ``name`` with the weights of ``source``: a ``.caffemodel``, a ``.pth``, a ``.safetensors`` file, told
+    by their content, or "torchvision".
+
+    ``padding``: of the paper's networks, "paper" (None means this) or "same". ``classes``: for a classifier, which has
+    no scores of its own (None: PASCAL VOC's 21); the scores start at zero.
+    Raises WeightsError where the weights cannot be read or are not those of ``name``, ConfigError for ``name``.
+    """
+    path = Path(source)
+    if not path.is_file():
+        raise WeightsError(
+            f"{source}: no such file. Expected a .caffemodel, .pth or .safetensors file, or {TORCHVISION} to fetch its."
+        )
+    if not (is_torch(path) or is_safetensors(path)):
+        net = caffe.read(path)
+        return _from_layers(net.layers, name, source, padding, classes, data=net.data)
+    tensors: dict[str, Tensor] = read_tensors(path)
+    if not pytorch_fcn.looks_like(tensors):
+        first = next(iter(tensors), "nothing")
+        raise WeightsError(
+            f"{source}: its first tensor is {first[:80]!r}: a state dict neither of pytorch-fcn nor of torchvision. "
+            "What fullyconv saved needs no conversion."
+        )
+    return _from_layers(pytorch_fcn.layers(tensors, name), name, source, padding, classes)
+
+
+def _from_layers(
+    layers: caffe.Layers,
+    name: str,
+    source: str,
+    padding: Padding | None,
+    classes: int | None,
+    data: str | None = None,
+) -> fcn.FCN:
+    """``data``: the parameters of the Caffe network's data layer; None: it is not one of Caffe's."""
+    if not any(name.endswith(f"s-{trunk}") for trunk in paper.NAMES):
+        raise ConfigError(f"--model {name}: {source} holds layers of the paper's networks ({', '.join(paper.NAMES)}).")
+    counts = release.score_counts(layers)
+    count = sum(counts.values()) or classes or len(VOC_CLASSES)
+    if classes not in (None, count):
+        raise ConfigError(f"--classes {classes}: {source} holds scores of {count} classes; leave the option out.")
+    if count > MAX_CLASSES:
+        raise WeightsError(f"{source} holds scores of {count} classes; labels have room for {MAX_CLASSES}.")
+    heads = counts if len(counts) > 1 else None
+    channels = release.input_channels(layers)
+    hha = data is not None and "hha" in data and "color" not in data
+    fitted = release.fit(release.skeleton(name, count, channels), layers, source, heads=heads, color=not hha)
+    known = (
+        _data_set(count, channels, heads is not None, hha) if data is not None or count == len(VOC_CLASSES) else None
+    )
+    net = fcn.build(
+        name,
+        known.classes if known else [f"class {index}" for index in range(count)],
+        known.palette if known else None,
+        in_channels=channels,
+        padding=padding,
+        upsample=release.upsampling(layers, name, source),
+        mean=known.mean if known and len(known.mean) == channels else None,
+        heads=heads,
+    )
+    net.load_state_dict(fitted, strict=False)  # the scores of a classifier, a mean and fixed scales are not among them
+    return net.eval()
+
+
+def _data_set(count: int, channels: int, heads: bool, hha: bool) -> DataSet | None:
+    """The one of the release with as many classes, if any."""
+    if heads:
+        return SIFT_FLOW if count == len(SIFT_FLOW.classes) else None
+    if count == len(nyud.CLASSES) and channels in _NYUD_MEANS:
+        return DataSet(nyud.CLASSES, None, _NYUD_HHA if hha else _NYUD_MEANS[channels])
+    return next((known for known in (VOC, CONTEXT) if count == len(known.classes)), None)
