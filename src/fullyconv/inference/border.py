@@ -2,7 +2,7 @@
 
 The release pads images by 100 pixels. Far enough from the image and from the outer edge, that border is the same
 everywhere, and so is each channel of what the early layers make of it. Up to pool4 three zones lie apart: what the
-image can influence, the constant, and what the outer edge's zeros can influence. So each convolution runs on the image's
+image can influence, the constant, and what the edge's zeros can influence. So each convolution runs on the image's
 zone alone: with its input's constant subtracted, zeros stand for what lies around, and the convolution of the constant
 is added to the bias. At pool3 (where it is a tap) and at pool4 the rest is filled in. It depends on the image's size
 modulo 16 alone, and is kept.
