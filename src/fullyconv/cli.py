@@ -182,6 +182,32 @@ def evaluate(
 
 
 @app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A .caffemodel, .pth or .safetensors file, or torchvision.")],
+    model: Annotated[str, typer.Option(help="The network in the file, as fcn8s-vgg16.")],
+    out: Annotated[Path, typer.Option(help="The run folder.")],
+    padding: Annotated[
+        str | None, typer.Option(help="Of the paper's networks: paper, or same (no border).  [default: paper]")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Where the source is a classifier: how many to score.  [default: 21]", min=1)
+    ] = None,
+) -> None:
+    """Turn weights of Caffe, pytorch-fcn or torchvision into a run folder."""
+    from fullyconv.convert import convert as run_conversion
+    from fullyconv.weights import run_folder
+
+    if (out / run_folder.WEIGHTS).exists():
+        raise ConfigError(f"--out {out}: a network is there already. Give a new folder, or remove it.")
+    options: dict[str, Any] = {"padding": padding, "classes": classes}
+    net = run_conversion(source, model, **options)
+    run_folder.save(net, out)
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    names = ", ".join([*net.classes[:3], "..."] if len(net.classes) > 4 else net.classes)
+    say(f"{out}: {net.name}, {parameters:,} parameters, {len(net.classes)} classes ({names}).")
+
+
+@app.command()
 def predict(
     model: ModelArgument,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
@@ -190,13 +216,14 @@ def predict(
     scores: Annotated[bool, typer.Option("--scores", help="Also a heat map of each class.")] = False,
     scales: Annotated[str, typer.Option(help="Average over these scales, as 0.75,1,1.25.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored image, too.")] = False,
+    head: Annotated[str | None, typer.Option(help="Which of several labelings.  [default: the first]")] = None,
 ) -> None:
     """Label every pixel of images: index PNG files with a palette."""
     factors = _numbers("--scales", scales)
     from fullyconv.inference.batch import predict_files
     from fullyconv.inference.predictor import Predictor
 
-    predictor = Predictor(_network(model), scales=factors, flip=flip)
+    predictor = Predictor(_network(model), scales=factors, flip=flip, head=head)
     with progress_bar("predicting") as step:
         done, failed = predict_files(predictor, images, out, overlay=overlay, scores=scores, progress=step)
     say(f"{len(done)} masks in {out}.")
@@ -250,11 +277,11 @@ def _evaluate(net: Any, data: Any, split: str, run: Path | None, out: Path | Non
 
     with progress_bar(f"evaluating on {split}") as step:
         result = evaluate_and_report(net, data, split, run, out, progress=step)
-    print(_table(result))
+    print("\n\n".join(_table(own, name) for name, own in result.get("heads", {"": result}).items()))
 
 
-def _table(result: Any) -> str:
-    """The four metrics and the classes, as text."""
+def _table(result: Any, head: str) -> str:
+    """The four metrics and the classes, as text; ``head`` names the labeling where there are several."""
 
     def rate(value: float | None) -> str:
         return "    -" if value is None else f"{value:.3f}"
@@ -266,7 +293,7 @@ def _table(result: Any) -> str:
         "frequency_weighted_iou": "frequency-weighted IoU",
     }
     width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
-    lines = [f"{result['images']} images of {result['split']}", ""]
+    lines = [f"{result['images']} images of {result['split']}{', ' * bool(head)}{head}", ""]
     lines += [f"{name:{width}}  {rate(result[key])}" for key, name in names.items()]
     lines += ["", f"{'class':{width}}    IoU  accuracy"]
     lines += [f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}" for e in result["per_class"]]
