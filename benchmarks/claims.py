@@ -88,8 +88,8 @@ def table(results, accuracy, epochs, data, minutes):
         f"- The last layer alone reaches {share:.0%} of what fine-tuning all layers does (the paper: 45.4 of 59.4).",
         f"- At once, for as many epochs as the stages together: {difference:+.3f} (the release: 65.4 against 65.5).",
         "",
-        "FCN-16s and FCN-8s have also trained for longer, as in the paper; the column says how long. The classifier has "
-        "seen one object at a time, in the middle: frozen, it knows less of scenes than ImageNet's classifiers do.",
+        "FCN-16s and FCN-8s have also trained for longer, as in the paper; the column says how long. The classifier "
+        "has seen one object at a time, in the middle: frozen, it knows less of scenes than ImageNet's classifiers do.",
     ]
     return "\n".join(lines) + "\n"
 
