@@ -66,6 +66,8 @@ def test_two_classes_by_table_are_not_zero_and_255(mat):
     code = MaskCode(2, values={1: 0, 2: 1}, key="S")
     with pytest.raises(DataError, match="value 255"):
         read_mask(mat(S=np.array([[1, 2, 255]], np.uint8)), code)
+    code = MaskCode(2, values={1: 0, 255: 1}, key="S")
+    assert read_mask(mat(S=np.array([[1, 255]], np.uint8)), code).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(
