@@ -110,9 +110,9 @@ def table(results, options):
         f"torch {torch.__version__}, {torch.get_num_threads()} CPU threads ({platform.machine()}).",
         "",
         "Three or four images of 32×32 or 40×52 pixels a set, written in its own formats; networks with "
-        f"1/{options.thin} of the channels; {options.steps} steps instead of 100,000 or 300,000. A loss is a fraction of "
-        f"what all classes alike would cost, and a mean over {PASS} steps. It shows that the recipes run, each from what "
-        "it is to start from, and that they learn; not how well they do on the real data.",
+        f"1/{options.thin} of the channels; {options.steps} steps instead of 100,000 or 300,000. A loss is a fraction "
+        f"of what all classes alike would cost, and a mean over {PASS} steps. It shows that the recipes run, each from "
+        "what it is to start from, and that they learn; not how well they do on the real data.",
         "",
         "| recipe | starts from | published rate | rate here | first loss | last loss | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
