@@ -81,7 +81,8 @@ def test_two_classes_by_table_are_not_zero_and_255(mat):
         ({"S": np.array([[1 + 2j]])}, "S", "S is complex128"),
         ({"S": np.zeros((0, 0))}, "S", r"of shape \(0, 0\)"),
         ({"S": np.eye(2)}, "S.Segmentation", "'Segmentation' of S.Segmentation is expected, but what is there is no"),
-        ({"S": {"Other": 1}}, "S.Segmentation", "but what is there has the fields Other"),
+        ({"S": {"Other": 1}}, "S.Segmentation", r"but what is there is 1 struct\(s\) with Other"),
+        ({"S": np.zeros((1, 2), [("Segmentation", object)])}, "S.Segmentation", r"is 2 struct\(s\) with Segmentation"),
         ({"S": {"Segmentation": {"x": 1}}}, "S.Segmentation", "a matrix of whole numbers"),
     ],
 )

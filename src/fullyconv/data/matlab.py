@@ -26,7 +26,7 @@ def read_matrix(path: str | Path, key: str) -> np.ndarray:
     for field in fields:
         names = getattr(value.dtype, "names", None) or ()
         if field not in names or value.size != 1:
-            found = f"has the fields {', '.join(names)}" if names else "is no struct"
+            found = f"is {value.size} struct(s) with {', '.join(names)}" if names else "is no struct"
             raise DataError(f"{path}: {field!r} of {key} is expected, but what is there {found}")
         value = value[field].item()
     return _whole_numbers(path, key, value)
