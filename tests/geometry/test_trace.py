@@ -8,10 +8,12 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+import torchvision
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import responses, seen, stacks
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fullyconv.errors import GeometryError
 from fullyconv.geometry import Trace, trace
@@ -313,3 +315,24 @@ def test_writing_into_parts_is_refused_rather_than_missed() -> None:
 
     with pytest.raises(GeometryError, match="part of a tensor was written"):
         trace(Apply(halved), (9, 9))
+
+
+@pytest.mark.parametrize(
+    ("network", "depth"),
+    [(torchvision.models.resnet18(), 18), (timm.create_model("vit_tiny_patch16_224"), 50)],
+    ids=["convolutions", "attention"],
+)
+def test_layers_add_up_to_the_networks_operations_and_parameters(network: nn.Module, depth: int) -> None:
+    """A residual network's depth is its name; a transformer block has four linear layers on its longest way."""
+    traced = trace(network, (224, 224))
+    network.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, 224, 224))
+    assert traced.operations == counter.get_total_flops()
+    assert sum(layer.parameters for layer in traced.layers) == sum(p.numel() for p in network.parameters())
+    assert traced.outputs[0].depth == depth
+
+
+def test_a_convolution_costs_two_operations_for_each_weight_and_place() -> None:
+    layer = trace(nn.Conv2d(3, 8, 5, stride=2), (21, 13)).layers[0]
+    assert (layer.size, layer.operations, layer.parameters) == ((9, 5), 2 * 9 * 5 * 8 * 3 * 5 * 5, 8 * 3 * 5 * 5 + 8)

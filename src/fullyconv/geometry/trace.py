@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from fullyconv.errors import GeometryError
 from fullyconv.geometry.axis import Axis, Interval
@@ -25,13 +26,23 @@ from fullyconv.geometry.call import Call
 from fullyconv.geometry.rules import follow
 from fullyconv.geometry.signal import Signal
 
+LABELS = {
+    **dict.fromkeys(("addmm", "mm"), "linear"),
+    **dict.fromkeys(("bmm", "baddbmm"), "matrix product"),
+    "native_layer_norm": "layer norm",
+    **dict.fromkeys(("native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training"), "batch norm"),
+}
+"""What the layers are called that have parameters or operations, but leave rows and columns as they are."""
+
 
 @dataclass(frozen=True)
 class Layer:
     """One layer's output, a map of cells, on the image.
 
     ``name`` is that of the module in which the operation ``op`` ran; ``parameters`` counts those it takes
-    itself.
+    itself. ``operations`` are floating-point operations, a multiplication and an addition counted as two, of
+    convolutions, matrix products and attention, as torch counts them (0 for others). ``depth``: the most
+    convolutions and linear layers, those with parameters, on any way from the image to here, with this one.
     """
 
     name: str
@@ -39,6 +50,8 @@ class Layer:
     rows: Axis
     cols: Axis
     parameters: int
+    operations: int
+    depth: int
 
     @property
     def size(self) -> tuple[int, int]:
@@ -87,6 +100,11 @@ class Trace:
     outputs: list[Layer]
     whole_image: list[tuple[str, str]]
 
+    @property
+    def operations(self) -> int:
+        """Of all layers."""
+        return sum(layer.operations for layer in self.layers)
+
 
 def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
     """Follow ``network`` on an image (1, channels, *size), in evaluation mode. The network stays as it is.
@@ -109,7 +127,7 @@ def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with torch.no_grad(), fake, _evaluating(network), _Follower(network) as follower:
         image = torch.empty(1, channels, *size, dtype=dtype, device=device)
-        follower.made[id(image)] = _Made(image, start, "", "image")
+        follower.made[id(image)] = _Made(image, start, "", "image", 0)
         try:
             output = getattr(network, "scores", network)(image)
         except GeometryError:
@@ -141,6 +159,15 @@ class _Made:
     signal: Signal
     name: str
     op: str
+    depth: int
+
+
+@dataclass(frozen=True)
+class _Derived:
+    """A tensor made from parameters alone, and these, by their ids."""
+
+    tensor: Tensor
+    parameters: dict[int, int]
 
 
 class _Follower(TorchDispatchMode):
@@ -153,6 +180,7 @@ class _Follower(TorchDispatchMode):
         self.names = {id(module): name for name, module in network.named_modules()}
         self.path: list[str] = []  # the modules that are running, the innermost last
         self.made: dict[int, _Made] = {}  # by the tensor's id
+        self.derived: dict[int, _Derived] = {}  # tensors made from parameters alone, as a transposed weight
         self.stale: dict[int, Tensor] = {}  # tensors that changed when others, of the same memory, were written
         self.layers: list[Layer] = []
         self.whole_image: list[tuple[str, str]] = []
@@ -183,18 +211,28 @@ class _Follower(TorchDispatchMode):
         if outputs and not filled and any(id(x) in self.made or id(x) in self.stale for x in inputs):
             named = {arg.name: arg.default_value for arg in func._schema.arguments}
             named |= dict(zip(named, args, strict=False)) | (kwargs or {})
-            self.follow(func, named, inputs, outputs)
+            count = flop_registry.get(func._overloadpacket)
+            operations = count(*args, **(kwargs or {}), out_val=result) if count else 0
+            self.follow(func, named, inputs, outputs, operations)
+        elif parameters := self.parameters(inputs):
+            self.derived |= {id(x): _Derived(x, parameters) for x in outputs}
         return result
 
-    def follow(self, func: Any, args: dict[str, Any], inputs: list[Tensor], outputs: list[Tensor]) -> None:
+    def follow(
+        self, func: Any, args: dict[str, Any], inputs: list[Tensor], outputs: list[Tensor], operations: int
+    ) -> None:
         """Apply the rule for ``func`` and keep what it says of ``outputs``."""
         op = func._schema.name.removeprefix("aten::").rstrip("_")  # add_ is add
         name = self.path[-1] if self.path else ""
-        parameters = sum(x.numel() for x in inputs if isinstance(x, nn.Parameter))
+        parameters = sum(self.parameters(inputs).values())
+        depth = max((self.made[id(x)].depth for x in inputs if id(x) in self.made), default=0)
+        depth += bool(parameters and operations)
         before = len(self.layers)
 
         def show(label: str, signal: Signal) -> None:
-            self.layers.append(Layer(name, label, signal.rows, signal.cols, parameters))
+            first = len(self.layers) == before  # what an operation costs is counted once
+            costs = (parameters, operations) if first else (0, 0)
+            self.layers.append(Layer(name, label, signal.rows, signal.cols, *costs, depth))
 
         def note(kind: str) -> int:
             self.whole_image.append((name, kind))
@@ -216,9 +254,19 @@ class _Follower(TorchDispatchMode):
                 self.written(outputs[0], signals[0])
         except GeometryError as error:
             raise GeometryError(f"layer {name!r}, operation {op}: {error}") from None
+        if len(self.layers) == before and (parameters or operations):
+            show(LABELS.get(op, op), signals[0])
         label = self.layers[-1].op if len(self.layers) > before else op
         for tensor, signal in zip(outputs, signals, strict=True):
-            self.made[id(tensor)] = _Made(tensor, signal, name, label)
+            self.made[id(tensor)] = _Made(tensor, signal, name, label, depth)
+
+    def parameters(self, tensors: list[Tensor]) -> dict[int, int]:
+        """How many numbers each parameter holds that ``tensors`` are, or were made from; by the parameter's id."""
+        found = {id(x): x.numel() for x in tensors if isinstance(x, nn.Parameter)}
+        for tensor in tensors:
+            if id(tensor) in self.derived:
+                found |= self.derived[id(tensor)].parameters
+        return found
 
     def signal(self, tensor: Tensor) -> Signal | None:
         """What is known of ``tensor``; None if it was not made from the image."""
@@ -239,7 +287,7 @@ class _Follower(TorchDispatchMode):
         signal = made.signal
         if signal.where is None and not signal.pools:
             signal = signal.pooled()
-        return Layer(made.name, made.op, signal.rows, signal.cols, 0)
+        return Layer(made.name, made.op, signal.rows, signal.cols, 0, 0, made.depth)
 
 
 def _common(first: str, second: str) -> str:
