@@ -11,7 +11,8 @@ import reference
 import torch
 from caffe import nets
 from caffe.model import Net, Weights, caffemodel, prototxt
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models import segmentation
 
 import fullyconv as fc
 from fullyconv.fcn import FCN
@@ -99,6 +100,17 @@ CASES = [
         for s in (32, 16, 8)
     ),
 ]
+
+
+WITHOUT_BORDER: dict[str, Callable[..., Tensor]] = {
+    **{f"VOC {s}s VGG-16": partial(reference.fcn_vgg16_same, stride=s) for s in (32, 16, 8)},
+    "VOC 8s at once": partial(reference.fcn_vgg16_same, stride=8),
+    "VOC 32s AlexNet": reference.fcn_alexnet_same,
+    "VOC 32s GoogLeNet": reference.fcn_googlenet_same,
+}
+"""Transcriptions of the cases that have ``padding="same"``."""
+
+TORCHVISION = {"fcn_resnet50": segmentation.fcn_resnet50, "fcn_resnet101": segmentation.fcn_resnet101}
 
 
 def picture(channels: int, size: tuple[int, int], seed: int = 0) -> Tensor:
@@ -199,3 +211,45 @@ def opencv(net: Net, weights: Weights) -> Callable[..., list[Tensor]]:
         return [torch.from_numpy(output) for output in network.forward(ends)]
 
     return run
+
+
+def torchvision_network(name: str) -> nn.Module:
+    """Torchvision's, with statistics too: batch norm that does nothing would prove nothing."""
+    network = TORCHVISION[name](weights=None, weights_backbone=None, num_classes=21).eval()
+    random = torch.Generator().manual_seed(0)
+    for tensor, low, high in (
+        part
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for part in (
+            (module.weight, 0.5, 1.0),
+            (module.bias, -0.2, 0.2),
+            (module.running_mean, -0.2, 0.2),
+            (module.running_var, 0.5, 1.5),
+        )
+    ):
+        tensor.detach().copy_(low + (high - low) * torch.rand(tensor.shape, generator=random))
+    return network
+
+
+def torchvision_input(images: Tensor) -> Tensor:
+    """What torchvision's transforms make of 0..255."""
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (images / 255 - mean) / std
+
+
+def ours_of_torchvision(name: str, theirs: nn.Module) -> FCN:
+    """fullyconv's network with torchvision's weights."""
+    renamed = {
+        "classifier.0": "backbone.body.head.conv",
+        "classifier.1": "backbone.body.head.norm",
+        "classifier.4": "score.8",
+        "backbone": "backbone.body.backbone",
+    }
+    net = fc.create(name, 21)
+    state = {"mean": net.mean, "std": net.std}
+    for key, value in theirs.state_dict().items():
+        prefix = next(prefix for prefix in renamed if key.startswith(prefix))
+        state[renamed[prefix] + key.removeprefix(prefix)] = value
+    net.load_state_dict(state)
+    return net.eval()

@@ -3,16 +3,25 @@
 The networks are thin (a sixteenth of the channels); benchmarks/sameness.py has them whole.
 """
 
-from functools import partial
-
 import pytest
 import reference
 import torch
 from caffe import nets
-from sameness import CASES, blobs_of, caffe_inputs, opencv, ours, picture, weights_of
-from torchvision.models import segmentation
+from sameness import (
+    CASES,
+    TORCHVISION,
+    WITHOUT_BORDER,
+    blobs_of,
+    caffe_inputs,
+    opencv,
+    ours,
+    ours_of_torchvision,
+    picture,
+    torchvision_input,
+    torchvision_network,
+    weights_of,
+)
 
-import fullyconv as fc
 from fullyconv.backbones import paper
 
 THIN = 16
@@ -85,16 +94,9 @@ def test_the_pictures_tell_classes_apart(name):
             assert len(scores.argmax(1).unique()) > 1
 
 
-@pytest.mark.parametrize(
-    ("name", "run"),
-    [
-        *((f"VOC {stride}s VGG-16", partial(reference.fcn_vgg16_same, stride=stride)) for stride in (32, 16, 8)),
-        ("VOC 8s at once", partial(reference.fcn_vgg16_same, stride=8)),
-        ("VOC 32s AlexNet", reference.fcn_alexnet_same),
-        ("VOC 32s GoogLeNet", reference.fcn_googlenet_same),
-    ],
-)
-def test_without_the_border_of_100_it_is_plain_torch_s(name, run):
+@pytest.mark.parametrize("name", list(WITHOUT_BORDER))
+def test_without_the_border_of_100_it_is_plain_torch_s(name):
+    run = WITHOUT_BORDER[name]
     case = by_name[name]
     blobs = blobs_of(weights_of(case, case.net(thin=THIN)))
     net = ours(case, blobs, padding="same")
@@ -121,38 +123,15 @@ def test_without_the_border_of_100_the_coarse_scores_are_opencv_s():
     agreement.check()
 
 
-def randomize(network: torch.nn.Module) -> None:
-    """Statistics too: batch norm that does nothing would prove nothing."""
-    random = torch.Generator().manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for tensor, low, high in (
-                (module.weight.data, 0.5, 1.0),
-                (module.bias.data, -0.2, 0.2),
-                (module.running_mean, -0.2, 0.2),
-                (module.running_var, 0.5, 1.5),
-            ):
-                tensor.copy_(low + (high - low) * torch.rand(tensor.shape, generator=random))
-
-
-@pytest.mark.parametrize("name", ["fcn_resnet50", "fcn_resnet101"])
+@pytest.mark.parametrize("name", list(TORCHVISION))
 def test_torchvision_s_network_is_torchvision_s(name):
-    theirs = segmentation.__dict__[name](weights=None, weights_backbone=None, num_classes=21).eval()
-    randomize(theirs)
-    net = fc.create(name, 21).eval()
-    renamed = {"classifier.0": "backbone.body.head.conv", "classifier.1": "backbone.body.head.norm"}
-    renamed |= {"classifier.4": "score.8", "backbone": "backbone.body.backbone"}
-    state = {}
-    for key, value in theirs.state_dict().items():
-        prefix = next(prefix for prefix in renamed if key.startswith(prefix))
-        state[renamed[prefix] + key.removeprefix(prefix)] = value
-    net.load_state_dict(state | {"mean": net.mean, "std": net.std})
-    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    theirs = torchvision_network(name)
+    net = ours_of_torchvision(name, theirs)
     agreement = Agreement()
     for size in ((97, 64), (101, 75)):
         images = picture(3, size)
         with torch.inference_mode():
-            expected = theirs((images / 255 - mean) / std)["out"]
+            expected = theirs(torchvision_input(images))["out"]
         assert len(expected.argmax(1).unique()) > 1
         agreement.add_heads(net, images, [expected])
     agreement.check()
