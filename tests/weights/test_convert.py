@@ -12,6 +12,7 @@ from caffe.model import Net, _bytes, _text, caffemodel
 from sameness import BGR, CASES, LOG_DEPTH, NYUD_BGR, NYUD_HHA, Case, blobs_of, picture, weights_of
 
 import fullyconv as fc
+from fullyconv import cli
 from fullyconv.convert import convert
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.weights import run_folder
@@ -244,3 +245,18 @@ def test_a_state_dict_of_neither_is_refused(tmp_path):
         convert(str(tmp_path / "other.pth"), "fcn8s-vgg16")
     with pytest.raises(WeightsError, match="no such file"):
         convert(str(tmp_path / "absent.caffemodel"), "fcn8s-vgg16")
+
+
+def test_the_command_writes_a_run_folder_and_keeps_what_is_there(write, thin, tmp_path, monkeypatch, capsys):
+    net = nets.vgg16(32, thin=thin)
+    source, out = write(caffemodel(net, nets.random_weights(net))), str(tmp_path / "run")
+    monkeypatch.setattr("sys.argv", ["fullyconv", "convert", source, "--model", "fcn32s-vgg16", "--out", out])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    assert not done.value.code
+    assert "21 classes (background, aeroplane, bicycle, ...)" in capsys.readouterr().err
+    assert fc.load(out).name == "fcn32s-vgg16"
+    with pytest.raises(SystemExit) as refused:
+        cli.main()
+    assert refused.value.code == 2
+    assert "a network is there already" in capsys.readouterr().err

@@ -135,7 +135,7 @@ class _Wire:
             for start in range(field.start, field.end, step):
                 rows = _rows(self.read(start, min(field.end, start + step)), unit)
                 values = np.ascontiguousarray(rows[:, unit - width :]).view(f"<f{width}")[:, 0]
-                with np.errstate(over="ignore"):
+                with np.errstate(over="ignore", invalid="ignore"):
                     array[done : done + len(values)] = values
                 done += len(values)
         return numbers

@@ -24,7 +24,7 @@ def layers(tensors: dict[str, Tensor], name: str) -> Layers:
         for full, tensor in tensors.items():
             layer, _, last = full.rpartition(".")
             if last == kind:
-                found.setdefault(layer, []).append(tensor.float())
+                found.setdefault(layer, []).append(tensor)
     if "atonce" in name:
         found |= {f"scale_pool{pool}": [torch.tensor([AT_ONCE[2**pool]])] for pool in (4, 3)}
     return found

@@ -33,7 +33,8 @@ def score_counts(layers: Layers) -> dict[str, int]:
     for names in ({"": ""}, HEADS, dict.fromkeys(STREAMS[:1], STREAMS[0])):
         heads = {head: f"score_fr{mark}" for head, mark in names.items() if layers.get(f"score_fr{mark}")}
         if heads:
-            return {"" if head in STREAMS else head: len(layers[name][0]) for head, name in heads.items()}
+            counts = {head: layers[name][0].shape[:1].numel() for head, name in heads.items()}
+            return {"" if head in STREAMS else head: count for head, count in counts.items()}
     return {}
 
 
@@ -178,7 +179,7 @@ def _refuse_what_is_left(net: FCN, left: Layers, source: str) -> None:
     for layer, (weight, *_) in left.items():
         if not _is_upsampling(layer):
             raise WeightsError(
-                f"{source}: layer {layer}, of shape {tuple(weight.shape)}, is no part of {net.name}. "
+                f"{source}: layer {layer[:80]}, of shape {tuple(weight.shape)}, is no part of {net.name}. "
                 "Is --model the network in the file?"
             )
         stride, kernel = _expected_kernel(net, layer)

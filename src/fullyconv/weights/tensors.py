@@ -13,6 +13,8 @@ from fullyconv.errors import WeightsError
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 """Keys under which training scripts keep the state dict of their network."""
+_NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_COUNTS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -21,11 +23,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises WeightsError where the file is damaged, holds anything but tensors, or is neither.
     """
     if is_torch(path):
-        return _read_torch(path)
+        return _checked(_read_torch(path), path)
     try:
-        return safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load_file(path)
     except Exception as error:
         raise WeightsError(f"{path} is no whole safetensors file, nor one of torch.save: {_reason(error)}") from error
+    return _checked(tensors, path)
 
 
 def is_torch(path: Path) -> bool:
@@ -42,28 +45,46 @@ def is_safetensors(path: Path) -> bool:
     return head[8:] == b"{"
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _read_torch(path: Path) -> Any:
+    """What the file holds, but for the keys around a state dict."""
     try:
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            _refuse_compression(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as tensors: it is damaged, or holds more than tensors (which is never executed). "
             f"{_reason(error)}"
         ) from error
-    return _state_dict(content, path)
-
-
-def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
+    return content
+
+
+def _refuse_compression(path: Path) -> None:
+    """torch.save stores; what is compressed could be of any size."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("Its entries are compressed: torch.save does not do that.")
+
+
+def _checked(content: Any, path: Path) -> dict[str, Tensor]:
+    """``content`` if it is a state dict whose tensors are in the file, number by number."""
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}; expected a state dict, names and tensors.")
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise WeightsError(f"{path}: {str(name)[:80]!r} is a {type(tensor).__name__}; expected names and tensors.")
+        dense = tensor.layout == torch.strided and tensor.dtype in (*_NUMBERS, *_COUNTS) and tensor.device.type == "cpu"
+        if not dense or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise WeightsError(
+                f"{path}: {name[:80]!r} is no plain tensor of numbers ({tensor.dtype}, {tensor.layout}, shape "
+                f"{tuple(tensor.shape)[:8]})."
+            )
     return dict(content)
 
 
