@@ -1,8 +1,10 @@
 """Training as the paper's release has it: Caffe's solver, its table of rates and steps, several heads."""
 
 import csv
+import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +14,10 @@ from fullyconv.backbones.paper import VGG16
 from fullyconv.data import open_data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.fcn import FCN
-from fullyconv.training.callbacks import LAST
+from fullyconv.training.batches import Batches
+from fullyconv.training.callbacks import LAST, Clock
 from fullyconv.training.config import load_config
+from fullyconv.training.run import class_weights, training_loader
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
 
@@ -159,18 +163,33 @@ def test_two_labelings_are_learnt_together_and_measured_apart(tmp_path, tiny, th
     assert net.predict(image[None]).shape == mask[None].shape
 
 
-def test_the_mean_loss_is_over_the_pixels_of_all_heads(tmp_path, tiny, thin):
+@pytest.mark.parametrize("kind", ["none", "median_frequency"])
+def test_the_mean_loss_is_over_the_pixels_of_all_heads(tmp_path, tiny, thin, kind):
+    """Untrained scores are all zero: a pixel costs the logarithm of its labeling's number of classes."""
     archives.siftflow(tmp_path)
     data = open_data(tmp_path, "siftflow")
-    config = tiny(
-        model__name="fcn32s-vgg16", data__batch_size=4, data__resolutions=[{"crop": None}], data__flip=0, data__color=0,
-        training__steps=1,
-    )  # fmt: skip
+    whole = {"data__resolutions": [{"crop": None}], "data__flip": 0, "data__color": 0, "data__batch_size": 1}
+    config = tiny(model__name="fcn32s-vgg16", **whole, training__class_weights=kind, training__steps=1)
+    weights = class_weights(data, config)
+    weights = torch.ones(36) if weights is None else weights
     train(data, config, tmp_path / "run", say=quiet)
     (row,) = csv.DictReader((tmp_path / "run" / "metrics.csv").open())
-    semantic, geometric = (30 * 32, 29 * 32)  # of 32×32 pixels; the first rows are void
-    untrained = semantic * torch.tensor(33.0).log() + geometric * torch.tensor(3.0).log()
-    assert float(row["train_loss"]) == pytest.approx(untrained.item() / (semantic + geometric), rel=1e-5)
+    cost = mass = 0.0
+    ((first,),) = Batches(4, 1, 1, 0, lambda: 0, lambda batch: 0)
+    _, (semantic, geometric), _ = SegmentationDataset(data, "train")[first.image]
+    for plane, own in ((semantic, weights[:33]), (geometric, weights[33:])):
+        of_pixels = own[plane[plane != 255].long()].sum().item()
+        cost += of_pixels * math.log(len(own))
+        mass += of_pixels
+    assert float(row["train_loss"]) == pytest.approx(cost / mass, rel=1e-5)
+
+
+def test_accumulated_batches_follow_one_another(data, tiny):
+    """A stretch of 2 steps of 3 batches that begins after 2 steps: batches 6 to 11."""
+    config = tiny(data__batch_size=5, optimizer__accumulate=3)
+    trainer = SimpleNamespace(global_step=2, global_rank=0, world_size=1)
+    loader = training_loader(SegmentationDataset(data, "train"), config, 2, trainer, Clock(config, 10))
+    assert list(loader.batch_sampler) == list(Batches(12, 5, 12, 0, lambda: 0, lambda batch: 0))[6:]
 
 
 def test_the_last_layer_alone_is_trained(data, tiny, tmp_path, thin):
