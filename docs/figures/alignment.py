@@ -63,15 +63,15 @@ def lattices() -> Figure:
         labels = readout.labels(scores, lattice, (SIDE, SIDE))[0]
         panels.append((f"{cells[0]}×{cells[1]}, {name}: mean IU {mean_iu(labels, truth):.3f}", labels))
     for axes, (title, labels) in zip(lower.subplots(1, 3), panels, strict=True):
-        axes.imshow(labels, cmap=CLASS_COLOURS, vmin=0, vmax=3, interpolation="nearest")
-        axes.contour(truth > 0, [0.5], colors=INK, linewidths=0.8)
+        axes.imshow(labels.numpy(), cmap=CLASS_COLOURS, vmin=0, vmax=3, interpolation="nearest")
+        axes.contour((truth > 0).numpy(), [0.5], colors=INK, linewidths=0.8)
         axes.set_title(title)
         bare(axes)
     return figure
 
 
 def bounds() -> Figure:
-    """A scene, and the best that scores of each stride can say of it."""
+    """A scene, and the labels that faultless scores of each stride interpolate to."""
     figure, grid = canvas(8.8, 2.2, 1, 5)
     truth = scene()
     panels = [(f"{SIDE}×{SIDE}", truth)]
@@ -79,7 +79,7 @@ def bounds() -> Figure:
         labels, score = best_at(stride)
         panels.append((f"{stride}: {score:.3f}", labels))
     for axes, (title, labels) in zip(grid[0], panels, strict=True):
-        axes.imshow(labels, cmap=CLASS_COLOURS, vmin=0, vmax=3, interpolation="nearest")
+        axes.imshow(labels.numpy(), cmap=CLASS_COLOURS, vmin=0, vmax=3, interpolation="nearest")
         axes.set_title(title)
         bare(axes)
     return figure

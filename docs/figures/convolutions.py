@@ -70,9 +70,9 @@ def interpolation() -> Figure:
     figure, grid = canvas(8.8, 4.6, 2, 4, height_ratios=(1, 1.6))
     coarse = torch.rand(1, 1, 5, 5, generator=torch.Generator().manual_seed(3))
     kernel = Deconvolution(1, 32, "bilinear").weight[0, 0]
-    grid[0, 0].imshow(kernel, cmap="Blues")
+    grid[0, 0].imshow(kernel.numpy(), cmap="Blues")
     grid[0, 0].set_title(f"{kernel.shape[0]}×{kernel.shape[1]}, S=32")
-    grid[1, 0].imshow(coarse[0, 0], cmap="viridis", vmin=0, vmax=1)
+    grid[1, 0].imshow(coarse[0, 0].numpy(), cmap="viridis", vmin=0, vmax=1)
     grid[1, 0].set_title("5×5")
     bare(grid[0, 0])
     bare(grid[1, 0])
@@ -82,10 +82,10 @@ def interpolation() -> Figure:
         places = [(upsample.rows.first_tap + i) / 8 + float(HALF_PIXEL) for i in range(len(taps))]
         above, below = grid[:, column]
         above.axhline(0, color=GREY, lw=0.8)
-        above.vlines(places, 0, taps, color=BLUE, lw=1.2)
-        above.plot(places, taps, ".", color=BLUE, ms=4)
+        above.vlines(places, 0, taps.numpy(), color=BLUE, lw=1.2)
+        above.plot(places, taps.numpy(), ".", color=BLUE, ms=4)
         above.set(title=f"{method}: F={len(taps)}, S=8", xlim=(-2.1, 2.1), ylim=(-0.25, 1.1), xticks=range(-2, 3))
-        below.imshow(upsample(coarse, (40, 40))[0, 0], cmap="viridis", vmin=0, vmax=1)
+        below.imshow(upsample(coarse, (40, 40))[0, 0].numpy(), cmap="viridis", vmin=0, vmax=1)
         below.set_title("40×40")
         bare(below)
     return figure
@@ -97,7 +97,7 @@ def checkerboard() -> Figure:
     for axes, (kernel, stride) in zip(grid[0], ((3, 2), (5, 2), (4, 2), (6, 3)), strict=True):
         counts = F.conv_transpose2d(torch.ones(1, 1, 9, 9), torch.ones(1, 1, kernel, kernel), stride=stride)[0, 0]
         inner = counts[6:12, 6:12]
-        axes.imshow(inner, cmap="Oranges", vmin=0, vmax=10)
+        axes.imshow(inner.numpy(), cmap="Oranges", vmin=0, vmax=10)
         for row, column in np.ndindex(6, 6):
             axes.text(column, row, int(inner[row, column]), ha="center", va="center", color=INK, fontsize=8)
         sign = "=" if len(inner.unique()) == 1 else "≠"

@@ -53,13 +53,13 @@ def heatmaps() -> Figure:
     scores = dense(picture[None, None])[0].detach()
     margin = PATCH // 2
     height, width = picture.shape
-    grid[0, 0].imshow(picture, cmap="Greys", vmin=0, vmax=1.4)
+    grid[0, 0].imshow(picture.numpy(), cmap="Greys", vmin=0, vmax=1.4)
     grid[0, 0].set_title(f"{height}×{width}")
     bare(grid[0, 0])
     for axes, name, heat in zip(grid[0, 1:], NAMES, scores, strict=True):
-        axes.imshow(picture, cmap="Greys", vmin=0, vmax=5)
+        axes.imshow(picture.numpy(), cmap="Greys", vmin=0, vmax=5)
         extent = (margin - 0.5, width - margin - 0.5, height - margin - 0.5, margin - 0.5)
-        axes.imshow(heat, cmap="magma", extent=extent, alpha=0.9, vmin=0, vmax=1)
+        axes.imshow(heat.numpy(), cmap="magma", extent=extent, alpha=0.9, vmin=0, vmax=1)
         peak = divmod(int(heat.argmax()), heat.shape[1])
         axes.add_patch(
             Rectangle((peak[1] - 0.5, peak[0] - 0.5), PATCH, PATCH, facecolor="none", edgecolor=ORANGE, lw=1.8)
