@@ -2,9 +2,9 @@
 
     python benchmarks/sameness.py [--network NAME ...] [--size 500x500 ...]
 
-Weights are random (He's), the same ones for both; images are patches and noise. The error is the largest difference of
-two maps of scores, divided by the largest score; with two heads the worse one counts. One row per network and size;
-rows of networks that are not asked for stay as they are. Writes benchmarks/sameness.md.
+Weights are random (He's), written as a caffemodel and converted, or torchvision's own; images are patches and noise.
+The error is the largest difference of two maps of scores, divided by the largest score; with two heads the worse one
+counts. One row per network and size; rows of networks that are not asked for stay. Writes benchmarks/sameness.md.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def release(case: sameness.Case) -> Measure:
     weights = sameness.weights_of(case, caffe)
     opencv = sameness.opencv(caffe, weights)
     blobs = sameness.blobs_of(weights)
-    net = sameness.ours(case, blobs)
+    net = sameness.ours(case, caffe, weights)
 
     def measure(size: tuple[int, int]) -> dict[str, str]:
         images = sameness.picture(net.in_channels, size)
@@ -69,8 +69,9 @@ def release(case: sameness.Case) -> Measure:
 
 def without_border(case: sameness.Case, run: Callable[..., Tensor]) -> Measure:
     """Plain torch alone: Caffe has no layer that repeats the last cell."""
-    blobs = sameness.blobs_of(sameness.weights_of(case, case.net()))
-    net = sameness.ours(case, blobs, padding="same")
+    caffe = case.net()
+    weights = sameness.weights_of(case, caffe)
+    net, blobs = sameness.ours(case, caffe, weights, "same"), sameness.blobs_of(weights)
 
     def measure(size: tuple[int, int]) -> dict[str, str]:
         images = sameness.picture(net.in_channels, size)

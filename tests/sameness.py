@@ -1,8 +1,9 @@
 """Every network of the paper next to the references that can run it: what test_sameness.py and the benchmark share."""
 
-import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from torchvision.models import segmentation
 
 import fullyconv as fc
+from fullyconv.backbones import Padding
+from fullyconv.convert import convert
 from fullyconv.fcn import FCN
 
 BGR = (104.00699, 116.66877, 122.67892)
+SIFT_FLOW_BGR = (114.578, 115.294, 108.353)
 NYUD_BGR, NYUD_HHA, LOG_DEPTH = (116.190, 97.203, 92.318), (132.431, 94.076, 118.477), 7.844
 
 
@@ -35,12 +39,6 @@ class Case(NamedTuple):
     means: Sequence[Sequence[float]] = (BGR,)
     heads: Mapping[str, int] | None = None
     learnt: bool = False
-
-    @property
-    def classes(self) -> int:
-        net = self.net(thin=64)
-        scores = {layer.name: net.channels[layer.name] for layer in net.layers if layer.name.startswith("score_fr")}
-        return sum(scores.values()) if self.heads else next(iter(scores.values()))
 
 
 def _one_head(run: Callable[..., Tensor], *arguments: object, **options: object) -> Callable[..., list[Tensor]]:
@@ -91,6 +89,7 @@ CASES = [
             f"fcn{s}s-vgg16",
             partial(nets.siftflow, s),
             _siftflow(s),
+            means=(SIFT_FLOW_BGR,),
             heads={"semantic": 33, "geometric": 3},
         )
         for s in (32, 16, 8)
@@ -122,14 +121,11 @@ def picture(channels: int, size: tuple[int, int], seed: int = 0) -> Tensor:
 
 
 def caffe_inputs(case: Case, images: Tensor) -> list[Tensor]:
-    """RGB (and depth, or HHA) in 0..255 → each input of Caffe's network: colours reversed, mean subtracted."""
-    streams = images.split([len(mean) for mean in case.means], 1)
-    return [_reversed(x, 1) - torch.tensor(mean).view(1, -1, 1, 1) for x, mean in zip(streams, case.means, strict=True)]
-
-
-def _reversed(x: Tensor, axis: int) -> Tensor:
-    """The first three channels, blue, green, red ↔ red, green, blue."""
-    return x.index_select(axis, torch.tensor([2, 1, 0, *range(3, x.shape[axis])]))
+    """RGB (and log depth, or HHA) in 0..255 → the inputs of Caffe's network, as the release's data layers make them:
+    colours as blue, green, red, all else as in its file, less the mean."""
+    channels = [2, 1, 0, *range(3, images.shape[1])]
+    streams = images[:, channels].split([len(mean) for mean in case.means], 1)
+    return [x - torch.tensor(mean).view(1, -1, 1, 1) for x, mean in zip(streams, case.means, strict=True)]
 
 
 def weights_of(case: Case, net: Net) -> dict[str, list[np.ndarray]]:
@@ -154,48 +150,12 @@ def blobs_of(weights: Weights) -> dict[str, list[Tensor]]:
     return {name: [torch.from_numpy(blob) for blob in blobs] for name, blobs in weights.items()}
 
 
-def ours(case: Case, blobs: Mapping[str, Sequence[Tensor]], padding: str = "paper") -> FCN:
-    """fullyconv's network with Caffe's weights."""
-    mean = [value for stream in case.means for value in (*stream[2::-1], *stream[3:])]
-    net = fc.create(
-        case.model,
-        case.classes,
-        in_channels=len(mean),
-        mean=mean,
-        heads=case.heads,
-        upsample="transposed" if case.learnt else "bilinear",
-        padding=padding,
-    )
-    missing, unexpected = net.load_state_dict(_state(case, blobs), strict=False)
-    assert not unexpected
-    assert set(missing) <= {"mean", "std"}
-    return net.eval()
-
-
-def _state(case: Case, blobs: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
-    """Caffe's names → ours; first layers reversed to RGB, heads one after the other, streams side by side."""
-    state: dict[str, Tensor] = {}
-    scores: dict[str, list[Sequence[Tensor]]] = {}
-    for name, layer in blobs.items():
-        if score := re.fullmatch(r"score_(fr|pool4|pool3).*", name):
-            scores.setdefault({"fr": "32", "pool4": "16", "pool3": "8"}[score[1]], []).append(layer)
-        elif name in ("upscore2", "upscore_pool4") and case.learnt:
-            state[{"upscore2": "upsample.16.weight", "upscore_pool4": "upsample.8.weight"}[name]] = layer[0]
-        elif name.startswith("scale"):
-            state[f"backbone.body.{name}"] = layer[0][0]
-        elif not name.startswith("upscore"):
-            weight, bias = layer
-            if name.startswith(("conv1_1", "conv1/")) or name == "conv1":
-                weight = _reversed(weight, 1)
-            stream = re.fullmatch("(.*)(color|hha)", name)
-            path = f"{stream[2]}.{stream[1]}" if stream else name.replace("/", ".").removesuffix("_bgrd")
-            state |= {f"backbone.body.{path}.weight": weight, f"backbone.body.{path}.bias": bias}
-    for stride, layers in scores.items():
-        weights, biases = zip(*layers, strict=True)
-        together = len(case.means) == 1
-        state[f"score.{stride}.weight"] = torch.cat(weights, 0 if together else 1)
-        state[f"score.{stride}.bias"] = torch.cat(biases) if together else sum(biases) / len(biases)
-    return state
+def ours(case: Case, caffe: Net, weights: Weights, padding: Padding = "paper") -> FCN:
+    """fullyconv's network, converted from Caffe's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.caffemodel"
+        path.write_bytes(caffemodel(caffe, weights))
+        return convert(str(path), case.model, padding=padding)
 
 
 def opencv(net: Net, weights: Weights) -> Callable[..., list[Tensor]]:

@@ -71,7 +71,7 @@ def test_the_release_s_network_is_opencv_s_and_plain_torch_s(name):
     caffe = case.net(thin=THIN)
     weights = weights_of(case, caffe)
     blobs = blobs_of(weights)
-    net, run = ours(case, blobs), opencv(caffe, weights)
+    net, run = ours(case, caffe, weights), opencv(caffe, weights)
     with_opencv, with_torch = Agreement(), Agreement()
     for size in SIZES:
         images = picture(net.in_channels, size)
@@ -98,8 +98,9 @@ def test_the_pictures_tell_classes_apart(name):
 def test_without_the_border_of_100_it_is_plain_torch_s(name):
     run = WITHOUT_BORDER[name]
     case = by_name[name]
-    blobs = blobs_of(weights_of(case, case.net(thin=THIN)))
-    net = ours(case, blobs, padding="same")
+    caffe = case.net(thin=THIN)
+    weights = weights_of(case, caffe)
+    net, blobs = ours(case, caffe, weights, "same"), blobs_of(weights)
     agreement = Agreement()
     for size in SIZES:
         images = picture(3, size)
@@ -111,8 +112,9 @@ def test_without_the_border_of_100_it_is_plain_torch_s(name):
 def test_without_the_border_of_100_the_coarse_scores_are_opencv_s():
     """Caffe has no layer that repeats the last cell, so OpenCV goes as far as score_fr, on the extended image."""
     case = by_name["VOC 32s VGG-16"]
-    weights = weights_of(case, case.net(thin=THIN))
-    net, run = ours(case, blobs_of(weights), padding="same"), opencv(nets.vgg16(thin=THIN, padding="same"), weights)
+    caffe = case.net(thin=THIN)
+    weights = weights_of(case, caffe)
+    net, run = ours(case, caffe, weights, "same"), opencv(nets.vgg16(thin=THIN, padding="same"), weights)
     agreement = Agreement()
     for size in SIZES:
         images = picture(3, size)
