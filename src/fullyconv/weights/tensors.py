@@ -42,7 +42,7 @@ def is_safetensors(path: Path) -> bool:
     """Whether the file starts like one of safetensors: the length of a header, and the header, in JSON."""
     with path.open("rb") as file:
         head = file.read(9)
-    return head[8:] == b"{"
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") + 8 <= path.stat().st_size
 
 
 def _read_torch(path: Path) -> Any:
