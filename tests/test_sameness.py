@@ -129,11 +129,10 @@ def test_without_the_border_of_100_the_coarse_scores_are_opencv_s():
 def test_torchvision_s_network_is_torchvision_s(name):
     theirs = torchvision_network(name)
     net = ours_of_torchvision(name, theirs)
+    images = picture(3, (101, 75))
+    with torch.inference_mode():
+        expected = theirs(torchvision_input(images))["out"]
+    assert len(expected.argmax(1).unique()) > 1
     agreement = Agreement()
-    for size in ((97, 64), (101, 75)):
-        images = picture(3, size)
-        with torch.inference_mode():
-            expected = theirs(torchvision_input(images))["out"]
-        assert len(expected.argmax(1).unique()) > 1
-        agreement.add_heads(net, images, [expected])
+    agreement.add_heads(net, images, [expected])
     agreement.check()
