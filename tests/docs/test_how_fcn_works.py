@@ -7,12 +7,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
-matplotlib.use("Agg")
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS / "figures"))
 
