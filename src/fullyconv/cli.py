@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Make, download, check and show data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(help="Measure what the library claims.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bench_app, name="bench")
 
 DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder, or a descriptor (dataset.yaml).")]
 DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")]
@@ -230,6 +232,45 @@ def predict(
     if failed:
         lines = "\n".join(f"  {message}" for _, message in failed)
         fail(f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.\n{lines}")
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, or a network's name: untrained.")],
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="H W", min=1, help="Of the image, in pixels.  [default: 500 500]")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="Look at this image, in its own size.")] = None,
+    cell: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="ROW COL", min=0, help="What this cell of the scores sees.")
+    ] = None,
+    heat: Annotated[str | None, typer.Option(help="The scores of this class, stage by stage, in a figure.")] = None,
+    upsampling: Annotated[
+        bool, typer.Option("--upsampling", help="The four ways of upsampling side by side, in a figure.")
+    ] = False,
+    figure: Annotated[Path | None, typer.Option(help="Where the figure goes, a PNG file.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Of an untrained network.  [default: 21]", min=1)] = None,
+    padding: Annotated[str | None, typer.Option(help="Of an untrained network of the paper's: paper or same.")] = None,
+) -> None:
+    """Show a network: the paper's Table 1, each layer, and what cells see; class scores and upsampling as figures."""
+    from fullyconv.inspection.inspect import inspect_model
+
+    for line in inspect_model(model, size, image, cell, heat, upsampling, figure, classes, padding):
+        print(line, flush=True)
+
+
+@bench_app.command("patchwise")
+def bench_patchwise(
+    size: Annotated[tuple[int, int], typer.Option(metavar="H W", min=355, help="Of the image, in pixels.")] = (
+        500,
+        500,
+    ),
+) -> None:
+    """Slide AlexNet over an image patch by patch, and run it over all of it at once."""
+    from fullyconv.inspection.patchwise import report
+
+    for line in report(size):
+        print(line, flush=True)
 
 
 def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, Any]) -> Path:

@@ -1,0 +1,107 @@
+"""Heat maps of one class at every stage of a score-fusing FCN: what each tap says, and what the sums say.
+
+Between the scores of the taps and the logits everything is linear. So the logits are a sum with one term for each tap,
+and a term can be looked at alone: on the image's pixels, through the network's own upsampling.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from fullyconv import readout
+from fullyconv.errors import ConfigError
+from fullyconv.evaluation.figures import overlay
+from fullyconv.fcn import FCN
+
+
+@torch.no_grad()
+def heat_maps(net: FCN, image: Tensor, index: int) -> dict[str, Tensor]:
+    """The score of class ``index`` at each stage, each (H, W), for an image (C, H, W) in 0..255.
+
+    ``stride 32``, ``stride 16``, ...: each tap's own part; then ``32 + 16``, ...: their sums, the last of which are
+    the logits. Raises ConfigError if the network fuses features, which are no scores until the end.
+    """
+    if net.width:
+        raise ConfigError(f"{net.name} fuses {net.width} features and scores them at the end: no stage has scores.")
+    own = contributions(net, image[None])
+    parts = {stride: part[0, index] for stride, part in own.items()}
+    sums = list(accumulate(parts.values()))
+    names = [" + ".join(list(parts)[: count + 1]) for count in range(len(parts))]
+    return {f"stride {stride}": part for stride, part in parts.items()} | dict(zip(names[1:], sums[1:], strict=True))
+
+
+@torch.no_grad()
+def contributions(net: FCN, images: Tensor) -> dict[str, Tensor]:
+    """By stride, from coarse to fine, what each tap adds to the logits of ``images`` (N, C, H, W): (N, classes, H, W).
+
+    Computed in evaluation mode; of a network that fuses scores. The terms add up to the logits.
+    """
+    training = net.training
+    net.eval()
+    taps = net.backbone(net.normalize(images))
+    size = (images.shape[2], images.shape[3])
+    terms = {}
+    for stride in sorted(net.score, key=int, reverse=True):
+        with _alone(net, stride):
+            scores = net.fuse(taps)
+        lattice = net.lattice_for(size, (scores.shape[2], scores.shape[3]))
+        terms[stride] = readout.logits(scores, lattice, size, net.interpolation, net.border)
+    net.train(training)
+    return terms
+
+
+@contextmanager
+def _alone(net: FCN, stride: str) -> Iterator[None]:
+    """For a while the scores of all taps but one are zero."""
+
+    def silence(_: nn.Module, __: tuple[Tensor, ...], scores: Tensor) -> Tensor:
+        return torch.zeros_like(scores)
+
+    hooks = [score.register_forward_hook(silence) for other, score in net.score.items() if other != stride]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def figure(net: FCN, image: Tensor, index: int, picture: np.ndarray) -> Figure:
+    """``heat_maps`` beside ``picture`` (H, W, 3), all in one scale; below them their sums, beside the labels.
+
+    With several heads, the labels of the first.
+    """
+    maps = {name: values.cpu().numpy() for name, values in heat_maps(net, image, index).items()}
+    labels = net.predict(image[None])[0]
+    labels = (labels[0] if net.heads else labels).cpu().numpy()
+    taps = len(net.score)
+    most = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
+    rows = 2 if taps > 1 else 1
+    height = rows * (2.5 * picture.shape[0] / picture.shape[1] + 0.6)
+    drawn = Figure(figsize=(2.7 * (taps + 1), height), dpi=100, layout="constrained")
+    grid = drawn.subplots(rows, taps + 1, squeeze=False)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    grid[0, 0].imshow(picture)
+    grid[0, 0].set_title("image", fontsize=10)
+    shown = None
+    places = [grid[0, 1 + tap] for tap in range(taps)] + [grid[1, 2 + step] for step in range(taps - 1)]
+    for axes, (name, values) in zip(places, maps.items(), strict=True):
+        shown = axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most)
+        axes.set_axis_on()
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(f"{name}\n{values.min():.1f} to {values.max():.1f}", fontsize=10)
+    if taps > 1:
+        grid[1, 0].imshow(overlay(picture, labels, net.palette, 0.65))
+        grid[1, 0].set_title("labels", fontsize=10)
+        words = "above: what\neach tap says\n\nright: the sums"
+        grid[1, 1].text(0.5, 0.5, words, ha="center", va="center", fontsize=10)
+    if shown is not None:
+        drawn.colorbar(shown, ax=grid, shrink=0.7, label=f"score of {net.classes[index]}")
+    return drawn

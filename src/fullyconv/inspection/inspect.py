@@ -1,0 +1,136 @@
+"""What ``fullyconv inspect`` shows: words, and at most one figure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fullyconv import fcn, geometry
+from fullyconv.data import shapes
+from fullyconv.data.images import read_image
+from fullyconv.errors import ConfigError
+from fullyconv.evaluation.figures import displayable
+from fullyconv.files import whole_file
+from fullyconv.inspection import heat, sight, summary, upsampling
+from fullyconv.weights import run_folder
+
+SIZE = (500, 500)
+CLASSES = 21
+SCENE = 1  # the seed of a drawn scene with large and small shapes
+
+
+def inspect_model(
+    model: str,
+    size: tuple[int, int] | None,
+    image: Path | None,
+    cell: tuple[int, int] | None,
+    of_class: str | None,
+    ways: bool,
+    out: Path | None,
+    classes: int | None,
+    padding: str | None,
+) -> Iterator[str]:
+    """What there is to say, part by part; the figure goes to ``out``. The options are those of the command.
+
+    Raises ConfigError for options that do not go together, WeightsError, DataError and GeometryError.
+    """
+    _check(size, image, cell, of_class, ways, out)
+    trained = Path(model).exists()
+    net = _network(model, trained, classes, padding)
+    if of_class is not None or ways:
+        assert out is not None
+        if of_class is not None:
+            drawn = _heat(net, model, trained, image, of_class)
+        else:
+            drawn = _upsampling(net, trained, image)
+        _write(drawn, out)
+        yield f"{out}"
+        return
+    picture = displayable(torch.from_numpy(read_image(image, net.in_channels))) if image else None
+    traced = geometry.trace(net, picture.shape[:2] if picture is not None else size or SIZE, net.in_channels)
+    yield summary.summary(net, traced)
+    if cell is not None:
+        yield f"\n{sight.describe(traced, cell)}"
+        if out is not None:
+            _write(sight.figure(traced, cell, _scene(traced.size) if picture is None else picture), out)
+            yield f"{out}"
+    else:
+        yield f"\n{summary.table(traced)}"
+
+
+def _check(
+    size: tuple[int, int] | None,
+    image: Path | None,
+    cell: tuple[int, int] | None,
+    of_class: str | None,
+    ways: bool,
+    out: Path | None,
+) -> None:
+    kinds = {"--cell": cell is not None, "--heat": of_class is not None, "--upsampling": ways}
+    asked = [name for name, given in kinds.items() if given]
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(asked)} are different figures: ask for one at a time.")
+    if out is not None and not asked:
+        raise ConfigError(f"--figure {out}: a figure of what? Add {', '.join(kinds)}.")
+    if out is None and (of_class is not None or ways):
+        raise ConfigError(f"{asked[0]} draws a figure: add --figure FILE.png.")
+    if out is not None and out.suffix.lower() != ".png":
+        raise ConfigError(f"--figure {out}: figures are PNG files; give a name that ends in .png.")
+    if size is not None and (image is not None or of_class is not None or ways):
+        raise ConfigError("--size is for an image that is not there: leave it out where one is looked at.")
+    if of_class is not None and image is None:
+        raise ConfigError("--heat needs an image to look at: add --image FILE.")
+
+
+def _network(model: str, trained: bool, classes: int | None, padding: str | None) -> fcn.FCN:
+    if not trained:
+        channels = 6 if "latefusion" in model else 3
+        net = fcn.create(model, classes or CLASSES, padding=padding, in_channels=channels)
+        return net.eval()
+    if classes is not None or padding is not None:
+        raise ConfigError(f"--classes and --padding are for untrained networks; {model} has its own.")
+    return run_folder.load(model)
+
+
+def _heat(net: fcn.FCN, model: str, trained: bool, image: Path | None, of_class: str) -> Figure:
+    if not trained:
+        raise ConfigError(f"{model} is untrained, its scores are zero: --heat needs a run folder or a weights file.")
+    if of_class in net.classes:
+        index = net.classes.index(of_class)
+    elif of_class.isdecimal() and int(of_class) < net.num_classes:
+        index = int(of_class)
+    else:
+        names = ", ".join(net.classes[:30])
+        raise ConfigError(f"--heat {of_class}: expected a class, 0 to {net.num_classes - 1}, or one of {names}.")
+    assert image is not None
+    pixels = torch.from_numpy(read_image(image, net.in_channels))
+    return heat.figure(net, pixels, index, displayable(pixels))
+
+
+def _upsampling(net: fcn.FCN, trained: bool, image: Path | None) -> Figure:
+    """Of an untrained network: the best that scores 32 pixels apart could say of a drawn scene."""
+    scene = shapes.draw_scene(np.random.default_rng(SCENE))
+    if trained:
+        pixels = np.asarray(scene.image).transpose(2, 0, 1) if image is None else read_image(image, net.in_channels)
+        tensor = torch.from_numpy(pixels.copy())
+        coarse, ways = upsampling.of_network(net, tensor)
+        learnt = net.method == "transposed"
+        return upsampling.figure(displayable(tensor), coarse, ways, net.classes, net.palette, learnt)
+    if image is not None:
+        raise ConfigError("--image: an untrained network has nothing to say of it; leave it out for a drawn scene.")
+    coarse, ways = upsampling.of_mask(torch.from_numpy(scene.mask), len(shapes.CLASSES))
+    return upsampling.figure(np.asarray(scene.image), coarse, ways, list(shapes.CLASSES), list(shapes.PALETTE))
+
+
+def _scene(size: tuple[int, int]) -> np.ndarray:
+    """A drawn scene (H, W, 3) uint8."""
+    scene = shapes.draw_scene(np.random.default_rng(SCENE)).image
+    return np.asarray(scene.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def _write(drawn: Figure, out: Path) -> None:
+    with whole_file(out) as beside:
+        drawn.savefig(beside, format="png")
