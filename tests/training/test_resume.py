@@ -36,11 +36,10 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, w
     config = tiny(
         data__path=data.root,
         data__workers=workers,
-        data__batch_size=5,
         optimizer__accumulate=accumulate,
         training__ema=0.9,
         model__dropout=0.3,
-        training__steps=120,
+        training__steps=120 // accumulate,
     )
     train(data, config, tmp_path / "whole", say=quiet)
 
@@ -55,7 +54,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, w
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     step = torch.load(killed / LAST, weights_only=True)["global_step"]
-    assert 0 < step < 120
+    assert 0 < step < config.training.steps
     train(data, config, killed, resume=True, say=quiet)
 
     assert same(tmp_path / "whole", killed)
@@ -66,9 +65,10 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, w
     assert without_minutes[0] == without_minutes[1]
 
 
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(data, tiny, tmp_path):
+def test_two_processes_learn_what_one_learns_from_whole_batches(data, tiny, tmp_path):
     """Without batch norm, whose statistics would be each process's own on a CPU. Void pixels fall unevenly."""
-    config = tiny(data__path=data.root, model__name="fcn8s-test_convnext", training__epochs=2)
+    changes = {"data__batch_size": 2, "optimizer__accumulate": 2, "training__epochs": 2}
+    config = tiny(data__path=data.root, model__name="fcn8s-test_convnext", **changes)
     train(data, config, tmp_path / "one", say=quiet)
     config.training.devices = 2
     subprocess.run(command(config, tmp_path / "two"), check=True, timeout=240)
