@@ -71,12 +71,12 @@ def test_gradients_and_unknown_fields_are_skipped(read):
 
 
 def test_numbers_in_several_runs_are_one_blob(read):
-    """Protobuf lets a writer split a packed field, and mix it with single numbers."""
-    values = np.arange(2000, dtype=np.float32)
+    """Protobuf lets a writer split a packed field, and mix it with single numbers, more of them than fields may be."""
+    values = np.arange(150_000, dtype=np.float32)
     whole = _bytes(5, values[:700].tobytes())
-    singles = b"".join(_tag(5, 5) + struct.pack("<f", value) for value in values[700:1900])
-    rest = _bytes(5, values[1900:].tobytes())
-    shape = _bytes(7, _bytes(1, _varint(2000)))
+    singles = b"".join(_tag(5, 5) + struct.pack("<f", value) for value in values[700:149_000])
+    rest = _bytes(5, values[149_000:].tobytes())
+    shape = _bytes(7, _bytes(1, _varint(150_000)))
     np.testing.assert_array_equal(read(layer("fc", whole + shape + singles + rest)).layers["fc"][0].numpy(), values)
 
 

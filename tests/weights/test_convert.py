@@ -213,6 +213,19 @@ def test_a_last_upsampling_that_was_learnt_is_refused(write, thin):
         convert(write(changed(net, "upscore8", learnt)), "fcn8s-vgg16")
 
 
+def test_a_kernel_for_each_class_may_be_learnt_between_skips(write, thin):
+    """Stored in groups, as a kernel for each class: nearest neighbours, which is not bilinear."""
+    caffe = nets.vgg16(16, 3, thin=thin, grouped=True)
+    weights = dict(nets.random_weights(caffe))
+    weights["upscore2"] = [np.ones((3, 1, 4, 4), np.float32)]
+    net = convert(write(caffemodel(caffe, weights)), "fcn16s-vgg16")
+    images = picture(3, (64, 97))
+    with torch.inference_mode():
+        inputs = images.flip(1) - torch.tensor(BGR).view(1, 3, 1, 1)
+        assert_same(net(images), reference.fcn_vgg16(blobs_of(weights), inputs, 16))
+    assert net.method == "transposed"
+
+
 def test_scales_of_their_own_for_each_channel_are_refused(write, thin):
     net = nets.vgg16(8, 3, thin=thin, scaled=True)
     scales = [np.linspace(0.1, 1, nets.thinned(256, thin), dtype=np.float32)]
