@@ -181,3 +181,9 @@ def test_what_does_not_exist_is_refused(name, options, words):
 def test_only_vgg_16_has_weights_that_can_be_fetched():
     with pytest.raises(WeightsError, match="torchvision's network of that name is another one"):
         fc.create("fcn32s-alexnet", 3, pretrained=True)
+
+
+def test_networks_can_be_followed_without_memory_for_their_weights():
+    with torch.device("meta"):
+        net = fc.create("fcn8s-vgg16", num_classes=21)
+    assert geometry.trace(net, (500, 500)).outputs[0].size == (70, 70)

@@ -54,7 +54,7 @@ class _Axis:
         self.first_tap = math.floor(-factor * (self.reach + shift)) + 1
         taps = range(self.first_tap, self.first_tap + 2 * self.reach * factor)
         positions = [float(Fraction(tap, factor) + shift) for tap in taps]
-        self.kernel = h(torch.tensor(positions, dtype=torch.float64)).float()
+        self.kernel = h(torch.tensor(positions, dtype=torch.float64, device="cpu")).float()
         if method != "transposed":  # an outer tap that is zero and stays so would only widen the receptive field
             used = self.kernel.nonzero().flatten()
             self.kernel = self.kernel[used[0] : used[-1] + 1]
@@ -112,6 +112,7 @@ class Deconvolution(nn.Module):
 
 def _hold_kernel(module: nn.Module, channels: int, kernel: Tensor, method: Method) -> int:
     """Give ``module`` its weight, learnt over all channels or fixed for each; the convolution's groups."""
+    kernel = kernel.to(torch.get_default_device())
     if method == "transposed":
         module.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel)
         return 1
