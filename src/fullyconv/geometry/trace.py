@@ -125,7 +125,7 @@ def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace
     device = parameters[0].device if parameters else torch.device("cpu")
     start = Signal(Axis.image(size[0]), Axis.image(size[1]), (2, 3))
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.no_grad(), fake, _evaluating(network), _Follower(network) as follower:
+    with torch.inference_mode(False), torch.no_grad(), fake, _evaluating(network), _Follower(network) as follower:
         image = torch.empty(1, channels, *size, dtype=dtype, device=device)
         follower.made[id(image)] = _Made(image, start, "", "image", 0)
         try:
