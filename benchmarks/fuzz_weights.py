@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import gc
 import io
+import platform
 import struct
 import sys
 import tempfile
@@ -38,10 +39,9 @@ SLOWEST = 2.0
 FEW = 24 << 20
 """What reading may take besides twice the file's size: Python's own objects, and the allocator's slack."""
 
-EXPLANATION = """on one core.
-Files of thin networks, damaged; each was read and fitted to its network, or refused with a WeightsError; nothing else
-happened. No file took more than twice its size and 24 MiB. The last column is the peak of reading a large valid file
-(a network half as wide as the paper's), in multiples of its size."""
+EXPLANATION = """Files of thin networks, damaged; each was read and fitted to its network, or refused with a
+WeightsError; nothing else happened. No file took more than twice its size and 24 MiB. The last column is the peak of reading a large
+valid file (a network half as wide as the paper's), in multiples of its size."""
 
 
 class Format(NamedTuple):
@@ -216,7 +216,8 @@ def main() -> None:
             lines.append(fuzz(form, net, arguments.files, Path(folder) / "weights"))
             print(lines[-1], flush=True)
     if arguments.out:
-        heading = f"`python benchmarks/fuzz_weights.py --files {arguments.files}`, {EXPLANATION}"
+        machine = f"torch {torch.__version__}, one core of a CPU ({platform.machine()})"
+        heading = f"`python benchmarks/fuzz_weights.py --files {arguments.files}`; {machine}.\n{EXPLANATION}"
         arguments.out.write_text("\n".join([heading, "", *lines]) + "\n")
 
 
