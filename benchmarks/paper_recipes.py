@@ -4,7 +4,8 @@
 
 What a recipe says is done as it says, but for this: fewer steps; networks with a fraction of the channels, which start
 from random weights where the recipe starts from ImageNet's; and, where the loss is summed, another rate, because the
-published ones are for images with a hundred times as many pixels, trained features and 100,000 steps. Writes
+published ones are for images with a hundred times as many pixels and for 100,000 steps: ``--rate``, or a tenth of it
+where a recipe starts from another. Run again, it goes on where it was stopped. Writes
 benchmarks/paper_recipes.md and docs/images/paper-recipes.png.
 """
 
@@ -13,7 +14,6 @@ import csv
 import math
 import platform
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -45,6 +45,8 @@ SETS = {
     "PASCAL-Context": ["context-fcn32s", "context-fcn16s", "context-fcn8s"],
 }
 """The recipes, each after those that it starts from."""
+CLASSIFIERS = ("vgg16", "alexnet")
+"""Where the first recipes start."""
 PASS = 12
 """Steps between two points of a curve: whole passes through the three or four images of each set."""
 
@@ -59,14 +61,14 @@ def make_thin(factor):
 def start(source, out):
     """What the recipe starts from, as if converted: an untrained classifier; or the recipe before, which has run."""
     folder = out / source.name
-    if source.name in ("vgg16", "alexnet") and not folder.exists():
+    if source.name in CLASSIFIERS and not folder.exists():
         torch.manual_seed(0)
         run_folder.save(fcn.create(f"fcn32s-{source.name}", 21), folder)
     return folder
 
 
 def run(name, out, options):
-    """Run one recipe: the losses, as fractions of what all classes alike would cost, and what was changed."""
+    """Run one recipe: losses, as fractions of what all classes alike would cost; the recipe; what was run; minutes."""
     recipe = load_config(RECIPES / f"{name}.yaml")
     root = out / "data" / recipe.data.layout
     if not root.exists():
@@ -80,15 +82,13 @@ def run(name, out, options):
         "training.validate_every": PASS,
     }
     if recipe.training.loss == "sum":
-        changes["optimizer.lr"] = options.rate
-    began = time.monotonic()
+        changes["optimizer.lr"] = options.rate if sources[0].name in CLASSIFIERS else options.rate / 10
     config = load_config(RECIPES / f"{name}.yaml", changes)
-    train(data, config, out / name, say=lambda line: None)
-    seconds = time.monotonic() - began
+    train(data, config, out / name, resume=True, say=lambda line: None)
     rows = list(csv.DictReader((out / name / "metrics.csv").open()))
     blind = loss_of_no_answer(data, recipe.training.loss)
     losses = [(int(row["step"]), float(row["train_loss"]) / blind) for row in rows]
-    return losses, recipe, config, seconds
+    return losses, recipe, config, float(rows[-1]["minutes"])
 
 
 def loss_of_no_answer(data, kind):
@@ -114,15 +114,15 @@ def table(results, options):
         f"of what all classes alike would cost, and a mean over {PASS} steps. It shows that the recipes run, each from "
         "what it is to start from, and that they learn; not how well they do on the real data.",
         "",
-        "| recipe | starts from | published rate | rate here | first loss | last loss | seconds |",
+        "| recipe | starts from | published rate | rate here | first loss | last loss | minutes |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, (losses, recipe, config, seconds) in results.items():
+    for name, (losses, recipe, config, minutes) in results.items():
         sources = recipe.model.init if isinstance(recipe.model.init, list) else [recipe.model.init]
-        sources = " and ".join(f"random {s.name}" if s.name in ("vgg16", "alexnet") else s.name for s in sources)
+        sources = " and ".join(f"random {s.name}" if s.name in CLASSIFIERS else s.name for s in sources)
         lines.append(
             f"| {name} | {sources} | {recipe.optimizer.lr:g} | {config.optimizer.lr:g} | {losses[0][1]:.3f} | "
-            f"{losses[-1][1]:.3f} | {seconds:.0f} |"
+            f"{losses[-1][1]:.3f} | {minutes:.1f} |"
         )
     return "\n".join([*lines, "", "![Loss curves](../docs/images/paper-recipes.png)"]) + "\n"
 
@@ -155,8 +155,8 @@ def main():
     results = {}
     for name in [name for names in SETS.values() for name in names]:
         results[name] = run(name, options.out, options)
-        losses, *_, seconds = results[name]
-        print(f"{name}: {losses[0][1]:.3f} → {losses[-1][1]:.3f} in {seconds:.0f} s", flush=True)
+        losses, *_, minutes = results[name]
+        print(f"{name}: {losses[0][1]:.3f} → {losses[-1][1]:.3f} in {minutes:.1f} minutes", flush=True)
     draw(results, ROOT / "docs" / "images" / "paper-recipes.png")
     text = table(results, options)
     Path(__file__).with_suffix(".md").write_text(text)
