@@ -40,8 +40,9 @@ FEW = 24 << 20
 """What reading may take besides twice the file's size: Python's own objects, and the allocator's slack."""
 
 EXPLANATION = """Files of thin networks, damaged; each was read and fitted to its network, or refused with a
-WeightsError; nothing else happened. No file took more than twice its size and 24 MiB. The last column is the peak of reading a large
-valid file (a network half as wide as the paper's), in multiples of its size."""
+WeightsError; nothing else happened. No file took more than twice its size and 24 MiB. The last
+column is the peak of reading a large valid file (a network half as wide as the paper's), in
+multiples of its size."""
 
 
 class Format(NamedTuple):
