@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fullyconv.fcn import FCN as FCN
     from fullyconv.fcn import create as create
     from fullyconv.inference.predictor import Predictor as Predictor
+    from fullyconv.weights.push import push_to_hub as push_to_hub
     from fullyconv.weights.run_folder import load as load
 
 _HOMES = {
@@ -24,9 +25,10 @@ _HOMES = {
     "create": "fullyconv.fcn",
     "load": "fullyconv.weights.run_folder",
     "open_data": "fullyconv.data",
+    "push_to_hub": "fullyconv.weights.push",
 }
 
-__all__ = ["FCN", "Predictor", "convolutionalize", "create", "geometry", "load", "open_data"]
+__all__ = ["FCN", "Predictor", "convolutionalize", "create", "geometry", "load", "open_data", "push_to_hub"]
 
 
 def __getattr__(name: str) -> Any:

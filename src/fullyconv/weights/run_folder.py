@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from fullyconv import fcn
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.files import whole_file, write_whole
-
-WEIGHTS, ARCHITECTURE = "model.safetensors", "model.json"
+from fullyconv.weights import hub
+from fullyconv.weights.hub import ARCHITECTURE, WEIGHTS
 
 
 def save(net: fcn.FCN, folder: Path) -> None:
@@ -26,9 +26,13 @@ def save(net: fcn.FCN, folder: Path) -> None:
 def load(source: str | Path) -> fcn.FCN:
     """The network in a run folder or a ``.safetensors`` file that ``save`` wrote, in evaluation mode.
 
-    Raises WeightsError where there is none, it is damaged, or its weights are not those of its architecture.
+    What is no path here is fetched from the Hugging Face hub, as ``org/name`` or ``org/name@revision``; a path goes
+    first. Raises WeightsError where there is none, it is damaged, or its weights are not those of its architecture.
     """
     path = Path(source)
+    hub_id = hub.parse(str(source)) if isinstance(source, str) and not path.exists() else None
+    if hub_id is not None:
+        path = hub.download(hub_id)
     if path.is_dir():
         path = path / WEIGHTS
     if not path.is_file():

@@ -1,0 +1,137 @@
+"""A network's card for the Hugging Face hub: what it is, what it was trained and measured on, how it is used."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from fullyconv.fcn import FCN
+
+METRICS = {
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IoU",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
+PAPER = "https://arxiv.org/abs/1605.06211"
+
+
+def card(
+    net: FCN,
+    repo: str,
+    *,
+    evaluation: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    license: str | None = None,
+) -> str:
+    """The README.md of ``repo``. ``evaluation`` and ``config``: what the run's files hold, without paths."""
+    name = repo.split("/")[-1]
+    dataset = ((config or {}).get("data") or {}).get("path") or "unknown"
+    data = ModelCardData(
+        license=license,
+        library_name="fullyconv",
+        pipeline_tag="image-segmentation",
+        tags=["semantic-segmentation", "fcn", net.name],
+        model_name=name if evaluation else None,
+        eval_results=_eval_results(evaluation, dataset) if evaluation else None,
+    )
+    sections = [f"# {name}", _about(net), _usage(repo), _classes(net)]
+    if evaluation:
+        sections += [_measured(head, result, dataset) for head, result in _by_head(evaluation)]
+    if config:
+        sections.append(_block("Training", "yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)))
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
+
+
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration with the last name of each path alone: where files lay is nobody else's business."""
+    data, model = dict(config.get("data") or {}), dict(config.get("model") or {})
+    if data.get("path"):
+        data["path"] = PurePath(data["path"]).name
+    init = model.get("init")
+    if init:
+        model["init"] = [PurePath(path).name for path in init] if isinstance(init, list) else PurePath(init).name
+    return {**config, **({"data": data} if data else {}), **({"model": model} if model else {})}
+
+
+def _by_head(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from evaluation.get("heads", {"": evaluation}).items()
+
+
+def _eval_results(evaluation: Mapping[str, Any], dataset: str) -> list[EvalResult]:
+    """Rates that are undefined (no pixel was measured) are left out."""
+    return [
+        EvalResult(
+            task_type="image-segmentation",
+            dataset_type=dataset,
+            dataset_name=f"{dataset}, {head}" if head else dataset,
+            dataset_config=head or None,  # the hub joins results whose data differ in name alone
+            dataset_split=result["split"] or None,
+            metric_type=key,
+            metric_name=title,
+            metric_value=result[key],
+        )
+        for head, result in _by_head(evaluation)
+        for key, title in METRICS.items()
+        if result[key] is not None
+    ]
+
+
+def _about(net: FCN) -> str:
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    return (
+        f"Semantic segmentation with a fully convolutional network ([the paper]({PAPER})): `{net.name}`, "
+        f"{parameters:,} parameters, {net.in_channels} input channels, {net.num_classes} classes. It takes images of "
+        "any size and labels every pixel."
+    )
+
+
+def _usage(repo: str) -> str:
+    return _block(
+        "Usage",
+        "python",
+        "import fullyconv as fc\n\n"
+        f'net = fc.load("{repo}")\n'
+        'segmentation = fc.Predictor(net)("street.jpg")  # .labels (H, W), .classes, .overlay(), .save(path)\n',
+    )
+
+
+def _classes(net: FCN) -> str:
+    heads, names = net.heads or {"": net.num_classes}, iter(net.classes)
+    rows = [f"| {head} | {i} | {_cell(next(names))} |" for head, count in heads.items() for i in range(count)]
+    return "## Classes\n\n| labeling | index | class |\n| --- | --- | --- |\n" + "\n".join(rows)
+
+
+def _measured(head: str, result: Mapping[str, Any], dataset: str) -> str:
+    split = f", split `{result['split']}`" if result["split"] else ""
+    lines = [
+        f"## Measured{': ' * bool(head)}{head}",
+        "",
+        f"On {result['images']} images of `{dataset}`{split}, {len(result['per_class'])} classes.",
+        "",
+        "| metric | |",
+        "| --- | --- |",
+        *(f"| {title} | {_rate(result[key])} |" for key, title in METRICS.items()),
+        "",
+        "| class | IoU | accuracy | pixels |",
+        "| --- | --- | --- | --- |",
+    ]
+    rows = [
+        f"| {_cell(entry['name'])} | {_rate(entry['iou'])} | {_rate(entry['accuracy'])} | {entry['pixels']:,} |"
+        for entry in result["per_class"]
+    ]
+    return "\n".join(lines + rows)
+
+
+def _block(title: str, language: str, content: str) -> str:
+    return f"## {title}\n\n```{language}\n{content.rstrip()}\n```"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,93 @@
+"""Networks on the Hugging Face hub, fetched: ``org/name``, or ``org/name@revision``. Tensors only, never a pickle."""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from fullyconv.errors import WeightsError
+
+PATIENCE = 10.0
+"""Seconds to wait for the hub's first answer."""
+WEIGHTS, ARCHITECTURE = "model.safetensors", "model.json"
+
+
+NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)", re.ASCII)
+"""``org/name``."""
+
+
+class HubId(NamedTuple):
+    """A repository of the hub; ``revision``: a branch, a tag or a commit (None: its main branch)."""
+
+    repo: str
+    revision: str | None
+
+
+def parse(source: str) -> HubId | None:
+    """``org/name[@revision]``, or None: then it is a path, as where a folder named ``org`` is here."""
+    repo, _, revision = source.partition("@")
+    match = NAME.fullmatch(repo)
+    if match is None or repo.endswith(".safetensors") or Path(match[1]).exists():
+        return None
+    return HubId(repo, revision or None)
+
+
+def download(hub_id: HubId) -> Path:
+    """The folder, in the hub's cache, with the network's weights and architecture.
+
+    Where the hub cannot be reached, the copy fetched last is taken, with a warning. Raises WeightsError.
+    """
+    repo, revision = hub_id
+    named = repo + (f"@{revision}" if revision else "")
+    try:
+        HfApi().repo_info(repo, revision=revision, timeout=PATIENCE)
+        for name in (ARCHITECTURE, WEIGHTS):  # the small one first: it says whether this is a network of ours
+            path = _file(repo, name, revision)
+    except GatedRepoError as error:
+        raise WeightsError(
+            f"{named}: its owner has to let you in: ask on https://huggingface.co/{repo}, then hf auth login."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise WeightsError(f"{named}: {repo} is on the hub and has no revision {revision}.") from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"{named} is neither a path here nor a repository of the Hugging Face hub that you may see. If it is "
+            "private: hf auth login, or set HF_TOKEN."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        path = _cached(hub_id, named, error)
+    except EntryNotFoundError as error:
+        raise WeightsError(
+            f"{named} is on the hub and holds no network of fullyconv: expected {ARCHITECTURE} and {WEIGHTS}."
+        ) from error
+    except Exception as error:  # each version of the hub's client has the network errors of another HTTP library
+        path = _cached(hub_id, named, error)
+    return path.parent
+
+
+def _cached(hub_id: HubId, named: str, reason: Exception) -> Path:
+    try:
+        for name in (ARCHITECTURE, WEIGHTS):
+            path = _file(hub_id.repo, name, hub_id.revision, local_files_only=True)
+    except EntryNotFoundError:
+        raise WeightsError(
+            f"{named} is no path here, and the Hugging Face hub cannot be reached ({reason or type(reason).__name__}). "
+            "Try again with a connection, or name a run folder."
+        ) from reason
+    warnings.warn(
+        f"The Hugging Face hub cannot be reached; {named} is the copy fetched last, {path.parent.name}.", stacklevel=2
+    )
+    return path
+
+
+def _file(repo: str, name: str, revision: str | None, **options: Any) -> Path:
+    return Path(hf_hub_download(repo, name, revision=revision, etag_timeout=PATIENCE, **options))

@@ -1,0 +1,66 @@
+"""A network to the Hugging Face hub: weights, architecture, card, and what its run measured."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import HfApi
+
+from fullyconv.errors import WeightsError
+from fullyconv.fcn import FCN
+from fullyconv.files import write_whole
+from fullyconv.weights import hub, run_folder
+from fullyconv.weights.card import card, without_paths
+
+EVALUATION, CONFIG = "evaluation.json", "config.yaml"
+
+
+def push_to_hub(
+    source: FCN | str | Path, repo: str, *, private: bool = False, license: str | None = None, token: str | None = None
+) -> str:
+    """Publish a network, or the run folder or file that holds one, as ``org/name``; the address.
+
+    The repository is made where there is none; ``private`` is for a new one. All goes up in one commit. ``license``:
+    the hub's name of one, as "mit"; ``token`` (None: the one of ``hf auth login``). Of paths in a run's configuration
+    only the last names are published. Raises WeightsError.
+    """
+    if hub.NAME.fullmatch(repo) is None:
+        raise WeightsError(f"{repo!r} is no name of a repository on the hub: expected org/name.")
+    net = source if isinstance(source, FCN) else run_folder.load(source)
+    run = Path(source) if not isinstance(source, FCN) and Path(source).is_dir() else None
+    evaluation, config = (_read(run / EVALUATION), _read(run / CONFIG)) if run else (None, None)
+    config = without_paths(config) if config else None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run_folder.save(net, folder)
+        write_whole(folder / "README.md", card(net, repo, evaluation=evaluation, config=config, license=license))
+        if evaluation:
+            write_whole(folder / EVALUATION, json.dumps(evaluation, indent=2))
+        if config:
+            write_whole(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        api = HfApi(token=token)
+        try:
+            address = api.create_repo(repo, private=private or None, exist_ok=True)
+            api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"{net.name} of fullyconv")
+        except Exception as error:  # each version of the hub's client has the network errors of another HTTP library
+            raise WeightsError(
+                f"{repo} cannot be published on the Hugging Face hub: {error or type(error).__name__}. It needs a "
+                "connection, and a token that may write there: hf auth login."
+            ) from error
+    return str(address)
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    """What a file of a run holds (JSON is YAML, too); None: there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}. Mend it, or remove it.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}; expected names and values. Mend or remove it.")
+    return content

@@ -1,0 +1,131 @@
+"""torchvision's weights as networks of ours: vgg16 as the paper's trunk, fcn_resnet50 and fcn_resnet101 whole."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torchvision.models import VGG16_Weights
+from torchvision.models.segmentation import FCN_ResNet50_Weights, FCN_ResNet101_Weights
+
+from fullyconv import fcn
+from fullyconv.backbones import Padding, imagenet
+from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.palettes import VOC_CLASSES, voc_palette
+
+WHOLE = {
+    "fcn_resnet50": FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
+    "fcn_resnet101": FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1,
+}
+CATEGORIES: list[str] = WHOLE["fcn_resnet50"].meta["categories"]
+OTHERS = {
+    "alexnet": "it has no groups and no LRN",
+    "googlenet": "it has batch normalization, and 3×3 convolutions where the paper has 5×5",
+}
+"""Networks of the paper's names that are not the paper's, and why."""
+VGG_NAMES = ("fcn32s-vgg16", "fcn16s-vgg16", "fcn8s-vgg16", "fcn8s-atonce-vgg16")
+
+_AUXILIARY = "aux_classifier."
+_RENAMED = {
+    "backbone.": "backbone.body.backbone.",
+    "classifier.0.": "backbone.body.head.conv.",
+    "classifier.1.": "backbone.body.head.norm.",
+    "classifier.4.": "score.8.",
+}
+
+
+def looks_like(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has the names of torchvision's VGG, AlexNet, GoogLeNet or segmentation networks."""
+    return any(name in tensors for name in ("features.0.weight", "conv1.conv.weight", "backbone.conv1.weight"))
+
+
+def fetch(name: str) -> dict[str, Tensor]:
+    """torchvision's state dict for our network ``name``. Raises WeightsError."""
+    _refuse_others(name)
+    if name not in (*WHOLE, *VGG_NAMES):
+        raise WeightsError(
+            f"--model {name}: of torchvision's weights, those for {', '.join((*VGG_NAMES, *WHOLE))} are fetched."
+        )
+    return imagenet.fetch(WHOLE.get(name, VGG16_Weights.IMAGENET1K_V1), name)
+
+
+def convert(
+    tensors: Mapping[str, Tensor],
+    name: str,
+    source: str = "torchvision",
+    *,
+    padding: Padding | None = None,
+    classes: int | None = None,
+) -> fcn.FCN:
+    """The network ``name`` with the weights of torchvision's state dict ``tensors``, in evaluation mode.
+
+    vgg16 gives the trunk and what its images are normalized by; the scores, of ``classes`` (None: PASCAL VOC's 21),
+    start at zero. fcn_resnet50 and fcn_resnet101 come whole, but for the auxiliary head, which only training uses.
+    Raises ConfigError for options, WeightsError naming the first layer that differs and both shapes.
+    """
+    if "features.0.weight" not in tensors:
+        _refuse_others("googlenet" if "conv1.conv.weight" in tensors else name)
+    elif tuple(tensors["features.0.weight"].shape[2:]) == (11, 11):
+        _refuse_others("alexnet")
+    _refuse_others(name)
+    if name in WHOLE:
+        return _whole(tensors, name, source, padding, classes)
+    if name not in VGG_NAMES:
+        raise ConfigError(f"--model {name}: torchvision's weights fit {', '.join((*VGG_NAMES, *WHOLE))}.")
+    trunk = imagenet.vgg16_trunk(tensors, source)
+    count = classes or len(VOC_CLASSES)
+    net = _build(name, list(VOC_CLASSES) if count == len(VOC_CLASSES) else None, count, padding)
+    fitted = {f"backbone.body.{layer}": tensor for layer, tensor in trunk.items()}
+    fitted |= {
+        own: torch.tensor(values).view(1, -1, 1, 1) * 255
+        for own, values in (("mean", imagenet.MEAN), ("std", imagenet.STD))
+    }
+    net.load_state_dict(fitted, strict=False)  # neither scores nor at once's scales are among them
+    return net.eval()
+
+
+def _whole(
+    tensors: Mapping[str, Tensor], name: str, source: str, padding: Padding | None, classes: int | None
+) -> fcn.FCN:
+    scores = tensors.get("classifier.4.bias")
+    if scores is None:
+        raise WeightsError(f"{source}: classifier.4.bias is missing; torchvision's {name} has it, of shape (classes,).")
+    count = len(scores)
+    if classes not in (None, count):
+        raise ConfigError(f"--classes {classes}: {source} holds scores of {count} classes; leave the option out.")
+    net = _build(name, CATEGORIES if count == len(CATEGORIES) else None, count, padding)
+    fitted = {}
+    published = {_own(layer): layer for layer in tensors if not layer.startswith(_AUXILIARY)}
+    for own_name, own in net.state_dict().items():
+        if own_name in ("mean", "std"):
+            continue
+        layer = published.pop(own_name, None)
+        if layer is None or tensors[layer].shape != own.shape:
+            found = f"{layer} has shape {tuple(tensors[layer].shape)}" if layer else f"{own_name} is missing"
+            raise WeightsError(f"{source}: {found}, {name} expects {tuple(own.shape)}.")
+        fitted[own_name] = tensors[layer]
+    if published:
+        layer = next(iter(published.values()))
+        raise WeightsError(f"{source}: {layer[:80]}, of shape {tuple(tensors[layer].shape)}, is no part of {name}.")
+    net.load_state_dict(fitted, strict=False)  # mean and deviation are ImageNet's, as in torchvision
+    return net.eval()
+
+
+def _own(layer: str) -> str:
+    for theirs, ours in _RENAMED.items():
+        if layer.startswith(theirs):
+            return ours + layer.removeprefix(theirs)
+    return layer
+
+
+def _build(name: str, known: list[str] | None, count: int, padding: Padding | None) -> fcn.FCN:
+    classes = known or [f"class {index}" for index in range(count)]
+    return fcn.build(name, classes, voc_palette(count) if known else None, padding=padding)
+
+
+def _refuse_others(name: str) -> None:
+    for other, reason in OTHERS.items():
+        if name == other or name.endswith(f"s-{other}"):
+            raise WeightsError(
+                f"torchvision's {other} is not the paper's network: {reason}. It comes in through convolutionalize: "
+                f'fc.convolutionalize(torchvision.models.{other}(weights="DEFAULT"), image_size=224).'
+            )

@@ -1,0 +1,245 @@
+"""What is pushed is what is loaded; the card says what the run measured, in the hub's own format; no path leaves."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+import fullyconv as fc
+from fullyconv.errors import WeightsError
+from fullyconv.fcn import build
+from fullyconv.weights import hub, push, run_folder
+from fullyconv.weights.card import card
+
+EVALUATION = {
+    "pixel_accuracy": 0.9,
+    "mean_accuracy": 0.8,
+    "mean_iou": 0.625,
+    "frequency_weighted_iou": None,
+    "per_class": [
+        {"name": "sky", "iou": 0.75, "accuracy": 0.85, "pixels": 1200},
+        {"name": "road|lane", "iou": None, "accuracy": None, "pixels": 0},
+    ],
+    "confusion": [[1, 0], [0, 0]],
+    "images": 7,
+    "split": "val",
+}
+CONFIG = {
+    "data": {"path": "/home/someone/data/streets", "batch_size": 8},
+    "model": {"name": "fcn8s-test_resnet", "init": ["/home/someone/runs/color", "/home/someone/runs/hha"]},
+}
+
+
+def refusal(kind, message="refused"):
+    """An error of the client, whatever its HTTP library asks for to make one."""
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error
+
+
+class Hub:
+    """A folder in place of the hub, and another in place of its cache; ``down``: what every request ends with."""
+
+    def __init__(self, folder: Path):
+        self.remote, self.cache, self.down, self.private = folder / "remote", folder / "cache", None, {}
+        self.fetched = []
+
+    def __call__(self, token=None):
+        return self
+
+    def _ask(self, repo, revision=None):
+        if self.down:
+            raise self.down
+        if not (self.remote / repo).is_dir():
+            raise refusal(RepositoryNotFoundError)
+        if revision not in (None, "main", "v1"):
+            raise refusal(RevisionNotFoundError)
+
+    def repo_info(self, repo, revision=None, timeout=None):
+        assert timeout is not None
+        self._ask(repo, revision)
+
+    def create_repo(self, repo, private=None, exist_ok=False):
+        if self.down:
+            raise self.down
+        (self.remote / repo).mkdir(parents=True, exist_ok=exist_ok)
+        self.private[repo] = private
+        return f"https://huggingface.co/{repo}"
+
+    def upload_folder(self, repo_id, folder_path, commit_message):
+        shutil.copytree(folder_path, self.remote / repo_id, dirs_exist_ok=True)
+
+    def hf_hub_download(self, repo, name, revision=None, etag_timeout=None, local_files_only=False):
+        copy = self.cache / repo / name
+        if not local_files_only:
+            self._ask(repo, revision)
+            if not (self.remote / repo / name).is_file():
+                raise refusal(RemoteEntryNotFoundError)
+            self.fetched.append(name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.remote / repo / name, copy)
+        if not copy.is_file():
+            raise refusal(LocalEntryNotFoundError)
+        return str(copy)
+
+
+@pytest.fixture
+def remote(tmp_path, monkeypatch):
+    fake = Hub(tmp_path / "hub")
+    monkeypatch.setattr(hub, "HfApi", fake)
+    monkeypatch.setattr(push, "HfApi", fake)
+    monkeypatch.setattr(hub, "hf_hub_download", fake.hf_hub_download)
+    return fake
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net = build("fcn8s-test_resnet", ["sky", "road|lane"], [(1, 2, 3), (4, 5, 6)], width=8).eval()
+    torch.nn.init.normal_(net.head[-1].weight)
+    return net
+
+
+@pytest.fixture
+def run(net, tmp_path):
+    folder = tmp_path / "run"
+    run_folder.save(net, folder)
+    (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").write_text("not to be published")
+    return folder
+
+
+@pytest.mark.parametrize("source", ["network", "run", "file"])
+@pytest.mark.parametrize("name", ["org/streets", "org/streets@v1"])
+def test_what_is_pushed_is_what_is_loaded(remote, net, run, source, name):
+    what = {"network": net, "run": str(run), "file": run / "model.safetensors"}[source]
+    assert fc.push_to_hub(what, "org/streets") == "https://huggingface.co/org/streets"
+    twin = fc.load(name)
+    images = torch.randint(0, 256, (1, 3, 45, 37), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(twin(images), net(images))
+    assert torch.equal(twin.predict(images), net.predict(images))
+    assert (twin.classes, twin.palette) == (net.classes, net.palette)
+
+
+def test_weights_and_architecture_alone_are_fetched(remote, run):
+    fc.push_to_hub(run, "org/streets")
+    (remote.remote / "org/streets/pytorch_model.bin").write_bytes(b"a pickle")
+    fc.load("org/streets")
+    assert remote.fetched == ["model.json", "model.safetensors"]
+
+
+def test_a_run_s_measurements_and_configuration_are_published_without_paths(remote, run):
+    fc.push_to_hub(run, "org/streets", private=True, license="mit")
+    folder = remote.remote / "org/streets"
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "config.yaml",
+        "evaluation.json",
+        "model.json",
+        "model.safetensors",
+    }
+    assert remote.private == {"org/streets": True}
+    assert json.loads((folder / "evaluation.json").read_text()) == EVALUATION
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"] == {"path": "streets", "batch_size": 8}
+    assert config["model"]["init"] == ["color", "hha"]
+    for path in folder.iterdir():
+        assert b"someone" not in path.read_bytes(), path.name
+
+
+def test_the_card_is_one_of_the_hub_s(remote, run):
+    fc.push_to_hub(run, "org/streets", license="mit")
+    written = ModelCard.load(remote.remote / "org/streets/README.md")
+    data = written.data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("mit", "fullyconv", "image-segmentation")
+    assert "fcn8s-test_resnet" in data.tags
+    results = {result.metric_type: result for result in data.eval_results}
+    assert {name: result.metric_value for name, result in results.items()} == {
+        "pixel_accuracy": 0.9,
+        "mean_accuracy": 0.8,
+        "mean_iou": 0.625,
+    }
+    assert (results["mean_iou"].dataset_name, results["mean_iou"].dataset_split) == ("streets", "val")
+    assert "On 7 images of `streets`, split `val`, 2 classes." in written.text
+    assert "| sky | 0.750 | 0.850 | 1,200 |" in written.text
+    assert "| road\\|lane | – | – | 0 |" in written.text
+    assert 'fc.load("org/streets")' in written.text
+
+
+def test_the_card_of_a_network_alone_claims_nothing(net):
+    written = ModelCard(card(net, "org/streets"))
+    assert written.data.license is None
+    assert written.data.eval_results is None
+    assert "Measured" not in written.text
+    assert "Training" not in written.text
+
+
+def test_the_card_has_a_table_for_each_labeling():
+    names = ["sky", "road", "flat", "upright"]
+    heads = {"semantic": EVALUATION, "geometric": EVALUATION | {"mean_iou": 0.5}}
+    net = build("fcn8s-test_resnet", names, heads={"semantic": 2, "geometric": 2})
+    written = ModelCard(card(net, "org/both", evaluation=EVALUATION | {"heads": heads}))
+    found = {(r.dataset_name, r.metric_value) for r in written.data.eval_results if r.metric_type == "mean_iou"}
+    assert found == {("unknown, semantic", 0.625), ("unknown, geometric", 0.5)}
+    assert "| geometric | 1 | upright |" in written.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (RepositoryNotFoundError, "org/streets@v1 is neither a path here nor a repository"),
+        (GatedRepoError, "its owner has to let you in"),
+        (RevisionNotFoundError, "has no revision v1"),
+        (RemoteEntryNotFoundError, "expected model.json and model.safetensors"),
+        (ConnectionError, "the Hugging Face hub cannot be reached"),
+        (LocalEntryNotFoundError, "the Hugging Face hub cannot be reached"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_in_words(remote, kind, message):
+    remote.down = refusal(kind)
+    with pytest.raises(WeightsError, match=message):
+        fc.load("org/streets@v1")
+
+
+def test_the_copy_fetched_last_serves_without_a_connection_and_says_so(remote, net, run):
+    fc.push_to_hub(run, "org/streets")
+    fc.load("org/streets")
+    remote.down = ConnectionError("no route")
+    with pytest.warns(UserWarning, match="cannot be reached; org/streets is the copy fetched last"):
+        assert fc.load("org/streets").classes == net.classes
+
+
+def test_a_path_goes_first(remote, net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_folder.save(net, Path("org/streets"))
+    remote.down = AssertionError("the hub was asked")
+    assert fc.load("org/streets").classes == net.classes
+    with pytest.raises(WeightsError, match="org/other holds no trained network"):
+        fc.load("org/other")
+
+
+@pytest.mark.parametrize("text", ["streets", "/org/streets", "./org/streets", "org/a/b", "org/x.safetensors", "../x"])
+def test_paths_are_not_asked_for_on_the_hub(text):
+    assert hub.parse(text) is None
+
+
+def test_names_and_refusals_of_a_push(remote, net):
+    with pytest.raises(WeightsError, match="'streets' is no name of a repository"):
+        fc.push_to_hub(net, "streets")
+    remote.down = PermissionError("403 Forbidden")
+    with pytest.raises(WeightsError, match=r"403 Forbidden.*a token that may write"):
+        fc.push_to_hub(net, "org/streets")
