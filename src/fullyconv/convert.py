@@ -12,6 +12,7 @@ from fullyconv.data import nyud, siftflow
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.palettes import VOC_CLASSES, Colour, voc_palette
 from fullyconv.weights import caffe, pytorch_fcn, release
+from fullyconv.weights import torchvision as torchvision_weights
 from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
 
 TORCHVISION = "torchvision"
@@ -51,15 +52,20 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
     no scores of its own (None: PASCAL VOC's 21); the scores start at zero.
     Raises WeightsError where the weights cannot be read or are not those of ``name``, ConfigError for ``name``.
     """
+    if source == TORCHVISION:
+        fetched = torchvision_weights.fetch(name)
+        return torchvision_weights.convert(fetched, name, padding=padding, classes=classes)
     path = Path(source)
     if not path.is_file():
         raise WeightsError(
-            f"{source}: no such file. Expected a .caffemodel, .pth or .safetensors file, or {TORCHVISION} to fetch its."
+            f"{source}: no such file. Expected a .caffemodel, .pth or .safetensors file, or the word {TORCHVISION}."
         )
     if not (is_torch(path) or is_safetensors(path)):
         net = caffe.read(path)
         return _from_layers(net.layers, name, source, padding, classes, data=net.data)
     tensors: dict[str, Tensor] = read_tensors(path)
+    if torchvision_weights.looks_like(tensors):
+        return torchvision_weights.convert(tensors, name, source, padding=padding, classes=classes)
     if not pytorch_fcn.looks_like(tensors):
         first = next(iter(tensors), "nothing")
         raise WeightsError(

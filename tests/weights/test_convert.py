@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+import torchvision
 from caffe import nets
 from caffe.model import Net, _bytes, _text, caffemodel
 from sameness import BGR, CASES, LOG_DEPTH, NYUD_BGR, NYUD_HHA, Case, blobs_of, picture, weights_of
@@ -154,6 +155,15 @@ def pytorch_fcn_file(folder, weights, wrapped):
     path = folder / "model.pth.tar"
     torch.save({"epoch": 3, "arch": "FCN8s", "model_state_dict": state} if wrapped else state, path)
     return path
+
+
+def test_torchvision_s_files_are_told_by_their_names(tmp_path, monkeypatch):
+    theirs = torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=21).eval()
+    torch.save(theirs.state_dict(), tmp_path / "file")
+    net = convert(str(tmp_path / "file"), "fcn_resnet50")
+    assert torch.equal(net.score["8"].weight, theirs.classifier[4].weight)
+    monkeypatch.setattr("fullyconv.weights.torchvision.fetch", lambda name: theirs.state_dict())
+    assert torch.equal(convert("torchvision", "fcn_resnet50").score["8"].weight, theirs.classifier[4].weight)
 
 
 def test_a_run_folder_of_it_is_the_same_network(write, thin, tmp_path):
