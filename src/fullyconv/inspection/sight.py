@@ -41,10 +41,11 @@ def figure(traced: Trace, cell: Cell, image: np.ndarray) -> Figure:
     if scores.field is None:
         layer, kind = traced.whole_image[0]
         raise GeometryError(f"each cell sees the whole image, through {layer} ({kind}): there is no window to draw")
-    drawn = Figure(figsize=(10.4, 5.6), dpi=110, layout="constrained")
+    drawn = Figure(figsize=(10.4, 5.9), dpi=110, layout="constrained")
     left, right = drawn.subplots(1, 2, width_ratios=(1.25, 1))
     _draw_windows(left, scores, cell, image)
     _draw_cells(right, scores, cell)
+    drawn.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return drawn
 
 
@@ -73,7 +74,6 @@ def _draw_windows(axes: Axes, scores: Layer, cell: Cell, image: np.ndarray) -> N
     )
     axes.set_facecolor("#eceff3")
     axes.set_title(f"image of {height} × {width} pixels; grey: beyond it", fontsize=10)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, frameon=False, fontsize=9)
 
 
 def _draw_cells(axes: Axes, scores: Layer, cell: Cell) -> None:
