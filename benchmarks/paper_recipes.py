@@ -15,6 +15,7 @@ import math
 import platform
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -23,8 +24,8 @@ from fullyconv import fcn
 from fullyconv.backbones import paper
 from fullyconv.data import IGNORE, open_data
 from fullyconv.data.dataset import SegmentationDataset
-from fullyconv.training.config import load_config
-from fullyconv.training.stages import train
+from fullyconv.training.config import Config, load_config
+from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,10 @@ PASS = 12
 """Steps between two points of a curve: whole passes through the three or four images of each set."""
 
 
+def quiet(_):
+    pass
+
+
 def make_thin(factor):
     """Networks built from here on have 1 of ``factor`` channels."""
     for trunk in (paper.VGG16, paper.AlexNet):
@@ -67,8 +72,19 @@ def start(source, out):
     return folder
 
 
+class Outcome(NamedTuple):
+    """``before`` and ``after``: without dropout. ``curve``: steps, and the losses of training up to them."""
+
+    recipe: Config
+    config: Config
+    before: float
+    after: float
+    curve: list
+    minutes: float
+
+
 def run(name, out, options):
-    """Run one recipe: losses, as fractions of what all classes alike would cost; the recipe; what was run; minutes."""
+    """Run one recipe. All losses are fractions of what it costs to hold all classes for alike."""
     recipe = load_config(RECIPES / f"{name}.yaml")
     root = out / "data" / recipe.data.layout
     if not root.exists():
@@ -84,11 +100,35 @@ def run(name, out, options):
     if recipe.training.loss == "sum":
         changes["optimizer.lr"] = options.rate if sources[0].name in CLASSIFIERS else options.rate / 10
     config = load_config(RECIPES / f"{name}.yaml", changes)
-    train(data, config, out / name, resume=True, say=lambda line: None)
-    rows = list(csv.DictReader((out / name / "metrics.csv").open()))
     blind = loss_of_no_answer(data, recipe.training.loss)
-    losses = [(int(row["step"]), float(row["train_loss"]) / blind) for row in rows]
-    return losses, recipe, config, float(rows[-1]["minutes"])
+    before = loss(new_network(data, config, lambda line: None), data, recipe.training.loss) / blind
+    after = (
+        loss(train(data, config, out / name, resume=True, say=lambda line: None), data, recipe.training.loss) / blind
+    )
+    rows = list(csv.DictReader((out / name / "metrics.csv").open()))
+    curve = [(step, value / blind) for step, value in passes(rows)]
+    return Outcome(recipe, config, before, after, curve, float(rows[-1]["minutes"]))
+
+
+def loss(net, data, kind):
+    """The mean over the training images, without dropout."""
+    images = SegmentationDataset(data, "train", channels=net.in_channels)
+    with torch.no_grad():
+        losses = [net.eval().loss(image[None], mask[None], reduction=kind).item() for image, mask, _ in images]
+    return sum(losses) / len(losses)
+
+
+def passes(rows):
+    """Steps and mean losses since the point before, at multiples of PASS. The rows' are means since the row before."""
+    points, total, last, since = [], 0.0, 0, 0
+    for row in rows:
+        step = int(row["step"])
+        total += float(row["train_loss"]) * (step - last)
+        last = step
+        if step % PASS == 0:
+            points.append((step, total / (step - since)))
+            total, since = 0.0, step
+    return points
 
 
 def loss_of_no_answer(data, kind):
@@ -110,19 +150,19 @@ def table(results, options):
         f"torch {torch.__version__}, {torch.get_num_threads()} CPU threads ({platform.machine()}).",
         "",
         "Three or four images of 32×32 or 40×52 pixels a set, written in its own formats; networks with "
-        f"1/{options.thin} of the channels; {options.steps} steps instead of 100,000 or 300,000. A loss is a fraction "
-        f"of what all classes alike would cost, and a mean over {PASS} steps. It shows that the recipes run, each from "
-        "what it is to start from, and that they learn; not how well they do on the real data.",
+        f"1/{options.thin} of the channels; {options.steps} steps instead of 100,000 or 300,000. Losses are over the "
+        "training images, without dropout, as fractions of what it costs to hold all classes for alike. They show that "
+        "the recipes run, each from what it is to start from, and learn; not how well they do on the real data.",
         "",
-        "| recipe | starts from | published rate | rate here | first loss | last loss | minutes |",
+        "| recipe | starts from | published rate | rate here | loss before | after | minutes |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, (losses, recipe, config, minutes) in results.items():
+    for name, (recipe, config, before, after, _, minutes) in results.items():
         sources = recipe.model.init if isinstance(recipe.model.init, list) else [recipe.model.init]
         sources = " and ".join(f"random {s.name}" if s.name in CLASSIFIERS else s.name for s in sources)
         lines.append(
-            f"| {name} | {sources} | {recipe.optimizer.lr:g} | {config.optimizer.lr:g} | {losses[0][1]:.3f} | "
-            f"{losses[-1][1]:.3f} | {minutes:.1f} |"
+            f"| {name} | {sources} | {recipe.optimizer.lr:g} | {config.optimizer.lr:g} | {before:.3f} | {after:.3f} | "
+            f"{minutes:.1f} |"
         )
     return "\n".join([*lines, "", "![Loss curves](../docs/images/paper-recipes.png)"]) + "\n"
 
@@ -133,14 +173,14 @@ def draw(results, path):
     panels = figure.subplots(1, len(SETS), sharey=True)
     for panel, (title, names) in zip(panels, SETS.items(), strict=True):
         for name in names:
-            steps, losses = zip(*results[name][0], strict=True)
+            steps, losses = zip(*results[name].curve, strict=True)
             panel.plot(steps, losses, marker="o", markersize=3, label=name.partition("-")[2])
         panel.set_title(title)
         panel.set_xlabel("step")
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8, frameon=False)
     panels[0].set_ylim(bottom=0)
-    panels[0].set_ylabel("loss (1: all classes alike)")
+    panels[0].set_ylabel("training loss (1: all classes alike)")
     figure.savefig(path, dpi=110)
 
 
@@ -155,8 +195,7 @@ def main():
     results = {}
     for name in [name for names in SETS.values() for name in names]:
         results[name] = run(name, options.out, options)
-        losses, *_, minutes = results[name]
-        print(f"{name}: {losses[0][1]:.3f} → {losses[-1][1]:.3f} in {minutes:.1f} minutes", flush=True)
+        print(f"{name}: {results[name].before:.3f} → {results[name].after:.3f}", flush=True)
     draw(results, ROOT / "docs" / "images" / "paper-recipes.png")
     text = table(results, options)
     Path(__file__).with_suffix(".md").write_text(text)
