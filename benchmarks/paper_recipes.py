@@ -152,7 +152,8 @@ def table(results, options):
         "Three or four images of 32×32 or 40×52 pixels a set, written in its own formats; networks with "
         f"1/{options.thin} of the channels; {options.steps} steps instead of 100,000 or 300,000. Losses are over the "
         "training images, without dropout, as fractions of what it costs to hold all classes for alike. They show that "
-        "the recipes run, each from what it is to start from, and learn; not how well they do on the real data.",
+        "the recipes run, each from what it is to start from, and learn; not how well they do on the real data. The "
+        "curves are of the losses while training, with dropout, which are higher and noisier.",
         "",
         "| recipe | starts from | published rate | rate here | loss before | after | minutes |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -179,7 +180,10 @@ def draw(results, path):
         panel.set_xlabel("step")
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8, frameon=False)
-    panels[0].set_ylim(bottom=0)
+    panels[0].set_yscale("log")
+    ticks = (0.1, 0.2, 0.5, 1, 2)
+    panels[0].set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    panels[0].minorticks_off()
     panels[0].set_ylabel("training loss (1: all classes alike)")
     figure.savefig(path, dpi=110)
 
