@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fullyconv as fc
 from fullyconv import fcn, geometry, readout
-from fullyconv.backbones import paper
+from fullyconv.backbones import paper, release
 from fullyconv.errors import ConfigError, WeightsError
 
 NAMES = ("fcn32s-vgg16", "fcn16s-vgg16", "fcn8s-vgg16", "fcn8s-atonce-vgg16", "fcn32s-alexnet", "fcn32s-googlenet")
@@ -106,7 +106,7 @@ def test_at_once_scales_its_skips():
 
 def test_late_fusion_scores_are_the_mean_of_two_streams():
     late = network("fcn32s-latefusion-vgg16", in_channels=6)
-    color, hha = network("fcn32s-vgg16"), network("fcn32s-vgg16", mean=paper.MEAN_HHA)
+    color, hha = network("fcn32s-vgg16"), network("fcn32s-vgg16", mean=release.MEAN_HHA)
     for stream, body in ((color, late.backbone.body.color), (hha, late.backbone.body.hha)):
         stream.backbone.body.load_state_dict(body.state_dict())
     late.score["32"].weight.data = torch.cat([color.score["32"].weight, hha.score["32"].weight], 1).data

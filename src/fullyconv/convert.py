@@ -7,7 +7,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from fullyconv import fcn
-from fullyconv.backbones import Padding, paper
+from fullyconv.backbones import Padding
+from fullyconv.backbones import release as trunks
 from fullyconv.data import nyud, siftflow
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.palettes import VOC_CLASSES, Colour, voc_palette
@@ -39,8 +40,8 @@ _CONTEXT = [
 # fmt: on
 _NYUD_COLOR, _NYUD_HHA, _NYUD_LOG_DEPTH = (92.318, 97.203, 116.19), (132.431, 94.076, 118.477), (7.844,)
 _NYUD_MEANS = {3: _NYUD_COLOR, 4: _NYUD_COLOR + _NYUD_LOG_DEPTH, 6: _NYUD_COLOR + _NYUD_HHA}
-VOC = DataSet(VOC_CLASSES, voc_palette(len(VOC_CLASSES)), paper.MEAN)
-CONTEXT = DataSet([*VOC_CLASSES, *_CONTEXT], voc_palette(len(VOC_CLASSES) + len(_CONTEXT)), paper.MEAN)
+VOC = DataSet(VOC_CLASSES, voc_palette(len(VOC_CLASSES)), trunks.MEAN)
+CONTEXT = DataSet([*VOC_CLASSES, *_CONTEXT], voc_palette(len(VOC_CLASSES) + len(_CONTEXT)), trunks.MEAN)
 SIFT_FLOW = DataSet([*siftflow.SEMANTIC, *siftflow.GEOMETRIC], None, (108.353, 115.294, 114.578))
 
 
@@ -84,8 +85,8 @@ def _from_layers(
     data: str | None = None,
 ) -> fcn.FCN:
     """``data``: the parameters of the Caffe network's data layer; None: it is not one of Caffe's."""
-    if not any(name.endswith(f"s-{trunk}") for trunk in paper.NAMES):
-        raise ConfigError(f"--model {name}: {source} holds layers of the paper's networks ({', '.join(paper.NAMES)}).")
+    if not any(name.endswith(f"s-{trunk}") for trunk in trunks.NAMES):
+        raise ConfigError(f"--model {name}: {source} holds layers of the paper's networks ({', '.join(trunks.NAMES)}).")
     counts = release.score_counts(layers)
     count = sum(counts.values()) or classes or len(VOC_CLASSES)
     if classes not in (None, count):

@@ -1,6 +1,6 @@
 """Trunks: networks that turn an image into feature maps, the taps that an FCN scores."""
 
-from fullyconv.backbones import paper, smallvgg, torchvision
+from fullyconv.backbones import release, smallvgg, torchvision
 from fullyconv.backbones.backbone import Alignment, Backbone
 from fullyconv.backbones.paper import Padding
 from fullyconv.backbones.timm import timm_backbone
@@ -22,11 +22,11 @@ def backbone(
     ``padding`` and ``dropout`` are the paper's trunks' (None: the paper's own). Raises ConfigError, WeightsError and
     GeometryError.
     """
-    if name in paper.NAMES:
-        return paper.paper_backbone(name, finest, in_channels, padding or "paper", dropout, pretrained)
+    if name in release.NAMES:
+        return release.paper_backbone(name, finest, in_channels, padding or "paper", dropout, pretrained)
     if padding is not None:
         raise ConfigError(
-            f"padding {padding!r} is for the paper's networks ({', '.join(paper.NAMES)}), not for {name}."
+            f"padding {padding!r} is for the paper's networks ({', '.join(release.NAMES)}), not for {name}."
         )
     if name in torchvision.NETWORKS:
         return torchvision.torchvision_backbone(name, in_channels, dropout, pretrained)

@@ -13,85 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fullyconv.backbones.backbone import Backbone
-from fullyconv.errors import ConfigError, WeightsError
-
 Padding = Literal["paper", "same"]
 
 BORDER = 100
 """Pixels of padding in the first convolution of the release's networks."""
-MEAN = (122.67892, 116.66877, 104.00699)
-"""Of the release's images, red, green, blue in 0..255; nothing is divided by a deviation."""
-MEAN_HHA = (118.477, 94.076, 132.431)
-MEAN_LOG_DEPTH = 7.844
 AT_ONCE = {16: 0.01, 8: 0.0001}
 """FCN-8s at once: what its skips' features are multiplied by before they are scored."""
-
-
-NAMES = ("vgg16", "atonce-vgg16", "latefusion-vgg16", "alexnet", "googlenet")
-
-
-def paper_backbone(
-    name: str,
-    finest: int,
-    in_channels: int = 3,
-    padding: Padding = "paper",
-    dropout: float | None = None,
-    pretrained: bool = False,
-) -> Backbone:
-    """One of ``NAMES``, tapped from stride ``finest`` to 32.
-
-    ``dropout``: after fc6 and fc7; None: the paper's 0.5. ``pretrained``: VGG-16 with torchvision's ImageNet weights,
-    which come with a mean and a deviation of their own. Raises ConfigError, WeightsError.
-    """
-    strides = [stride for stride in ((8, 16, 32) if name.endswith("vgg16") else (32,)) if stride >= finest]
-    if name == "latefusion-vgg16":
-        strides = [32]
-        if in_channels != 6:
-            raise ConfigError(f"{name} takes 6 channels, colour and HHA; found in_channels {in_channels}.")
-    if finest != strides[0]:
-        raise ConfigError(f"{name} has no tap of stride {finest}: the paper has fcn{strides[0]}s-{name}.")
-    rate = 0.5 if dropout is None else dropout
-    body: VGG16 | AlexNet | GoogLeNet | LateFusion
-    match name:
-        case "alexnet":
-            body = AlexNet(in_channels, padding, dropout=rate)
-        case "googlenet":
-            body = GoogLeNet(in_channels, padding, dropout=rate)
-        case "latefusion-vgg16":
-            body = LateFusion(padding, dropout=rate)
-        case _:
-            body = VGG16(in_channels, padding, strides, scaled=name.startswith("atonce"), dropout=rate)
-    mean, std = _mean(in_channels), (1 / 255,)
-    if pretrained:
-        if not isinstance(body, VGG16 | LateFusion):
-            raise WeightsError(
-                f"No ImageNet weights of the paper's {name} can be fetched: torchvision's network of that name is "
-                f"another one. Convert the file that its authors published: fullyconv convert FILE.caffemodel --model "
-                f"fcn32s-{name} --out RUN, then --init RUN. Or train from scratch: --no-pretrained."
-            )
-        from fullyconv.backbones import imagenet
-
-        for trunk in (body.color, body.hha) if isinstance(body, LateFusion) else (body,):
-            imagenet.load(trunk)
-        mean, std = imagenet.MEAN, imagenet.STD
-    return Backbone(
-        name,
-        body,
-        strides,
-        body.channels,
-        in_channels,
-        mean,
-        std,
-        alignment="crop" if padding == "paper" else "cells",
-        drops=True,
-    )
-
-
-def _mean(channels: int) -> tuple[float, ...]:
-    """In fractions of 255. Four channels are colour and log depth, six are colour and HHA (NYUDv2)."""
-    more = {4: (MEAN_LOG_DEPTH,), 6: MEAN_HHA}.get(channels, ())
-    return tuple(value / 255 for value in (*MEAN, *more))
 
 
 class VGG16(nn.Module):
