@@ -77,8 +77,8 @@ def figure(net: FCN, image: Tensor, index: int, picture: np.ndarray) -> Figure:
     With several heads, the labels of the first.
     """
     maps = {name: values.cpu().numpy() for name, values in heat_maps(net, image, index).items()}
-    labels = net.predict(image[None])[0]
-    labels = (labels[0] if net.heads else labels).cpu().numpy()
+    predicted = net.predict(image[None])[0]
+    labels = (predicted[0] if net.heads else predicted).cpu().numpy()
     taps = len(net.score)
     most = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
     rows = 2 if taps > 1 else 1

@@ -16,7 +16,7 @@ from fullyconv.backbones.paper import AlexNet
 
 CLASSES = 1000
 BATCHES = (1, 10, 50)
-REPEATS = 3
+REPEATS = 5
 
 
 class Comparison(NamedTuple):
@@ -91,7 +91,9 @@ def compare(network: nn.Module, window: int, image: Tensor, repeats: int = REPEA
         return lambda: [network(part) for part in patches.split(size)]
 
     batch = min(BATCHES, key=lambda size: _seconds(in_batches(size), 1))
-    whole, patch = (geometry.trace(network, size).operations for size in (tuple(image.shape[1:]), (window, window)))
+    whole, patch = (
+        geometry.trace(network, size).operations for size in ((image.shape[1], image.shape[2]), (window, window))
+    )
     return Comparison(
         cells,
         window,

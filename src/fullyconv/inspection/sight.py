@@ -1,6 +1,7 @@
 """What one cell of a network's scores sees of the image: in words, and drawn beside its neighbours' windows."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,7 +93,7 @@ def _draw_cells(axes: Axes, scores: Layer, cell: Cell) -> None:
     axes.set_title(f"scores: {height} × {width} cells, {float(scores.stride[0]):g} pixels apart", fontsize=10)
 
 
-def _outline(axes: Axes, scores: Layer, cell: Cell, **look: object) -> None:
+def _outline(axes: Axes, scores: Layer, cell: Cell, **look: Any) -> None:
     window = _window(scores, cell)
     if window is None:
         return
