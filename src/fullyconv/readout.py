@@ -97,6 +97,10 @@ class _Readout:
         (top, left), vertical, horizontal = self.cells(rows, columns)
         return vertical @ self.scores[..., top, left] @ horizontal
 
+    def strongest(self, rows: slice, columns: slice) -> Tensor:
+        """The class of highest logit, (N, rows, columns)."""
+        return self.block(rows, columns).argmax(1)
+
 
 def _full_precision(scores: Tensor) -> torch.autocast:
     """Autocast off: in half precision the borders between labels would move."""
@@ -132,9 +136,34 @@ def labels(
     result = torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
     with _full_precision(scores):
         readout = _Readout(scores, lattice, method, border)
+        strongest = _StrongestOnCPU(readout) if scores.device.type == "cpu" else readout.strongest
         for rows, columns in _blocks(size):
-            result[:, rows, columns] = readout.block(rows, columns).argmax(1)
+            result[:, rows, columns] = strongest(rows, columns)
     return result
+
+
+class _StrongestOnCPU:
+    """The class of highest logit in a block of pixels, as ``_Readout.strongest``, several times as fast.
+
+    torch's argmax over classes takes one pixel at a time. Its maximum pooling takes many, if it is told that pixels are
+    channels (stored last) and classes rows.
+    """
+
+    def __init__(self, readout: _Readout):
+        self.readout = readout
+        self.scores_NhCw = readout.scores.permute(0, 2, 1, 3).contiguous()
+
+    def __call__(self, rows: slice, columns: slice) -> Tensor:
+        """Labels (N, rows, columns)."""
+        (top, left), vertical, horizontal = self.readout.cells(rows, columns)
+        window = self.scores_NhCw[:, top, :, left]
+        images, cells, classes, across = window.shape
+        height, width = len(vertical), horizontal.shape[1]
+        block = vertical @ window.reshape(images, cells, classes * across)
+        block = block.view(images * height * classes, across) @ horizontal
+        block = block.view(images * height, classes, 1, width).permute(0, 3, 1, 2)
+        _, labels = F.max_pool2d(block, (classes, 1), return_indices=True)
+        return labels.view(images, height, width)
 
 
 class _Loss(torch.autograd.Function):
