@@ -38,7 +38,7 @@ def inspect_model(
     Raises ConfigError for options that do not go together, WeightsError, DataError and GeometryError.
     """
     _check(size, image, cell, of_class, ways, out)
-    trained = Path(model).exists()
+    trained = Path(model).exists() or "/" in model  # a hub id
     net = _network(model, trained, classes, padding)
     if of_class is not None or ways:
         assert out is not None
@@ -88,8 +88,8 @@ def _check(
 def _network(model: str, trained: bool, classes: int | None, padding: str | None) -> fcn.FCN:
     if not trained:
         channels = 6 if "latefusion" in model else 3
-        net = fcn.create(model, classes or CLASSES, padding=padding, in_channels=channels)
-        return net.eval()
+        with torch.device("meta"):  # its geometry is asked for, not its weights
+            return fcn.create(model, classes or CLASSES, padding=padding, in_channels=channels).eval()
     if classes is not None or padding is not None:
         raise ConfigError(f"--classes and --padding are for untrained networks; {model} has its own.")
     return run_folder.load(model)
