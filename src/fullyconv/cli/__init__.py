@@ -1,0 +1,65 @@
+"""The command line: parses, calls, prints. What it calls is imported where it is used, so that help needs no torch."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from fullyconv.cli import bench, data, training, use, weights
+from fullyconv.cli.terminal import fail
+from fullyconv.errors import FullyConvError
+
+
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """``--debug`` is taken out by ``main``, wherever it stands; it is declared for the help."""
+
+
+def group(description: str, *commands: Callable[..., None]) -> typer.Typer:
+    """Commands of these functions' names."""
+    commanded = typer.Typer(
+        help=description,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for command in commands:
+        commanded.command()(command)
+    return commanded
+
+
+app = group(
+    "Semantic segmentation with fully convolutional networks: from images and masks to a trained, measured model.",
+    training.demo,
+    training.train,
+    use.evaluate,
+    use.predict,
+    use.inspect,
+    weights.convert,
+    weights.push,
+)
+app.callback()(options)
+app.add_typer(
+    group("Make, download, check and show data sets.", data.make, data.download, data.check, data.show), name="data"
+)
+app.add_typer(group("Measure what the library claims.", bench.patchwise), name="bench")
+
+
+def main() -> None:
+    """Run a command; a user's mistake ends with one message and exit code 2, a bug of ours with 1."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app(standalone_mode=True)
+    except FullyConvError as error:
+        if debug:
+            raise
+        fail(str(error))
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}.")

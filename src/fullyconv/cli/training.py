@@ -1,0 +1,97 @@
+"""``fullyconv demo`` and ``fullyconv train``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fullyconv.cli.networks import checked, measure, placed
+from fullyconv.cli.terminal import say
+from fullyconv.errors import ConfigError
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting of the recipe, as optimizer.lr=0.001; repeatable."),
+]
+
+
+def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("runs/demo")) -> None:
+    """The whole story on built-in data, in minutes, on a CPU."""
+    from fullyconv.demo import run_demo
+
+    run_demo(out, say)
+
+
+def train(
+    data: Annotated[Path | None, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The network, as fcn8s-vgg16 (docs/models.md).  [default: fcn8s-resnet18]")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Settings in YAML; the options here go over it.")] = None,
+    settings: SetOption = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.  [default: 50]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer, instead of epochs.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Minutes to train, instead of epochs.")] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option(
+            "--pretrained/--no-pretrained",
+            help="Start from ImageNet weights, or from none.  [default: pretrained]",
+        ),
+    ] = None,
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(help="Start from these weights: a run folder or a file; twice for late fusion: colour, HHA."),
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="none, or backbone: train only what follows it.  [default: none]")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/train"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a network; what comes out is a run folder."""
+    from fullyconv.training.config import load_config, parse_settings
+
+    options = {
+        "data.path": data,
+        "model.name": model,
+        "training.epochs": epochs,
+        "training.steps": steps,
+        "training.max_minutes": max_minutes,
+        "model.pretrained": pretrained,
+        "model.init": init[0] if init and len(init) == 1 else init or None,
+        "training.freeze": freeze,
+    }
+    overrides = parse_settings(settings or []) | {key: v for key, v in options.items() if v is not None}
+    lengths = [key for key in ("training.epochs", "training.steps", "training.max_minutes") if overrides.get(key)]
+    if len(lengths) > 1:
+        raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
+    if lengths:  # over whichever length the recipe has
+        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
+    if resume:
+        recipe = _recipe_to_resume(out, recipe, overrides)
+    config = load_config(recipe, overrides)
+    if config.data.path is None:
+        raise ConfigError("--data is missing: a folder of images and masks, or a descriptor (dataset.yaml).")
+    from fullyconv.training.stages import train as run_training
+
+    data_set = checked(config.data.path, config.data.layout)
+    net = run_training(data_set, config, out, resume, say)
+    if net is None:  # one of several processes; the first has the last word
+        return
+    split = "val" if "val" in data_set.splits else "train"
+    measure(placed(net), data_set, split, out, out / "evaluation.json")
+
+
+def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, Any]) -> Path:
+    """A run goes on with its own configuration."""
+    config = out / "config.yaml"
+    given = [f"--recipe {recipe}"] if recipe else []
+    given += [key for key, value in overrides.items() if key != "data.path" and value is not None]
+    if given:
+        raise ConfigError(f"--resume goes on with {config}; leave out {', '.join(given)}.")
+    if not config.is_file():
+        raise ConfigError(
+            f"--resume: {out} holds no run ({config} is missing). Expected the --out of an earlier train."
+        )
+    return config

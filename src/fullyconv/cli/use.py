@@ -1,0 +1,82 @@
+"""``fullyconv evaluate``, ``predict`` and ``inspect``: what a network is used for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument
+from fullyconv.cli.networks import checked, measure, network
+from fullyconv.cli.terminal import fail, progress_bar, say
+from fullyconv.errors import ConfigError
+
+
+def evaluate(
+    model: ModelArgument,
+    data: DataOption,
+    split: Annotated[str, typer.Option(help="Which part of the data.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option(help="The measurements.  [default: evaluation.json in the run folder]")
+    ] = None,
+    layout: LayoutOption = None,
+) -> None:
+    """Measure a network: the paper's four metrics, a table per class, and a report."""
+    net = network(model)
+    data_set = checked(data, layout, split)
+    run = Path(model) if Path(model).is_dir() else None
+    measure(net, data_set, split, run, out or (run / "evaluation.json" if run else None))
+
+
+def predict(
+    model: ModelArgument,
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Where the masks go.")],
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also the image under the coloured mask.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Also a heat map of each class.")] = False,
+    scales: Annotated[str, typer.Option(help="Average over these scales, as 0.75,1,1.25.")] = "1",
+    flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored image, too.")] = False,
+    head: Annotated[str | None, typer.Option(help="Which of several labelings.  [default: the first]")] = None,
+) -> None:
+    """Label every pixel of images: index PNG files with a palette."""
+    factors = _numbers("--scales", scales)
+    from fullyconv.inference.batch import predict_files
+    from fullyconv.inference.predictor import Predictor
+
+    predictor = Predictor(network(model), scales=factors, flip=flip, head=head)
+    with progress_bar("predicting") as step:
+        done, failed = predict_files(predictor, images, out, overlay=overlay, scores=scores, progress=step)
+    say(f"{len(done)} masks in {out}.")
+    if failed:
+        lines = "\n".join(f"  {message}" for _, message in failed)
+        fail(f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.\n{lines}")
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, or a network's name: untrained.")],
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="H W", min=1, help="Of the image, in pixels.  [default: 500 500]")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="Look at this image, in its own size.")] = None,
+    cell: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="ROW COL", min=0, help="What this cell of the scores sees.")
+    ] = None,
+    heat: Annotated[str | None, typer.Option(help="The scores of this class, stage by stage, in a figure.")] = None,
+    upsampling: Annotated[
+        bool, typer.Option("--upsampling", help="The four ways of upsampling side by side, in a figure.")
+    ] = False,
+    figure: Annotated[Path | None, typer.Option(help="Where the figure goes, a PNG file.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Of an untrained network.  [default: 21]", min=1)] = None,
+    padding: Annotated[str | None, typer.Option(help="Of an untrained network of the paper's: paper or same.")] = None,
+) -> None:
+    """Show a network: the paper's Table 1, each layer, and what cells see; class scores and upsampling as figures."""
+    from fullyconv.inspection.inspect import inspect_model
+
+    for line in inspect_model(model, size, image, cell, heat, upsampling, figure, classes, padding):
+        print(line, flush=True)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} {text}: expected numbers with commas between, as 0.75,1,1.25.") from None
