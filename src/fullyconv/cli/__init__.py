@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fullyconv.cli import bench, data, training, use, weights
+from fullyconv.cli import bench, data, export, training, use, weights
 from fullyconv.cli.terminal import fail
 from fullyconv.errors import FullyConvError
 
@@ -39,6 +39,7 @@ app = group(
     use.predict,
     use.inspect,
     weights.convert,
+    export.export,
     weights.push,
 )
 app.callback()(options)

@@ -7,10 +7,10 @@ from fullyconv.cli.terminal import progress_bar, table
 
 
 def network(model: str) -> Any:
-    """The network, on the GPU where there is one."""
-    from fullyconv.weights import run_folder
+    """The network, on the GPU where there is one; an exported one on its runtime."""
+    from fullyconv.inference.runners import open_model
 
-    return placed(run_folder.load(model))
+    return placed(open_model(model))
 
 
 def placed(net: Any) -> Any:
