@@ -1,7 +1,7 @@
 """``fullyconv evaluate``, ``predict`` and ``inspect``: what a network is used for."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,15 +36,26 @@ def predict(
     scales: Annotated[str, typer.Option(help="Average over these scales, as 0.75,1,1.25.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored image, too.")] = False,
     head: Annotated[str | None, typer.Option(help="Which of several labelings.  [default: the first]")] = None,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N|approximate",
+            help="Label in tiles: where memory asks for them, of N pixels, or, for networks that see the whole image, "
+            "not exact ones.",
+        ),
+    ] = "auto",
+    level: Annotated[int, typer.Option(help="Of a pyramid, as of a whole slide; 0 is the finest.", min=0)] = 0,
 ) -> None:
-    """Label every pixel of images: index PNG files with a palette."""
-    factors = _numbers("--scales", scales)
+    """Label every pixel of images: index PNG files with a palette; large, tiled and georeferenced TIFF into TIFF."""
+    factors, tiles = _numbers("--scales", scales), _tile(tile)
     from fullyconv.inference.batch import predict_files
     from fullyconv.inference.predictor import Predictor
 
     predictor = Predictor(network(model), scales=factors, flip=flip, head=head)
     with progress_bar("predicting") as step:
-        done, failed = predict_files(predictor, images, out, overlay=overlay, scores=scores, progress=step)
+        done, failed = predict_files(
+            predictor, images, out, overlay=overlay, scores=scores, tile=tiles, level=level, progress=step
+        )
     say(f"{len(done)} masks in {out}.")
     if failed:
         lines = "\n".join(f"  {message}" for _, message in failed)
@@ -73,6 +84,14 @@ def inspect(
 
     for line in inspect_model(model, size, image, cell, heat, upsampling, figure, classes, padding):
         print(line, flush=True)
+
+
+def _tile(text: str) -> Any:
+    if text in ("auto", "approximate"):
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ConfigError(f"--tile {text}: expected auto, approximate, or the side of tiles in pixels, as 2048.")
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

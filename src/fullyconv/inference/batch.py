@@ -6,10 +6,12 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import DecompressionBombError
 from torch import Tensor
 
 from fullyconv.data.images import SUFFIXES
@@ -17,8 +19,12 @@ from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError
 from fullyconv.files import write_whole
 from fullyconv.inference.forms import to_tensor
+from fullyconv.inference.parts import Tile, segment_in_parts, tiling
 from fullyconv.inference.predictor import Predictor, Segmentation, png
+from fullyconv.inference.rasters import source
+from fullyconv.inference.rasters.predict import predict_raster
 
+KINDS = SUFFIXES | source.SUFFIXES
 AHEAD = 4
 """At most so many images are read before their turn, and as many wait to be written."""
 
@@ -33,46 +39,98 @@ def predict_files(
     *,
     overlay: bool = False,
     scores: bool = False,
+    tile: Tile = "auto",
+    level: int = 0,
     progress: Progress | None = None,
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Label files, folders (and those in them) and patterns such as ``day*/*.jpg`` into the folder ``out``.
 
     The image ``a/b.jpg`` of a folder gives ``out/a/b.png`` (an index PNG); with ``overlay`` also
     ``out/a/b_overlay.jpg``, with ``scores`` also ``out/a/b_scores/CLASS.png``, a heat map for each class.
+    TIFF files that are georeferenced, tiled or large are read by window and give ``out/a/b.tif``, after the others;
+    with a ``tile`` other than "auto" all are. ``tile`` "auto" takes an image whole where it fits into memory, else
+    in tiles; ``level`` is that of pyramids. ``progress`` counts images, and each tile of those read by window.
     Files are whole or absent. A broken image does not stop the rest: returned are the images that are done,
     and those that failed, with why.
 
     Raises before anything is written: DataError where an input names no image, ConfigError where two images
     would be written to one file, or a result over an image.
     """
-    targets = plan(inputs, Path(out), overlay)
+    targets = plan(inputs, Path(out), overlay, tile)
+    pictures = [image for image, target in targets.items() if target.suffix == ".png"]
     done: list[Path] = []
     failed: list[tuple[Path, str]] = []
+    steps = Steps(len(targets), progress)
 
     def read(image: Path, _: None) -> Tensor:
-        return to_tensor(image, predictor.net.in_channels)
+        try:
+            return to_tensor(image, predictor.net.in_channels)
+        except DataError as error:
+            if isinstance(error.__cause__, DecompressionBombError):
+                raise DataError(f"{error}. Save it as a tiled TIFF, which is read by window") from error
+            raise
 
     def label(_: Path, pixels: Tensor) -> Segmentation:
-        return predictor.segment(pixels, probabilities=scores)
+        parts = tiling(predictor, (pixels.shape[1], pixels.shape[2]), tile)
+        if parts is None:
+            return predictor.segment(pixels, probabilities=scores)
+        if scores:
+            raise ConfigError("--scores takes images that are labelled whole, not in tiles")
+        return segment_in_parts(predictor, pixels, parts)
 
     def write(image: Path, segmentation: Segmentation) -> None:
-        _write(segmentation, targets[image], overlay, scores)
+        _write_beside(segmentation, targets[image], overlay, scores)
+        segmentation.save(targets[image])
+
+    def label_by_window(image: Path, _: None) -> None:
+        def shown(pixels: Tensor) -> Segmentation:
+            segmentation = predictor.segment(pixels, probabilities=scores)
+            _write_beside(segmentation, targets[image], overlay, scores)
+            return segmentation
+
+        whole = shown if overlay or scores else None
+        predict_raster(predictor, image, targets[image], tile, level, whole, steps.within)
 
     with ThreadPoolExecutor(AHEAD) as pool:
-        pixels = _ahead(pool, read, ((image, None) for image in targets))
+        pixels = _ahead(pool, read, ((image, None) for image in pictures))
         labelled = (_attempt(label, step) for step in pixels)
-        for image, problem in _ahead(pool, write, labelled):
+        written = _ahead(pool, write, labelled)
+        by_window = (_attempt(label_by_window, (image, None)) for image in targets if image not in pictures)
+        for image, problem in chain(written, by_window):
             if problem is None:
                 done.append(image)
             else:
                 failed.append((image, str(problem) or type(problem).__name__))
-            if progress is not None:
-                progress(len(done) + len(failed), len(targets))
+            steps.next()
     return done, failed
 
 
-def plan(inputs: Sequence[str | Path], out: Path, overlay: bool = False) -> dict[Path, Path]:
-    """Each image that ``inputs`` name, with the index PNG it is to give. Raises as ``predict_files`` does."""
+class Steps:
+    """Progress over images, of which some are made of tiles: as they come up, these count one by one."""
+
+    def __init__(self, images: int, progress: Progress | None):
+        self.done, self.all, self.progress = 0, images, progress
+        self.at, self.of = 0, 1
+
+    def within(self, at: int, of: int) -> None:
+        """So many tiles of an image are done."""
+        self.at, self.of = at, of
+        if self.progress is not None and at < of:
+            self.progress(self.done + at, self.all + of - 1)
+
+    def next(self) -> None:
+        """An image is done, or has failed."""
+        self.done, self.all = self.done + self.of, self.all + self.of - 1
+        self.at, self.of = 0, 1
+        if self.progress is not None:
+            self.progress(self.done, self.all)
+
+
+def plan(inputs: Sequence[str | Path], out: Path, overlay: bool = False, tile: Tile = "auto") -> dict[Path, Path]:
+    """Each image that ``inputs`` name, with the index PNG it is to give, or the TIFF where it is read by window.
+
+    Raises as ``predict_files`` does.
+    """
     targets: dict[Path, Path] = {}
     sources: dict[Path, Path] = {}
     seen: set[Path] = set()
@@ -84,7 +142,7 @@ def plan(inputs: Sequence[str | Path], out: Path, overlay: bool = False) -> dict
             if _located(image) in seen:
                 continue
             seen.add(_located(image))
-            target = out / place.with_suffix(".png")
+            target = out / place.with_suffix(".tif" if _is_read_by_window(image, tile) else ".png")
             if target in sources:
                 raise ConfigError(
                     f"{sources[target]} and {image} would both be written to {target}; "
@@ -117,11 +175,15 @@ def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
         root = Path(*path.parts[: patterns[0]])
         matches = list(root.glob(str(Path(*path.parts[patterns[0] :]))))
     paths = sorted({p for match in matches for p in (match, *match.rglob("*"))})
-    places = [(p, p.relative_to(root)) for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
+    places = [(p, p.relative_to(root)) for p in paths if p.suffix.lower() in KINDS and p.is_file()]
     shown = [(p, place) for p, place in places if not any(part.startswith(".") for part in place.parts)]
     if root.resolve().is_relative_to(out.resolve()):
         return shown
     return [(p, place) for p, place in shown if not p.resolve().is_relative_to(out.resolve())]
+
+
+def _is_read_by_window(image: Path, tile: Tile) -> bool:
+    return image.suffix.lower() in source.SUFFIXES and (tile != "auto" or source.by_window(image))
 
 
 def _located(path: Path) -> Path:
@@ -130,7 +192,7 @@ def _located(path: Path) -> Path:
 
 
 def _nothing_at(given: str | Path) -> str:
-    suffixes = ", ".join(sorted(SUFFIXES))
+    suffixes = ", ".join(sorted(KINDS))
     if Path(given).is_dir():
         return f"{given}: this folder and those in it hold no images; files ending in {suffixes} were looked for"
     if glob.has_magic(str(given)):
@@ -138,8 +200,8 @@ def _nothing_at(given: str | Path) -> str:
     return f"{given}: there is no such file or folder; give images, folders, or patterns such as 'day*/*.jpg'"
 
 
-def _write(segmentation: Segmentation, target: Path, overlay: bool, scores: bool) -> None:
-    """The mask comes last: where it is, the rest is."""
+def _write_beside(segmentation: Segmentation, target: Path, overlay: bool, scores: bool) -> None:
+    """What is written before the mask: where that is, the rest is."""
     if overlay:
         file = io.BytesIO()
         segmentation.overlay().save(file, format="JPEG", quality=92, subsampling=0)
@@ -148,7 +210,6 @@ def _write(segmentation: Segmentation, target: Path, overlay: bool, scores: bool
         folder = target.with_name(f"{target.stem}_scores")
         for name in segmentation.classes:
             write_whole(folder / f"{_file_name(name)}.png", png(segmentation.heatmap(name)))
-    segmentation.save(target)
 
 
 def _overlay_path(target: Path) -> Path:

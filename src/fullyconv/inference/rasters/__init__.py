@@ -1,0 +1,1 @@
+"""Images that are read and labelled window by window: TIFF, BigTIFF, GeoTIFF, whole slides."""

@@ -1,0 +1,217 @@
+"""Windows of TIFF files of any size, as the tensors a network takes."""
+
+import importlib
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import TiffImagePlugin
+from torch import Tensor
+
+from fullyconv.errors import ConfigError, DataError
+from fullyconv.inference.forms import to_tensor
+
+SUFFIXES = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
+WIDTH, HEIGHT, SAMPLES, TILE_WIDTH = 256, 257, 277, 322
+GEOREFERENCE = (33550, 33922, 34264, 34735)
+"""TIFF tags: pixel scale, tie points, transformation, coordinate system."""
+LARGE = 64 * 2**20
+"""Pixels from which on even a plain TIFF is read by window."""
+CACHE = 64 * 2**20
+"""Bytes that GDAL may keep of what it has decoded; by itself it takes 5% of the machine's memory."""
+LARGEST_BLOCK = 512 * 2**20
+"""Bytes that a file's blocks, which are decoded whole, may have."""
+
+
+class Raster(ABC):
+    """An open file. ``size`` is (height, width); ``tags`` are its georeference, as TIFF tags for tifffile."""
+
+    path: Path
+    size: tuple[int, int]
+    channels: int
+    masked = False
+    tags: list[tuple[Any, ...]]
+
+    @abstractmethod
+    def pixels(self, rows: slice, columns: slice) -> np.ndarray:
+        """A window, (h, w, bands), as it is stored."""
+
+    def valid(self, rows: slice, columns: slice) -> np.ndarray | None:
+        """Which pixels of a window hold data, (h, w) bool; None: all."""
+        return None
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """A window as the network takes it, (channels, h, w), uint8."""
+        try:
+            pixels = self.pixels(rows, columns)
+        except ConfigError:
+            raise
+        except Exception as error:  # decoders raise errors of many kinds on broken files
+            window = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
+            raise DataError(f"{self.path}: {window} cannot be read ({error})") from error
+        return to_tensor(pixels, self.channels)
+
+    def check(self, bands: int, dtype: np.dtype) -> None:
+        """Raises DataError where the network cannot take what the file holds."""
+        if bands != self.channels and (bands, self.channels) not in ((1, 3), (3, 1), (1, 4), (3, 4)):
+            raise DataError(
+                f"{self.path}: holds {bands} bands; the network takes {self.channels}. Write a file of these bands, "
+                f"as with gdal_translate -b 1 … -b {self.channels}, or train with in_channels={bands}"
+            )
+        if dtype not in (np.uint8, np.uint16):
+            raise DataError(
+                f"{self.path}: holds values of type {dtype}; integers of 8 or 16 bits (which are divided by 257) "
+                "are expected, so scale them and save it again"
+            )
+
+
+def by_window(path: Path) -> bool:
+    """Whether a TIFF is one to be read by window: georeferenced, tiled, large, or beyond what pictures hold."""
+    tags = _first_directory(path)
+    if tags is None:
+        return False
+    large = tags.get(WIDTH, 0) * tags.get(HEIGHT, 0) > LARGE
+    return large or TILE_WIDTH in tags or tags.get(SAMPLES, 1) > 4 or any(tag in tags for tag in GEOREFERENCE)
+
+
+def _first_directory(path: Path) -> Any:
+    """The tags of a TIFF's first image; None where the file is none."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(8)
+            header += file.read(8) if header[2:3] == b"\x2b" or header[3:4] == b"\x2b" else b""
+            tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+            file.seek(tags.next)
+            tags.load(file)
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError):
+        return None
+    return tags
+
+
+@contextmanager
+def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
+    """A TIFF file for a network of ``channels``: with GDAL, or, a pyramid without a georeference, with tifffile.
+
+    ``level`` is that of a pyramid (0: the finest). Raises DataError for what cannot be read or does not fit the
+    network, ConfigError for a level that is not there, and where the extra ``raster`` is not installed.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    rasterio, tifffile = require("rasterio"), require("tifffile")
+    try:
+        file = tifffile.TiffFile(path)
+    except Exception as error:  # as above
+        raise DataError(f"{path}: cannot be read as a TIFF file ({error})") from error
+    with file:
+        try:
+            slide = file.series[0].is_pyramidal and not file.pages.first.is_geotiff
+        except Exception as error:
+            raise DataError(f"{path}: cannot be read as a TIFF file ({error})") from error
+        if slide:
+            from fullyconv.inference.rasters.slides import Slide
+
+            yield Slide(path, file.series[0], channels, level)
+            return
+    with rasterio.Env(GDAL_CACHEMAX=CACHE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        try:
+            options = {"overview_level": level - 1} if level else {}
+            dataset = rasterio.open(path, **options)
+        except rasterio.errors.RasterioIOError as error:
+            if level:
+                raise ConfigError(f"{path}: has no level {level} ({error})") from error
+            raise DataError(f"{path}: cannot be read ({error})") from error
+        with dataset:
+            yield GeoRaster(path, dataset, channels)
+
+
+class GeoRaster(Raster):
+    """What GDAL reads. Transparency is nodata; a palette is turned into its colours."""
+
+    def __init__(self, path: Path, dataset: Any, channels: int):
+        from rasterio.enums import ColorInterp, MaskFlags
+
+        self.path, self.dataset, self.channels = path, dataset, channels
+        self.size = (dataset.height, dataset.width)
+        if dataset.subdatasets:
+            raise DataError(
+                f"{path}: holds {len(dataset.subdatasets)} images; one image a file is expected, so split it or save "
+                "it as one image"
+            )
+        kinds = dataset.colorinterp
+        self.bands = [band for band, kind in zip(dataset.indexes, kinds, strict=True) if kind != ColorInterp.alpha]
+        if len(dataset.indexes) == channels:
+            self.bands = list(dataset.indexes)
+        self.masked = any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
+        self.palette = None
+        if kinds[0] == ColorInterp.palette:
+            colours = dataset.colormap(1)
+            self.palette = np.array([colours.get(i, (0, 0, 0, 0))[:3] for i in range(256)], np.uint8)
+        self.check(3 if self.palette is not None else len(self.bands), np.dtype(dataset.dtypes[0]))
+        for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+            if height * width * np.dtype(dtype).itemsize * len(self.bands) > LARGEST_BLOCK:
+                raise DataError(
+                    f"{path}: is stored in blocks of {height}×{width} pixels, each of which has to be decoded whole. "
+                    "Store it in tiles: gdal_translate -co TILED=YES"
+                )
+        self.tags = _georeference(dataset, self.masked)
+
+    def pixels(self, rows: slice, columns: slice) -> np.ndarray:
+        stored = self.dataset.read(self.bands, window=_window(rows, columns))
+        return stored.transpose(1, 2, 0) if self.palette is None else self.palette[stored[0]]
+
+    def valid(self, rows: slice, columns: slice) -> np.ndarray | None:
+        return self.dataset.dataset_mask(window=_window(rows, columns)) > 0 if self.masked else None
+
+
+def _window(rows: slice, columns: slice) -> Any:
+    from rasterio.windows import Window
+
+    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+
+
+def _georeference(dataset: Any, masked: bool) -> list[tuple[Any, ...]]:
+    """The tags that GDAL writes for this georeference, wherever it found it. ``masked``: labels of 255 are nodata."""
+    import rasterio
+    import tifffile
+
+    from fullyconv.data.masks import IGNORE
+
+    points, system = dataset.gcps
+    with rasterio.MemoryFile() as memory:
+        options = {"crs": dataset.crs} if dataset.crs else {}
+        if not dataset.transform.is_identity:
+            options["transform"] = dataset.transform
+        if masked:
+            options["nodata"] = IGNORE
+        with memory.open(driver="GTiff", width=1, height=1, count=1, dtype="uint8", **options) as small:
+            if points:
+                small.gcps = (points, system)
+            if dataset.rpcs:
+                small.rpcs = dataset.rpcs
+            point = dataset.tags().get("AREA_OR_POINT")
+            if point:
+                small.update_tags(AREA_OR_POINT=point)
+        with tifffile.TiffFile(memory) as file:
+            tags = file.pages.first.tags
+            found = [tag for tag in tags.values() if tag.code in KEPT]
+            return [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found]
+
+
+KEPT = (*GEOREFERENCE, 34736, 34737, 42113, 50844)
+"""Also its parameters as numbers and text, nodata, and rational polynomials."""
+
+
+def require(name: str) -> Any:
+    """A module of the extra ``raster``. Raises ConfigError where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(
+            f"{name} is not installed, which reads georeferenced, tiled and large TIFF files: "
+            "pip install 'fullyconv[raster]'"
+        ) from error
