@@ -32,6 +32,12 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
 
     Raises ConfigError where the network cannot be followed with free sizes.
     """
+    by_size = next((type(module).__name__ for module in net.modules() if type(module).__name__.endswith("Same")), None)
+    if by_size:  # torch.export would take hours over the arithmetic of its padding
+        raise ConfigError(
+            f"{net.name} cannot be exported with a free height and width: its {by_size} pads by the image's size. "
+            "timm's networks without tf_ in their names do not."
+        )
     graph = Graph(net, probabilities).eval()
     batch, height, width = EXAMPLE
     images = torch.zeros(batch, net.in_channels, height, width, dtype=input_dtype(net))
@@ -56,11 +62,13 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
 
 
 def _for_any_size(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Without the conditions that tracing has noted.
+    """Without the conditions that tracing has noted, and without the paths of the code it has seen.
 
-    They tell whether maps have one cell or more, on which memory layouts depend, not results; they would refuse
-    images of one coarse cell. Whether other sizes give the same labels is what the export verifies.
+    The conditions tell whether maps have one cell or more, on which memory layouts depend, not results; they would
+    refuse images of one coarse cell. Whether other sizes give the same labels is what the export verifies.
     """
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
     for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten._assert_scalar.default):
         program.graph.erase_node(node)
     program.graph.eliminate_dead_code()

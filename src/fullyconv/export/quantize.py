@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -98,18 +99,21 @@ def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[
             return next(images, None)
 
     model = onnx.load(str(floats))
-    quantize_static(
-        model,
-        str(path),
-        Images(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "MaxPool", "Add", "Concat"],
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=_kept(model.graph),
-        use_external_data_format=False,
-    )
+    logging.disable(logging.WARNING)  # it advises steps that the export has taken
+    try:
+        quantize_static(
+            model,
+            str(path),
+            Images(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "MaxPool", "Add", "Concat"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_kept(model.graph),
+        )
+    finally:
+        logging.disable(logging.NOTSET)
     written = onnx.load(str(path))
     for entry in written.metadata_props:
         if entry.key == KEY:
