@@ -26,9 +26,8 @@ class Agreement(NamedTuple):
     ties: int
 
     def __str__(self) -> str:
-        return (
-            f"verified on images of {len(self.sizes)} sizes: {self.pixels} pixels, {self.ties} ties decided otherwise."
-        )
+        decided = f", but for {self.ties} ties" if self.ties else ""
+        return f"labels equal on {self.pixels} pixels of images of {len(self.sizes)} sizes{decided}."
 
 
 @torch.inference_mode()
