@@ -143,7 +143,7 @@ def sight(net: FCN, size: tuple[int, int], whole: bool = False) -> tuple[Sight, 
     to be computed ``whole``, and where what they see depends on its size otherwise.
     """
     coarsest, least = net.backbone.strides[-1], net.backbone.minimum
-    small = (_standing_for(size[0], coarsest, least), _standing_for(size[1], coarsest, least))
+    small = (standing_for(size[0], coarsest, least), standing_for(size[1], coarsest, least))
     larger = (small[0] + coarsest, small[1] + coarsest)
     traced, again = (_traced(net, sides) for sides in (small, larger))
     if traced.whole_image and not whole:
@@ -169,7 +169,7 @@ def refusal(layer: str, kind: str) -> str:
     )
 
 
-def _standing_for(side: int, coarsest: int, least: int) -> int:
+def standing_for(side: int, coarsest: int, least: int) -> int:
     """The smallest side that a network treats as it does ``side``."""
     return side if side < least else least + (side - least) % coarsest
 

@@ -1,0 +1,300 @@
+"""Band by band: the labels of an image that comes row by row, no row of any layer computed twice.
+
+A tile pays for its halo: all that its border cells see is computed again for its neighbours. Down a column of bands
+nothing has to be: each layer keeps the last rows of its input, as many as its kernel needs, until the next band comes.
+Memory follows the band's height times the image's width, and what each layer keeps. Where that is too much, the image
+is cut into strips from top to bottom, with a halo to the left and right, as tiles have.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from fullyconv.fcn import FCN
+from fullyconv.inference.streaming import (
+    Chunk,
+    Convolution,
+    Padding,
+    Pending,
+    Pooling,
+    RowByRow,
+    Slice,
+    Stage,
+    Transposed,
+)
+from fullyconv.inference.tape import Operation, Ref, Rows, record, rows_of, same_order
+from fullyconv.inference.tiles import Tile, labels, plan, sight, standing_for, tile_labels
+from fullyconv.readout import Lattice
+from fullyconv.upsample import KERNELS
+
+BAND = 128
+"""Rows of the image at a time: many enough to keep the processor busy, few enough to be little memory."""
+
+
+@torch.no_grad()
+def predict_bands(net: FCN, images: Tensor, band: int = BAND, strip: int | None = None) -> Tensor:
+    """``net.predict(images)``, ``band`` rows at a time; with ``strip``, so many columns at a time.
+
+    Images may be on another device than the network; labels lie with them. Raises GeometryError, naming the layer,
+    for networks that cannot run band by band.
+    """
+    result: Any = None
+    size = (images.shape[2], images.shape[3])
+    for tile in plan(net, size, (size[0], strip or size[1])):
+        for place in range(len(images)):
+            image = images[place : place + 1, ..., *tile.crop]
+            top = 0
+            for found in band_labels(net, tile, image.split(band, 2)):
+                if result is None:
+                    shape = (len(images), *found.shape[1:-2], *size)
+                    result = torch.empty(shape, dtype=found.dtype, device=images.device)
+                result[place, ..., top : top + found.shape[-2], tile.columns] = found[0]
+                top += found.shape[-2]
+    return result
+
+
+@torch.no_grad()
+def band_labels(net: FCN, tile: Tile, bands: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The tile's labels, a few rows (1, rows, columns) at a time, from the top; with heads (1, heads, rows, columns).
+
+    ``bands``: the tile's crop of an image, from top to bottom, each (1, C, rows, columns) of any number of rows. Labels
+    come as soon as what they depend on has come.
+    """
+    device = next(net.parameters()).device
+    height, width = (side.stop - side.start for side in tile.crop)
+    bands = (band.to(device) for band in bands)
+    coarsest, least = net.backbone.strides[-1], net.backbone.minimum
+    small = standing_for(height, coarsest, least)
+    if small == height:
+        yield tile_labels(net, tile, torch.cat(list(bands), 2))
+        return
+    sight(net, (height, width))
+    reading = _Reading(net, tile)
+    stream: _Stream | None = None
+    seen = 0
+    for band in bands:
+        if stream is None:
+            stream = _Stream(net, band, height, (small, small + coarsest))
+        seen += band.shape[2]
+        found = reading.feed(stream.feed(band, seen == height), seen == height)
+        if found is not None:
+            yield found
+
+
+class _Reading:
+    """From rows of scores to rows of labels."""
+
+    def __init__(self, net: FCN, tile: Tile):
+        rows, self.columns = tile.cells
+        self.net, self.tile = net, tile
+        self.wanted = Slice(rows.start, rows.stop, 2)
+        self.cells, self.done = Pending(), 0
+        self.reach = KERNELS[net.interpolation][1]
+
+    def feed(self, scores: Chunk, last: bool) -> Chunk:
+        if scores is not None:
+            self.cells.add(self.wanted.feed([scores[..., self.columns]], last))
+        (stride, across), (offset, left) = self.tile.lattice
+        height, width = self.tile.size
+        stop = height if last else min(height, ceil(stride * (self.cells.stop - self.reach) + offset))
+        if stop <= self.done:
+            return None
+        start = self.cells.start
+        assert self.cells.rows is not None
+        lattice = Lattice((stride, across), (offset + stride * start - self.done, left))
+        found = labels(self.net, self.cells.rows, lattice, (stop - self.done, width))
+        self.done = stop
+        self.cells.drop(_first_cell(stop, stride, offset, self.reach))
+        return found
+
+
+def _first_cell(pixel: int, stride: Fraction, offset: Fraction, reach: int) -> int:
+    """The first that the pixel is interpolated from."""
+    return max(0, floor((pixel - offset) / stride) + 1 - reach)
+
+
+class _Stream:
+    """A network as stages, one for each operation that depends on the image: bands in, rows of scores out."""
+
+    def __init__(self, net: FCN, band: Tensor, height: int, heights: tuple[int, int]):
+        tape = record(net, (band.shape[1], band.shape[2], band.shape[3]), heights, band.dtype)
+        image = Rows(2, 1, heights)
+        places: dict[int, Rows] = {-1: image}
+        constants: dict[int, Tensor] = {}
+        shapes = {-1: (1, band.shape[1], heights[0], band.shape[3])}
+        self.stages: list[tuple[int, Stage, list[int]]] = []
+        users = [0] * (len(tape) + 1)
+        for operation in tape:
+            for value in operation.inputs:
+                users[value] += 1
+        fresh: set[int] = set()
+        for index, operation in enumerate(tape):
+            shapes[index] = operation.shape
+            moving = [value for value in operation.inputs if value in places]
+            if not moving:
+                args, kwargs = _filled((operation.args, operation.kwargs), constants)
+                constants[index] = _first(operation.func(*args, **kwargs))
+                continue
+            alone = users[moving[0]] == 1 and moving[0] in fresh
+            stage, places[index] = _stage(operation, places, shapes, constants, height, heights, alone)
+            if not (operation.func.is_view or isinstance(stage, Slice)):
+                fresh.add(index)
+            self.stages.append((index, stage, moving))
+        self.last_use = {value: index for index, _, values in self.stages for value in values}
+        self.result = len(tape) - 1
+
+    def feed(self, band: Tensor, last: bool) -> Chunk:
+        """The rows of scores that are final once ``band`` has come."""
+        chunks: dict[int, Chunk] = {-1: band}
+        for index, stage, values in self.stages:
+            given = [chunks[value] for value in values]
+            for value in values:
+                if self.last_use[value] == index:
+                    chunks.pop(value, None)
+            chunks[index] = stage.feed(given, last)
+            del given
+        return chunks[self.result]
+
+
+def _stage(
+    operation: Operation,
+    places: dict[int, Rows],
+    shapes: dict[int, tuple[int, ...]],
+    constants: dict[int, Tensor],
+    height: int,
+    heights: tuple[int, int],
+    alone: bool,
+) -> tuple[Stage, Rows]:
+    """The stage of one operation, and where its value holds rows. ``alone``: nothing else needs its first input."""
+    values = [value for value in operation.inputs if value in places]
+    first = places[values[0]]
+    args, kwargs = _filled((operation.args, operation.kwargs), constants)
+    names = [argument.name for argument in operation.func._schema.arguments]
+    given = {argument.name: argument.default_value for argument in operation.func._schema.arguments}
+    given |= dict(zip(names, args, strict=False)) | kwargs
+    image = first.dim == 2 and first.unit == 1 and len(shapes[values[0]]) == 4
+    found = _along_rows(operation, given, image, first, height, heights)
+    if found is not None:
+        return found, rows_of(operation)
+    counts = {places[value].count for value in values}
+    if len(counts) != 1:
+        raise operation.refuse("maps of different heights meet")
+    new = rows_of(operation, counts.pop())
+    _check_each_row(operation, given, first, shapes[values[0]], new)
+    func = operation.func
+    if func._schema.is_mutable and not alone:
+        func = _out_of_place(operation)
+    where = [(places[value].dim, places[value].unit) for value in values]
+    return RowByRow(_by_row(operation, func, values, constants, new), where), new
+
+
+def _along_rows(
+    operation: Operation, given: dict[str, Any], image: bool, rows: Rows, height: int, heights: tuple[int, int]
+) -> Stage | None:
+    """The stage of an operation that mixes or moves rows, on an image (1, C, rows, columns); None: of another."""
+    name, func = operation.name, operation.func
+    if name == "slice" and given["dim"] % len(operation.shape) == rows.dim:
+        few = rows.count[0]
+        start, count = given["start"] or 0, rows_of(operation).at(height, heights)
+        if given["step"] != 1 or rows.unit != 1:
+            raise operation.refuse("rows are left out")
+        start = start + few if start < 0 else start
+        return Slice(start, start + count, rows.dim)
+    pad = given.get("padding" if name == "replication_pad2d" else "pad")
+    if name in ("replication_pad2d", "constant_pad_nd") and image and len(pad) == 4 and any(pad[2:]):
+        left, right, above, below = pad
+        if min(above, below) < 0:
+            raise operation.refuse("rows are taken off")
+        mode = "replicate" if name == "replication_pad2d" else "constant"
+        value = given.get("value") if mode == "constant" else None
+        return Padding(lambda x, up, down: F.pad(x, (left, right, up, down), mode, value), above, below)
+    if name == "convolution" and image and len(given["stride"]) == 2:
+        weight, (stride, _) = given["weight"], given["stride"]
+        if given["transposed"]:
+            if any(given["padding"]) or any(given["output_padding"]) or set(given["dilation"]) != {1}:
+                raise operation.refuse("its transposed convolution pads")
+            return Transposed(lambda x: func(x, *_after_input(given)), stride, weight.shape[2])
+        padding, columns = given["padding"]
+        unpadded = {**given, "padding": [0, columns]}
+        reach = given["dilation"][0] * (weight.shape[2] - 1)
+        return Convolution(lambda x: func(x, *_after_input(unpadded)), stride, padding, reach)
+    if name in ("max_pool2d_with_indices", "avg_pool2d") and image:
+        kernel, padding, dilation = (_first_of(given.get(key, 1)) for key in ("kernel_size", "padding", "dilation"))
+        stride = _first_of(given["stride"] or given["kernel_size"])
+        run = lambda x: _first(func(x, *_after_input(given)))  # noqa: E731
+        return Pooling(run, stride, padding, dilation * (kernel - 1))
+    return None
+
+
+def _check_each_row(operation: Operation, given: dict[str, Any], rows: Rows, shape: tuple[int, ...], new: Rows) -> None:
+    """Raises GeometryError unless the operation makes each row of its output of the same row of its inputs."""
+    name, after = operation.name, len(shape) - rows.dim
+    whole_rows = {
+        "view": lambda: same_order(shape, rows, operation.shape, new),
+        "_unsafe_view": lambda: same_order(shape, rows, operation.shape, new),
+        "native_layer_norm": lambda: len(given["normalized_shape"]) < after,
+        "constant_pad_nd": lambda: len(given["pad"]) // 2 < after or not any(given["pad"][2 * after - 2 : 2 * after]),
+        "replication_pad2d": lambda: after == 2 and not any(given["padding"][2:]),
+        "avg_pool3d": lambda: after == 2 and given["kernel_size"][1] == 1 and not given["padding"][1],
+        "cat": lambda: given["dim"] % len(shape) != rows.dim,
+        "addmm": lambda: rows.dim == 0,
+        "mm": lambda: rows.dim == 0,
+        **dict.fromkeys(("native_batch_norm", "cudnn_batch_norm", "batch_norm"), lambda: rows.dim > 1),
+        **dict.fromkeys(("permute", "transpose", "unsqueeze", "squeeze", "slice", "_to_copy", "clone"), lambda: True),
+    }
+    pointwise = torch.Tag.pointwise in operation.func.tags
+    if not (pointwise or (name in whole_rows and whole_rows[name]())):
+        raise operation.refuse("it is not known to take rows one by one")
+
+
+def _by_row(operation: Operation, func: Any, values: Sequence[int], constants: dict[int, Tensor], new: Rows) -> Any:
+    """What `RowByRow` runs: the operation, its sizes those of as many rows as there are."""
+    if "view" in operation.name:
+        shape = list(operation.shape)
+
+        def view(chunks: Sequence[Tensor], rows: int) -> Tensor:
+            shape[new.dim] = rows * new.unit
+            return chunks[0].reshape(shape)
+
+        return view
+    template = tree_map(
+        lambda leaf: constants[leaf.index] if isinstance(leaf, Ref) and leaf.index in constants else leaf,
+        (operation.args, operation.kwargs),
+    )
+
+    def run(chunks: Sequence[Tensor], rows: int) -> Tensor:
+        come = iter(chunks)
+        args, kwargs = tree_map(lambda leaf: next(come) if isinstance(leaf, Ref) else leaf, template)
+        return _first(func(*args, **kwargs))
+
+    return run
+
+
+def _out_of_place(operation: Operation) -> Any:
+    """``add`` of ``add_``: for where the input is needed again."""
+    schema = operation.func._schema
+    packet = getattr(torch.ops.aten, operation.name)
+    return getattr(packet, schema.overload_name or "default")
+
+
+def _after_input(given: dict[str, Any]) -> list[Any]:
+    return list(given.values())[1:]
+
+
+def _filled(arguments: Any, constants: dict[int, Tensor]) -> Any:
+    """With the constants where they are referred to."""
+    return tree_map(lambda leaf: constants.get(leaf.index, leaf) if isinstance(leaf, Ref) else leaf, arguments)
+
+
+def _first(result: Any) -> Tensor:
+    return result[0] if isinstance(result, tuple | list) else result
+
+
+def _first_of(value: Any) -> int:
+    return value if isinstance(value, int) else value[0]
