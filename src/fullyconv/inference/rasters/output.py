@@ -25,6 +25,8 @@ BLOCK = 256
 """A block's side, in pixels, unless tiles are smaller."""
 RECORD = struct.Struct("<QII")
 """Before each block: its number, its length in bytes, and its CRC-32."""
+CLASSIC = 2**32 - 2**20
+"""Bytes that a TIFF can have which is no BigTIFF, less some for its tags."""
 GDAL_METADATA = 42112
 DEFLATE = 8
 
@@ -110,7 +112,7 @@ class LabelFile(AbstractContextManager["LabelFile"]):
         colours[: len(palette)] = palette
         colours[IGNORE] = VOC_VOID
         text = _metadata(classes)
-        large = sum(length + 16 for _, length in self.places.values()) > 2**32 - 2**20
+        large = sum(length + 16 for _, length in self.places.values()) > CLASSIC
         with whole_file(self.target) as beside, tifffile.TiffWriter(beside, bigtiff=large) as writer:
             writer.write(
                 self._blobs(),
