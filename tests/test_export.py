@@ -19,17 +19,17 @@ from fullyconv.evaluation.evaluate import evaluate
 from fullyconv.export import export, export_int8, graph, verify
 from fullyconv.inference.runners import open_runner
 
-SIZES = [(1, 1), (1, 47), (33, 64), (70, 41)]
 NETWORKS = {
-    "half-pixel cells": ("fcn16s-smallvgg", {}),
+    "half-pixel cells": ("fcn8s-smallvgg", {}),
     "cells on whole pixels, bicubic": ("fcn16s-test_resnet", {"upsample": "bicubic"}),
     "nearest": ("fcn32s-smallvgg", {"upsample": "nearest"}),
     "learnt, of features, one channel": ("fcn16s-smallvgg", {"upsample": "transposed", "width": 6, "in_channels": 1}),
     "the paper's border": ("fcn8s-vgg16", {}),
-    "the paper's border, nearest": ("fcn16s-vgg16", {"upsample": "nearest"}),
-    "depth": ("fcn32s-vgg16", {"in_channels": 4, "padding": "same"}),
+    "the paper's border, nearest, depth": ("fcn16s-vgg16", {"upsample": "nearest", "in_channels": 4}),
+    "two streams": ("fcn32s-latefusion-vgg16", {"in_channels": 6, "padding": "same"}),
     "heads": ("fcn32s-alexnet", {"heads": {"what": 3, "where": 2}}),
 }
+TRACED = ["learnt, of features, one channel", "the paper's border, nearest, depth", "heads"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -67,35 +67,51 @@ def close(probabilities, net, images):
     return float((probabilities - expected).abs().max()) < 1e-4 * scale
 
 
+def agree(net, run, size, batch=2, seed=0):
+    """Whether labels, but for ties, and probabilities are the network's."""
+    images = pixels(net, size, batch, seed).to(graph.input_dtype(net))
+    labels, probabilities = run(images)
+    expected = net.predict(images)
+    same = (labels.dtype, labels.shape) == (torch.uint8, expected.shape)
+    return same and close(probabilities, net, images) and not ((labels != expected) & ~verify._ties(net, images)).any()
+
+
 @pytest.mark.parametrize("case", NETWORKS)
 def test_one_graph_computes_what_the_network_does_at_any_size(case):
     name, options = NETWORKS[case]
     net = network(name, **options)
+    run = graph.Graph(net, probabilities=True)
+
+    @settings(max_examples=8, deadline=None)
+    @given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 99))
+    def check(height, width, seed):
+        assert agree(net, run, (height, width), 1, seed)
+
+    check()
+
+
+@pytest.mark.parametrize("case", TRACED)
+def test_a_trace_holds_for_sizes_it_has_not_seen(case):
+    name, options = NETWORKS[case]
+    net = network(name, **options)
     run = graph.trace(net, probabilities=True).module()
-    for batch, size in enumerate(SIZES, 1):
-        images = pixels(net, size, batch).to(graph.input_dtype(net))
-        labels, probabilities = run(images)
-        expected = net.predict(images)
-        assert labels.shape == expected.shape
-        assert labels.dtype == torch.uint8
-        assert close(probabilities, net, images)
-        assert (labels == expected).float().mean() > 0.99  # but for ties
+    for batch, size in enumerate([(1, 1), (1, 47), (33, 64), (70, 41)], 1):
+        assert agree(net, run, size, batch)
 
 
-def test_scores_stretched_over_the_image():
+@pytest.mark.parametrize("method", ["bilinear", "nearest", "bicubic"])
+def test_scores_stretched_over_the_image(method):
     """As torchvision's networks are read out, on a small trunk in place of theirs."""
-    for method in ("bilinear", "nearest"):
-        net = network("fcn32s-smallvgg", upsample=method)
-        net.backbone.alignment = "half-pixel"
-        run = graph.trace(net, probabilities=True).module()
-        for size in ((64, 32), (96, 128)):
-            images = pixels(net, size)
-            assert close(run(images)[1], net, images)
+    net = network("fcn32s-smallvgg", upsample=method)
+    net.backbone.alignment = "half-pixel"
+    run = graph.Graph(net, probabilities=True)
+    for size in ((64, 32), (96, 128), (45, 33)):
+        assert agree(net, run, size)
 
 
 @pytest.fixture(scope="module")
 def net():
-    return network("fcn16s-smallvgg")
+    return network("fcn32s-smallvgg")
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +146,10 @@ def test_files_label_images_of_any_size(net, file, request):
     path = request.getfixturevalue(file)
     runner = open_runner(path)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(height=st.integers(1, 90), width=st.integers(1, 90), batch=st.integers(1, 3), seed=st.integers(0, 99))
     def check(height, width, batch, seed):
-        images = pixels(net, (height, width), batch, seed)
-        assert close(runner.probabilities(images), net, images)
-        assert not ((runner.predict(images) != net.predict(images)) & ~verify._ties(net, images)).any()
+        assert agree(net, runner.run, (height, width), batch, seed)
 
     check()
     content = b"".join(part.read_bytes() for part in path.parent.glob(f"{path.stem}.*"))
@@ -159,7 +173,7 @@ def test_an_onnx_file_says_what_it_is(net, onnx_file):
 
 
 def test_weights_too_large_for_one_onnx_file_lie_beside_it(onnx_file, monkeypatch, tmp_path):
-    monkeypatch.setattr("fullyconv.export.export.PROTOBUF_LIMIT", 0)
+    monkeypatch.setattr(sys.modules["fullyconv.export.export"], "PROTOBUF_LIMIT", 0)
     export(network("fcn32s-alexnet", padding="same"), tmp_path / "large.onnx")
     assert {file.name for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.data"}
     assert open_runner(tmp_path / "large.onnx").predict(torch.zeros(1, 3, 5, 5)).shape == (1, 5, 5)
@@ -169,7 +183,7 @@ def test_a_graph_that_labels_otherwise_is_not_kept(net, monkeypatch, tmp_path):
     """Here one that is a pixel off: what a wrong align_corners does."""
     crop = graph._crop
     monkeypatch.setattr(graph, "_crop", lambda fine, starts, size: crop(fine, [starts[0] - 1, starts[1]], size))
-    with pytest.raises(ConfigError, match=r"wrong\.pt2 labels \d+ of \d+ pixels of a \d+×\d+ image unlike fcn16s"):
+    with pytest.raises(ConfigError, match=r"wrong\.pt2 labels \d+ of \d+ pixels of a \d+×\d+ image unlike fcn32s"):
         export(net, tmp_path / "wrong.pt2")
     assert list(tmp_path.iterdir()) == []
 
@@ -205,19 +219,22 @@ def scenes(tmp_path_factory):
 def test_8_bit_integers_are_calibrated_and_what_they_cost_is_measured(scenes, tmp_path):
     for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
         pytest.importorskip(package)
-    net = fcn.build("fcn16s-smallvgg", scenes.classes, scenes.palette).eval()
+    net = fcn.build("fcn32s-smallvgg", scenes.classes, scenes.palette).eval()
     torch.manual_seed(0)
     for parameter in net.score.parameters():
         torch.nn.init.normal_(parameter)
-    _, cost = export_int8(net, tmp_path / "net.xml", scenes, images=3)
+    _, cost = export_int8(net, tmp_path / "net.xml", scenes, images=3, probabilities=True)
     assert (cost.split, cost.images) == ("val", 2)
-    assert cost.mean_iou[0] == pytest.approx(evaluate(net, SegmentationDataset(scenes, "val"))[0]["mean_iou"], abs=1e-3)
+    examples = SegmentationDataset(scenes, "val")
+    assert cost.mean_iou[0] == pytest.approx(evaluate(net, examples, workers=0)[0]["mean_iou"], abs=1e-3)
     assert "as fast" in str(cost)
     runner = open_runner(tmp_path / "net.xml")
     assert runner.description["int8"]
-    images = SegmentationDataset(scenes, "val")[0][0][None]
-    agreement = (runner.predict(images) == net.predict(images)).float().mean()
-    assert 0.9 < agreement < 1  # one that is equal everywhere has not been quantized
+    images = examples[0][0][None]
+    assert (runner.predict(images) == net.predict(images)).float().mean() > 0.9
+    with torch.no_grad():
+        apart = (runner.probabilities(images) - net.probabilities(images)).abs().max()
+    assert 1e-4 < apart < 0.2  # equal to the last digit, it would not have been quantized
     assert (tmp_path / "net.bin").stat().st_size < 0.3 * sum(4 * weight.numel() for weight in net.parameters())
     with pytest.raises(ConfigError, match=r"8-bit integers are for \.onnx and \.xml"):
         export_int8(net, tmp_path / "net.pt2", scenes)

@@ -9,7 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +115,7 @@ class Graph(nn.Module):
         """A side in pixels, extended to whole cells."""
         cell, least = self.net.backbone.strides[-1], self.net.backbone.minimum
         cells = (side + cell - 1) // cell
-        return cell * (torch.sym_max(cells, least // cell) if least > cell else cells)
+        return cell * (cast(int, torch.sym_max(cells, least // cell)) if least > cell else cells)
 
 
 class _Step(nn.Module):
