@@ -46,7 +46,11 @@ app.callback()(options)
 app.add_typer(
     group("Make, download, check and show data sets.", data.make, data.download, data.check, data.show), name="data"
 )
-app.add_typer(group("Measure what the library claims.", bench.patchwise), name="bench")
+app.add_typer(
+    group("Measure a network (bench MODEL), or what the library claims.", bench.model, bench.patchwise),
+    name="bench",
+    cls=bench.ModelFirst,
+)
 
 
 def main() -> None:

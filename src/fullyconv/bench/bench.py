@@ -1,0 +1,162 @@
+"""A network measured: latency, throughput, memory and operations, beside the machine's matrix-product rate."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fullyconv import __version__, geometry
+from fullyconv.bench.process import in_own_process
+from fullyconv.bench.runtimes import FILES, is_exported, missing, network, runtimes_of
+from fullyconv.errors import ConfigError
+from fullyconv.export.graph import input_dtype
+from fullyconv.fcn import FCN
+from fullyconv.inference.border import without_border
+from fullyconv.inference.fixed import has_border
+from fullyconv.inference.runners import open_runner
+
+SIZE = (500, 500)
+SIDE = {"cpu": 3072, "cuda": 8192}
+"""Of the matrices whose product is timed."""
+Progress = Callable[[int, int | None], None]
+
+
+def bench(
+    model: str,
+    sizes: Sequence[tuple[int, int]] = (SIZE,),
+    runtimes: Sequence[str] | None = None,
+    batch: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure ``model`` (anything that is opened for prediction, or a network's name) from bytes to labels.
+
+    ``sizes``: heights and widths. ``runtimes``: by default all that are installed. Returned, JSON-able: the machine
+    with its matrix-product rate, and for each size the operations layer by layer and for each runtime the ``median``
+    and ``p90`` latency in seconds, ``images_per_second``, ``peak_memory`` in bytes (the network and what running it
+    takes, beside Python and torch), ``operations`` and their ``fraction`` of the rate; or, for one that failed, the
+    ``error`` in words. Every measurement has a process of its own, after a run that does not count.
+
+    Raises ConfigError for a runtime that is unknown or not installed, and where none could be measured.
+    """
+    net = None if is_exported(model) else network(model)
+    about: Any = open_runner(model) if net is None else net
+    name = about.description["name"] if net is None else net.name  # type: ignore[union-attr]
+    dtype = about.dtype if net is None else input_dtype(about)
+    channels = about.in_channels
+    chosen, left_out = _choose(runtimes_of(model, net), runtimes)
+    del about
+    if net is not None:
+        net = net.to("meta")  # it is counted here, and runs elsewhere
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    job = {"model": model, "batch": batch, "channels": channels, "device": device}
+    job["dtype"] = str(dtype).removeprefix("torch.")
+    machine = _machine(device, chosen)
+    steps, done = len(chosen) * len(sizes), 0
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = {} if net is None else _export(model, chosen, Path(folder))
+        for size in sizes:
+            counted = _operations(net, size, channels) if net is not None else {}
+            rows = []
+            for runtime in chosen:
+                file = files.get(runtime, {})
+                row = (
+                    file
+                    if "error" in file
+                    else in_own_process(
+                        {**job, "job": "measure", "runtime": runtime, "size": size, "file": file.get("file")}
+                    )
+                )
+                operations = counted.get("without_border" if runtime.endswith("borderless") else "operations")
+                rows.append({"runtime": runtime, **_rated(row, operations, batch, machine["matrix_rate"])})
+                done += 1
+                if progress:
+                    progress(done, steps)
+            results.append({"size": list(size), **counted, "runtimes": rows})
+    errors = [row["error"] for result in results for row in result["runtimes"] if "error" in row]
+    if len(errors) == steps:
+        raise ConfigError(f"{model} could not be measured: {errors[0]}")
+    return {
+        "model": Path(model).name,
+        "network": name,
+        "batch": batch,
+        "machine": machine,
+        "results": results,
+        "not_measured": left_out,
+    }
+
+
+def _choose(possible: list[str], asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    """The runtimes to measure, and why others are not."""
+    if asked is None:
+        absent = {name: reason for name in possible if (reason := missing(name))}
+        return [name for name in possible if name not in absent], absent
+    for name in asked:
+        if name not in possible:
+            raise ConfigError(f"--runtime {name}: expected one of {', '.join(possible)}.")
+        if reason := missing(name):
+            raise ConfigError(f"--runtime {name}: {reason}.")
+    return list(dict.fromkeys(asked)), {}
+
+
+def _machine(device: str, runtimes: Sequence[str]) -> dict[str, Any]:
+    packages = ["torch", *(name for name in ("onnxruntime", "openvino") if any(r.startswith(name) for r in runtimes))]
+    measured = in_own_process({"job": "matrix_rate", "device": device, "side": SIDE[device]})
+    if "error" in measured:
+        raise ConfigError(f"The machine's matrix-product rate could not be measured: {measured['error']}")
+    return {
+        "processor": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "matrix_rate": measured["rate"],
+        "versions": {"fullyconv": __version__, **{package: metadata.version(package) for package in packages}},
+    }
+
+
+def _export(model: str, runtimes: Sequence[str], folder: Path) -> dict[str, dict[str, Any]]:
+    """For each runtime that needs one its ``file``, or the ``error``."""
+    files: dict[str, dict[str, Any]] = {}
+    for runtime in runtimes:
+        if runtime in FILES:
+            file = folder / runtime / f"model{FILES[runtime]}"
+            file.parent.mkdir()
+            files[runtime] = in_own_process({"job": "export", "model": model, "file": str(file)}) or {"file": str(file)}
+    return files
+
+
+def _operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any]:
+    """Of one image, a multiplication and an addition counted as two: in all, layer by layer, and without the border."""
+    traced = geometry.trace(net, size, channels)
+    layers = [
+        {"name": layer.name, "op": layer.op, "size": list(layer.size), "operations": layer.operations}
+        for layer in traced.layers
+        if layer.operations
+    ]
+    counted = {"operations": traced.operations, "layers": layers}
+    if has_border(net):
+        lean, image = without_border(net), torch.empty(1, channels, *size, device="meta")
+        lean.scores(image)  # makes the maps that are kept
+        with FlopCounterMode(display=False) as counter:
+            lean.scores(image)
+        counted["without_border"] = counter.get_total_flops()
+    return counted
+
+
+def _rated(row: dict[str, Any], operations: int | None, batch: int, rate: float) -> dict[str, Any]:
+    """With throughput, operations of the batch and the fraction of the machine's rate that they ran at."""
+    if "error" in row:
+        return row
+    whole = operations and operations * batch
+    return {
+        **row,
+        "images_per_second": batch / row["median"],
+        "operations": whole,
+        "fraction": whole and whole / row["median"] / rate,
+    }

@@ -1,0 +1,56 @@
+"""A measurement as Markdown."""
+
+from typing import Any
+
+COSTLIEST = 5
+"""Layers that are named."""
+
+
+def markdown(measured: dict[str, Any]) -> str:
+    """What ``bench`` returns, as tables."""
+    machine = measured["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    threads = "" if machine["device"] == "cuda" else f", {machine['threads']} threads"
+    load = "" if machine["load"] is None else f" Load before: {machine['load']:.1f}."
+    lines = [
+        f"# {measured['model']}: from bytes to labels",
+        "",
+        f"{measured['network']}, batch {measured['batch']}, 32-bit floats. {machine['processor']}{threads}; "
+        f"{versions}. Products of large matrices run at {machine['matrix_rate'] / 1e9:.0f} GFLOP/s.{load}",
+    ]
+    for result in measured["results"]:
+        height, width = result["size"]
+        lines += ["", f"## {height} × {width} pixels", ""]
+        if "operations" in result:
+            lines += [_operations(result), ""]
+        lines += [
+            "| runtime | median, ms | p90, ms | images/s | peak memory, MiB | GFLOP | of the matrix rate |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+            *map(_row, result["runtimes"]),
+        ]
+    if measured["not_measured"]:
+        lines += ["", *(f"- {name} was not measured: {why}." for name, why in measured["not_measured"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def _operations(result: dict[str, Any]) -> str:
+    costliest = sorted(result["layers"], key=lambda layer: -layer["operations"])[:COSTLIEST]
+    total = result["operations"]
+    names = ", ".join(
+        f"{layer['name'].removeprefix('backbone.body.')} {layer['operations'] / total:.0%}" for layer in costliest
+    )
+    text = f"{total / 1e9:.1f} GFLOP an image (a multiplication and an addition are two); most in {names}."
+    if "without_border" in result:
+        lean = result["without_border"]
+        text += f" Without the work on the border {lean / 1e9:.1f}, {lean / total:.3f} of it."
+    return text
+
+
+def _row(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"| {row['runtime']} | failed: {row['error']} | | | | | |"
+    counted = "| |" if row["operations"] is None else f"| {row['operations'] / 1e9:.1f} | {row['fraction']:.0%} |"
+    return (
+        f"| {row['runtime']} | {row['median'] * 1e3:.1f} | {row['p90'] * 1e3:.1f} | {row['images_per_second']:.2f} "
+        f"| {row['peak_memory'] / 2**20:.0f} {counted}"
+    )

@@ -1,0 +1,81 @@
+"""Ways to run a network: what each needs, and how it is made ready for images of one size."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fullyconv import fcn
+from fullyconv.errors import ConfigError
+from fullyconv.fcn import FCN
+from fullyconv.inference.border import without_border
+from fullyconv.inference.fixed import has_border, on_openvino
+from fullyconv.inference.runners import OPENERS, open_runner
+from fullyconv.weights import run_folder
+
+CLASSES = 21
+"""Of a network that is given by its name alone, with random weights."""
+FILES = {"onnxruntime": ".onnx", "openvino": ".xml"}
+"""What a runtime runs is exported first."""
+BORDERLESS = "-borderless"
+RUNTIMES = ("torch", "compile", "onnxruntime", "openvino", "openvino-fixed")
+WITHOUT_BORDER = tuple(name + BORDERLESS for name in ("torch", "compile", "openvino-fixed"))
+"""Of the paper's VGG-16 networks; ``openvino-fixed`` leaves their border out in any case."""
+Labels = Callable[[Tensor], Tensor]
+
+
+def is_exported(model: str) -> bool:
+    return Path(model).suffix in OPENERS and not Path(model).is_dir()
+
+
+def network(model: str) -> FCN:
+    """A run folder, a weights file or a hub id; else a network's name: random weights."""
+    if Path(model).exists() or "/" in model or Path(model).suffix:
+        return run_folder.load(model).eval()
+    channels = 6 if "latefusion" in model else 3
+    return fcn.create(model, CLASSES, in_channels=channels).eval()
+
+
+def runtimes_of(model: str, net: FCN | None) -> list[str]:
+    """The names of all that could run it, installed or not; ``net`` is None for an exported file."""
+    if net is None:
+        return [{".onnx": "onnxruntime", ".xml": "openvino", ".pt2": "torch.export"}[Path(model).suffix]]
+    if has_border(net):
+        return [*RUNTIMES[:-1], *WITHOUT_BORDER]
+    return list(RUNTIMES)
+
+
+def missing(runtime: str) -> str | None:
+    """Why ``runtime`` cannot run here, None if it can."""
+    module, *_ = runtime.split("-")
+    if module in ("onnxruntime", "openvino"):
+        needed = {"onnxruntime": ("onnxscript", "onnxruntime"), "openvino": ("onnxscript", "openvino")}[module]
+        absent = [name for name in needed if importlib.util.find_spec(name) is None]
+        return f"{' and '.join(absent)} not installed: pip install 'fullyconv[export]'" if absent else None
+    if module == "compile" and not torch.cuda.is_available():
+        found = any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
+        return None if found else "torch.compile needs a C++ compiler, g++ or clang++: none was found"
+    return None
+
+
+def prepare(runtime: str, model: str, file: str | None, images: Tensor) -> Labels:
+    """Images of the shape of ``images`` → labels. ``file``: what was exported for this runtime."""
+    if is_exported(model) or file:
+        return open_runner(file or model).predict
+    net = network(model)
+    if runtime.startswith("openvino-fixed"):
+        return on_openvino(net, (images.shape[2], images.shape[3]), len(images))
+    net = net.to(images.device)
+    if runtime.endswith(BORDERLESS):
+        net = without_border(net)
+        net.scores(images)  # makes the maps that it keeps
+    if runtime.startswith("compile"):
+        options = {"triton.cudagraphs": True} if images.is_cuda else {"freezing": True}
+        vars(net)["scores"] = torch.compile(net.scores, dynamic=False, options=options)
+    elif not runtime.startswith("torch"):
+        raise ConfigError(f"Unknown runtime {runtime!r}.")
+    return net.predict

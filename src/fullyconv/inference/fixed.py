@@ -1,0 +1,40 @@
+"""Networks for images of one size: on OpenVINO, and the paper's VGG-16 networks without the work on their border."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fullyconv.backbones.paper import VGG16
+from fullyconv.export.graph import Graph, input_dtype
+from fullyconv.fcn import FCN
+from fullyconv.inference.border import without_border
+from fullyconv.inference.runners import require
+
+
+def has_border(net: FCN) -> bool:
+    """Whether ``without_border`` takes this network."""
+    return isinstance(net.backbone.body, VGG16) and net.backbone.alignment == "crop"
+
+
+def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Tensor], Tensor]:
+    """``net.predict`` for images (``batch``, C, *size) alone, on OpenVINO, with as many threads as torch has.
+
+    Where sizes are known, what depends on them alone is computed once, here; the paper's border is left out.
+    Raises ConfigError where OpenVINO is not installed.
+    """
+    openvino = require("openvino")
+    net = without_border(net) if has_border(net) else net.eval()
+    images = torch.zeros(batch, net.in_channels, *size, dtype=input_dtype(net))
+    with torch.no_grad():
+        net.scores(images)  # the border's maps of this size are kept, and are constants from now on
+        program = torch.export.export(Graph(net).eval(), (images,))
+    model = openvino.convert_model(program)
+    model.reshape(list(images.shape))
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+
+    def predict(images: Tensor) -> Tensor:
+        return torch.from_numpy(compiled([images.numpy()])[0].copy())
+
+    return predict
