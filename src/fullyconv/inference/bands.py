@@ -127,7 +127,7 @@ class _Stream:
         image = Rows(2, 1, heights)
         places: dict[int, Rows] = {-1: image}
         constants: dict[int, Tensor] = {}
-        shapes = {-1: (1, band.shape[1], heights[0], band.shape[3])}
+        shapes: dict[int, tuple[int, ...]] = {-1: (1, band.shape[1], heights[0], band.shape[3])}
         self.stages: list[tuple[int, Stage, list[int]]] = []
         users = [0] * (len(tape) + 1)
         for operation in tape:
@@ -206,8 +206,10 @@ def _along_rows(
             raise operation.refuse("rows are left out")
         start = start + few if start < 0 else start
         return Slice(start, start + count, rows.dim)
-    pad = given.get("padding" if name == "replication_pad2d" else "pad")
-    if name in ("replication_pad2d", "constant_pad_nd") and image and len(pad) == 4 and any(pad[2:]):
+    pad: Sequence[int] = (
+        given["padding"] if name == "replication_pad2d" else given["pad"] if name == "constant_pad_nd" else ()
+    )
+    if image and len(pad) == 4 and any(pad[2:]):
         left, right, above, below = pad
         if min(above, below) < 0:
             raise operation.refuse("rows are taken off")

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -90,10 +90,14 @@ class _Recorder(TorchDispatchMode):
 
     def run(self, shape: Sequence[int], dtype: torch.dtype) -> list[Operation]:
         device = next(self.net.parameters()).device
-        hooks = [
-            register_module_forward_pre_hook(lambda module, _: self.path.append(self.names.get(id(module), ""))),
-            register_module_forward_hook(lambda module, _, __: self.path.pop() and None),
-        ]
+
+        def enter(module: nn.Module, _: Any) -> None:
+            self.path.append(self.names.get(id(module), ""))
+
+        def leave(module: nn.Module, _: Any, __: Any) -> None:
+            self.path.pop()
+
+        hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
         training = self.net.training
         self.net.eval()
         try:

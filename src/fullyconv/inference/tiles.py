@@ -149,7 +149,7 @@ def sight(net: FCN, size: tuple[int, int], whole: bool = False) -> tuple[Sight, 
     if traced.whole_image and not whole:
         raise GeometryError(refusal(*traced.whole_image[0]))
     (scores,), (more,) = traced.outputs, again.outputs
-    found = []
+    found: list[Sight] = []
     for axis, larger_axis in ((scores.rows, more.rows), (scores.cols, more.cols)):
         steady = axis.reach == larger_axis.reach and larger_axis.size == axis.size + coarsest / axis.stride
         if not steady and not whole:

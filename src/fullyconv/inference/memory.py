@@ -1,0 +1,105 @@
+"""How large a tile fits into memory."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from fullyconv.errors import ConfigError
+from fullyconv.fcn import FCN
+from fullyconv.inference.tiles import Plan, plan
+
+RESERVE = 2.0
+"""What a pass takes at most, over its tensors: libraries' own copies, and memory that comes back late."""
+STEP = 64
+"""Tiles are a multiple of it."""
+
+
+def auto_tile(net: FCN, size: tuple[int, int], memory: int | None = None) -> int | None:
+    """The largest tile, in pixels a side, whose pass takes at most ``memory`` bytes; None: the whole image fits.
+
+    ``memory`` None: what the machine, or the GPU that the network is on, has left. Raises ConfigError where not even
+    the smallest tile fits.
+    """
+    memory = available(next(net.parameters()).device) if memory is None else memory
+    per_pixel, base = needs(net)
+
+    def takes(tiles: Plan) -> float:
+        return base + per_pixel * max(math.prod(side.stop - side.start for side in tile.crop) for tile in tiles)
+
+    if base + per_pixel * size[0] * size[1] <= memory:
+        return None
+    tile = math.ceil(max(size) / STEP) * STEP
+    while takes(tiles := plan(net, size, tile)) > memory:
+        if tile == STEP:
+            raise ConfigError(
+                f"a tile of {STEP} pixels needs {takes(tiles) / 2**20:.0f} MiB, {memory / 2**20:.0f} MiB are left"
+            )
+        tile = max(STEP, int(tile * 0.8) // STEP * STEP)
+    return tile
+
+
+def needs(net: FCN) -> tuple[float, float]:
+    """Bytes for each pixel that a pass is computed from, and bytes that any pass takes."""
+    sides = (net.backbone.minimum + 8 * net.backbone.strides[-1], net.backbone.minimum + 16 * net.backbone.strides[-1])
+    few, many = (_Held().peak_of(net, side) for side in sides)
+    per_pixel = (many - few) / (sides[1] ** 2 - sides[0] ** 2)
+    return RESERVE * per_pixel, RESERVE * max(0.0, few - per_pixel * sides[0] ** 2)
+
+
+class _Held(TorchDispatchMode):
+    """The most bytes that a pass holds at a time, counted on tensors without numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def peak_of(self, net: FCN, side: int) -> int:
+        device = next(net.parameters()).device
+        with torch.inference_mode(False), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), self:
+            net.scores(torch.empty(1, net.in_channels, side, side, dtype=torch.uint8, device=device))
+        return self.peak
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, Tensor):
+                self.hold(tensor.untyped_storage())
+        return result
+
+    def hold(self, storage: Any) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self.known:
+            return
+        self.known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+        def release() -> None:
+            self.known.discard(key)
+            self.now -= size
+
+        finalize(storage, release)
+
+
+def available(device: torch.device) -> int:
+    """Bytes of memory that are left: the GPU's, or the machine's, or what its container may still take."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    machine = Path("/proc/meminfo")
+    if machine.exists():  # counts what the page cache would give back
+        lines = dict(line.split(":") for line in machine.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free

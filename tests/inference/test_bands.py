@@ -1,0 +1,95 @@
+"""Bands give what the whole image gives, and compute no row twice."""
+
+from functools import lru_cache
+
+import pytest
+import torch
+from families import FAMILIES, noise, small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+import fullyconv as fc
+from fullyconv.errors import GeometryError
+from fullyconv.inference import bands, tiles
+
+network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=3, deadline=None)
+@given(
+    height=st.integers(1, 500),
+    width=st.integers(1, 50),
+    band=st.integers(40, 200),
+    strip=st.none() | st.integers(25, 49),
+)
+def test_bands_give_the_labels_of_the_whole_image(family, height, width, band, strip):
+    net = network(family)
+    images = noise(net, height, width, batch=2)
+    assert (bands.predict_bands(net, images, band, strip) == net.predict(images)).all()
+
+
+@settings(max_examples=8, deadline=None)
+@given(heights=st.lists(st.integers(1, 60), min_size=3, max_size=9))
+def test_bands_may_have_any_heights(heights):
+    net = network("ResNet, heads")
+    images = noise(net, sum(heights), 33)
+    (whole,) = tiles.plan(net, (sum(heights), 33), None)
+    found = list(bands.band_labels(net, whole, iter(images.split(heights, 2))))
+    assert (torch.cat(found, 2) == net.predict(images)).all()
+
+
+def test_labels_come_as_soon_as_they_are_final():
+    net = network("MobileNetV2")
+    images = noise(net, 1600, 16)
+    (whole,) = tiles.plan(net, (1600, 16), None)
+    behind, given, got = [], 0, 0
+
+    def counted():
+        nonlocal given
+        for band in images.split(32, 2):
+            given += 32
+            yield band
+
+    for found in bands.band_labels(net, whole, counted()):
+        got += found.shape[1]
+        behind.append(given - got)
+    assert got == 1600
+    assert max(behind) <= (sight := tiles.sight(net, (1600, 16))[0]).after + 2 * sight.stride + 64
+
+
+def test_no_row_is_computed_twice():
+    """Of a longer image, convolutions take as many operations more as in one pass over the whole."""
+    net = network("ResNet, heads")
+
+    def operations(work, height):
+        images = noise(net, height, 32)
+        with FlopCounterMode(display=False) as counter:
+            work(net, images)
+        counts = counter.get_flop_counts()["Global"]
+        return sum(count for operation, count in counts.items() if "convolution" in str(operation))
+
+    works = {
+        "whole": lambda net, images: net.predict(images),
+        "bands": lambda net, images: bands.predict_bands(net, images, 64),
+        "tiles": lambda net, images: tiles.predict_tiled(net, images, 64),
+    }
+    more = {name: operations(work, 960) - operations(work, 640) for name, work in works.items()}
+    assert more["bands"] <= 1.02 * more["whole"] < 3 * more["whole"] < more["tiles"]
+
+
+def test_maps_that_are_needed_again_are_not_overwritten():
+    """A ReLU in place after a map has gone two ways."""
+    net = network("ResNet, heads")
+    images = noise(net, 300, 20)
+    before = images.clone()
+    for _ in range(2):
+        assert (bands.predict_bands(net, images, 50) == net.predict(images)).all()
+    assert (images == before).all()
+
+
+def test_networks_that_see_the_whole_image_are_refused():
+    net = fc.create("fcn8s-mobilenetv3_small_050", 3)
+    with pytest.raises(GeometryError, match=r"sees the whole image .*--tile approximate"):
+        bands.predict_bands(net, torch.zeros(1, 3, 300, 300))

@@ -1,0 +1,144 @@
+"""Tiles give what the whole image gives."""
+
+from functools import lru_cache
+
+import pytest
+import torch
+from families import FAMILIES, noise, small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fullyconv as fc
+from fullyconv.errors import ConfigError, GeometryError
+from fullyconv.inference import tiles
+from fullyconv.inference.approximate import predict_approximate
+from fullyconv.inference.memory import auto_tile, needs
+
+network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
+long_sides = {"long": st.integers(400, 700), "short": st.integers(1, 40), "upright": st.booleans()}
+
+
+def image_size(long, short, upright):
+    """Narrow, so that one side is longer than what a cell sees."""
+    return (long, short) if upright else (short, long)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=3, deadline=None)
+@given(**long_sides, tile=st.integers(90, 260), seed=st.integers(0, 9))
+def test_tiles_give_the_scores_and_labels_of_the_whole_image(family, long, short, upright, tile, seed):
+    net = network(family)
+    images = noise(net, *image_size(long, short, upright), batch=2, seed=seed)
+    with torch.no_grad():
+        scores, lattice, whole = net.scores(images), net.fusion.lattice, net.predict(images)
+        tolerance = 1e-9 * scores.abs().max().item()
+        for part in tiles.plan(net, tuple(images.shape[2:]), tile):
+            own = tiles.tile_scores(net, part, images[..., *part.crop])
+            place = tuple(
+                slice(first := int(crop.start / lattice.stride[axis]) + cells.start, first + own.shape[2 + axis])
+                for axis, (crop, cells) in enumerate(zip(part.crop, part.cells, strict=True))
+            )
+            torch.testing.assert_close(own, scores[..., *place], rtol=0, atol=tolerance)
+            labels = tiles.labels(net, own, part.lattice, part.size)
+            assert (labels == whole[..., part.rows, part.columns]).all()
+
+
+def test_an_image_is_labelled_tile_by_tile():
+    net = network("ResNet, heads")
+    images = noise(net, 90, 70, batch=2)
+    assert (tiles.predict_tiled(net, images, (64, 50)) == net.predict(images)).all()
+
+
+def test_crops_are_smaller_than_the_image():
+    """Or else nothing is shown above."""
+    net = network("ResNet, heads")
+    parts = tiles.plan(net, (40, 2000), 200)
+    assert len(parts) == 10
+    assert max(part.crop[1].stop - part.crop[1].start for part in parts) < 900
+    assert all(part.crop[1].start % 32 == 0 for part in parts)
+
+
+def test_cells_just_outside_those_kept_differ():
+    """The halo is not larger than it must be: a crop one stride shorter gives other scores."""
+    net = network("paper, same padding")
+    images = noise(net, 33, 1500)
+    part = tiles.plan(net, (33, 1500), 200)[3]
+    rows, columns = part.crop
+    with torch.no_grad():
+        exact = tiles.tile_scores(net, part, images[..., rows, columns])
+        columns = slice(columns.start + 64, columns.stop)
+        cells = slice(part.cells[1].start - 8, part.cells[1].stop - 8)
+        shorter = tiles.tile_scores(net, part._replace(cells=(part.cells[0], cells)), images[..., rows, columns])
+    assert not torch.allclose(shorter, exact, rtol=0, atol=1e-9 * exact.abs().max().item())
+
+
+def test_torchvisions_networks_are_stretched_over_the_whole_image():
+    net = small("fcn_resnet50")
+    images = noise(net, 9, 700)
+    assert (tiles.predict_tiled(net, images, 350) == net.predict(images)).all()
+
+
+def test_probabilities_are_those_of_the_whole_image():
+    net = network("ResNet, heads")
+    images = noise(net, 30, 600)
+    with torch.no_grad():
+        whole = net.probabilities(images)
+    for part in tiles.plan(net, (30, 600), (30, 256)):
+        found = tiles.tile_probabilities(net, part, images[..., *part.crop])
+        torch.testing.assert_close(found, whole[..., part.rows, part.columns], rtol=1e-6, atol=1e-9)
+
+
+def test_a_plan_of_a_huge_image_takes_no_time():
+    net = network("ResNet, heads")
+    parts = tiles.plan(net, (100_000, 100_003), 1024)
+    assert len(parts) == 98 * 98
+    assert parts[len(parts) - 1].columns.stop == 100_003
+
+
+@pytest.mark.parametrize(("name", "layer"), [("fcn8s-mobilenetv3_small_050", "se"), ("fcn8s-convnextv2_atto", "grn")])
+def test_networks_that_see_the_whole_image_are_refused_by_the_layers_name(name, layer):
+    net = fc.create(name, 3)
+    with pytest.raises(GeometryError, match=rf"{layer}.* sees the whole image .*--tile approximate"):
+        tiles.plan(net, (500, 500), 256)
+    assert len(tiles.plan(net, (500, 500), 500)) == 1
+
+
+def test_a_tile_has_a_size():
+    with pytest.raises(ConfigError, match="expected 1 or more"):
+        tiles.plan(network("ResNet, heads"), (50, 50), 0)
+
+
+def test_one_approximate_tile_is_the_whole_image():
+    net = network("ResNet, heads")
+    images = noise(net, 50, 70, batch=2)
+    assert (predict_approximate(net, images, 80, 16) == net.predict(images)).all()
+
+
+class Shares(torch.nn.Module):
+    """Probabilities that are the pixels' own: however tiles are blended, they come out again."""
+
+    num_classes, heads = 3, None
+    parameters = staticmethod(lambda: iter([torch.zeros(1)]))
+    probabilities = staticmethod(lambda images: images)
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(1, 60), width=st.integers(1, 60), tile=st.integers(1, 40), part=st.floats(0, 0.5))
+def test_blending_puts_every_tile_in_its_place(height, width, tile, part):
+    images = torch.rand(2, 3, height, width)
+    found = predict_approximate(Shares(), images, tile, int(tile * part))
+    assert (found == images.argmax(1)).all()
+
+
+def test_the_tile_follows_from_the_memory():
+    net = network("ResNet, heads")
+    per_pixel, base = needs(net)
+    assert auto_tile(net, (300, 400), int(base + per_pixel * 300 * 400) + 1) is None
+    memory = int(base + per_pixel * 1500 * 1500)
+    tile = auto_tile(net, (8000, 9000), memory)
+    assert tile % 64 == 0
+    crops = [part.crop for part in tiles.plan(net, (8000, 9000), tile)]
+    assert max((a.stop - a.start) * (b.stop - b.start) for a, b in crops) * per_pixel + base <= memory
+    assert 512 <= tile <= 1500
+    with pytest.raises(ConfigError, match="MiB are left"):
+        auto_tile(net, (300, 400), 1000)
