@@ -42,7 +42,6 @@ def quiet():
 
 
 def network(name, **options):
-    """With weights that tell its five classes apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper.VGG16, "widths", (4, 6, 8, 8, 8))
         patch.setattr(paper.VGG16, "hidden", 12)
@@ -50,8 +49,18 @@ def network(name, **options):
         patch.setattr(paper.AlexNet, "hidden", 12)
         torch.manual_seed(0)
         net = fcn.create(name, 5, **options).eval()
+    return told_apart(net)
+
+
+@torch.no_grad()
+def told_apart(net):
+    """With scores at random, on average equal, so that no class has all pixels."""
     for parameter in net.score.parameters():
         torch.nn.init.normal_(parameter)
+    images = pixels(net, (96, 96))
+    last = net.head[-1] if net.width else net.score[str(net.backbone.strides[-1])]
+    last.bias -= net(images).mean((0, 2, 3))
+    assert len(net.predict(images).unique()) > 1
     return net
 
 
@@ -221,8 +230,7 @@ def test_8_bit_integers_are_calibrated_and_what_they_cost_is_measured(scenes, tm
         pytest.importorskip(package)
     net = fcn.build("fcn32s-smallvgg", scenes.classes, scenes.palette).eval()
     torch.manual_seed(0)
-    for parameter in net.score.parameters():
-        torch.nn.init.normal_(parameter)
+    told_apart(net)
     _, cost = export_int8(net, tmp_path / "net.xml", scenes, images=3, probabilities=True)
     assert (cost.split, cost.images) == ("val", 2)
     examples = SegmentationDataset(scenes, "val")
@@ -231,7 +239,7 @@ def test_8_bit_integers_are_calibrated_and_what_they_cost_is_measured(scenes, tm
     runner = open_runner(tmp_path / "net.xml")
     assert runner.description["int8"]
     images = examples[0][0][None]
-    assert (runner.predict(images) == net.predict(images)).float().mean() > 0.9
+    assert (runner.predict(images) == net.predict(images)).float().mean() > 0.8
     with torch.no_grad():
         apart = (runner.probabilities(images) - net.probabilities(images)).abs().max()
     assert 1e-4 < apart < 0.2  # equal to the last digit, it would not have been quantized

@@ -79,7 +79,7 @@ def test_export_as_a_command(net, tmp_path, capsys):
     run_folder.save(net, tmp_path / "photos")
     out = tmp_path / "deployed" / "net.pt2"
     cli.app(["export", str(tmp_path / "photos"), "--out", str(out)], standalone_mode=False)
-    assert "labels equal on" in capsys.readouterr().err
+    assert "equal on" in capsys.readouterr().err
     runner = open_runner(out)
     assert (runner.classes, runner.description["source"]) == (net.classes, "photos")
     with pytest.raises(ConfigError, match=r"net\.pt2 gives labels alone.*--probabilities"):

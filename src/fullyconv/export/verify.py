@@ -19,15 +19,20 @@ TIE = 1e-4
 
 
 class Agreement(NamedTuple):
-    """``pixels`` were compared, on images of ``sizes``; ``ties`` of them are ties that were decided otherwise."""
+    """``pixels`` were compared, on images of ``sizes``; ``ties`` of them are ties that were decided otherwise.
+
+    ``labels`` are those that were seen: of a network that gives but one, equality says little.
+    """
 
     sizes: list[tuple[int, int]]
     pixels: int
     ties: int
+    labels: int
 
     def __str__(self) -> str:
         decided = f", but for {self.ties} ties" if self.ties else ""
-        return f"labels equal on {self.pixels} pixels of images of {len(self.sizes)} sizes{decided}."
+        seen = f"{self.labels} different ones" if self.labels > 1 else "a single one"
+        return f"labels ({seen}) equal on {self.pixels} pixels of images of {len(self.sizes)} sizes{decided}."
 
 
 @torch.inference_mode()
@@ -41,6 +46,7 @@ def verify(net: FCN, runner: Runner, probabilities: bool = False, seed: int = 0)
     sizes = [(1, 1)] + [(chance.randint(1, LONGEST), chance.randint(1, LONGEST)) for _ in range(SIZES - 1)]
     generator = torch.Generator().manual_seed(seed)
     pixels = ties = 0
+    seen: set[int] = set()
     for batch, size in enumerate(sizes):
         images = _images((1 + batch % 2, net.in_channels, *size), generator).to(runner.dtype)
         expected, found = net.predict(images), runner.predict(images)
@@ -56,6 +62,7 @@ def verify(net: FCN, runner: Runner, probabilities: bool = False, seed: int = 0)
                 f"{runner.path.name} labels {wrong} of {differ.numel()} pixels of a {size[0]}×{size[1]} image unlike "
                 f"{net.name}; it is not kept. Export to another format (.onnx, .xml, .pt2)."
             )
+        seen.update(expected.unique().tolist())
         pixels, ties = pixels + differ.numel(), ties + int(differ.sum())
         if probabilities:
             apart = float((runner.probabilities(images) - net.probabilities(images)).abs().max())
@@ -64,7 +71,7 @@ def verify(net: FCN, runner: Runner, probabilities: bool = False, seed: int = 0)
                     f"{runner.path.name} gives probabilities that differ by {apart:.2g} from those of {net.name}, on a "
                     f"{size[0]}×{size[1]} image; it is not kept. Export to another format (.onnx, .xml, .pt2)."
                 )
-    return Agreement(sizes, pixels, ties)
+    return Agreement(sizes, pixels, ties, len(seen))
 
 
 def _images(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
