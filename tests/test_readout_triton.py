@@ -12,7 +12,7 @@ from fullyconv import readout
 from fullyconv.readout import Lattice
 
 pytest.importorskip("triton")
-from fullyconv import readout_triton  # noqa: E402
+from fullyconv import readout_triton
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HALF_PIXEL_8 = Lattice((Fraction(8),) * 2, (Fraction(7, 2),) * 2)
