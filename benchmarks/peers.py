@@ -1,5 +1,8 @@
 """Networks that others use, for the benchmarks that put ours beside them."""
 
+import copy
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +13,7 @@ DEPTHS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 
 
 class FCN8s(nn.Module):
-    """pytorch-fcn's ``torchfcn.models.FCN8s``, line by line: (N, 3, H, W), less the mean → logits (N, C, H, W).
+    """pytorch-fcn's ``torchfcn.models.FCN8s``, layer by layer: (N, 3, H, W), less the mean → logits (N, C, H, W).
 
     ``net``: an ``fcn8s-vgg16`` of ours, whose weights it takes, not copies.
     """
@@ -47,6 +50,14 @@ class FCN8s(nn.Module):
         return h[:, :, 31 : 31 + x.size(2), 31 : 31 + x.size(3)].contiguous()
 
 
+def pytorch_fcn(net: FCN, form: torch.memory_format) -> FCN8s:
+    """With the weights of ``net``, which lie in channels_last, or with a copy of them in another form."""
+    if form == torch.channels_last:
+        return FCN8s(net).eval()
+    peer: FCN8s = FCN8s(copy.deepcopy(net)).eval().to(memory_format=form)
+    return peer
+
+
 def bilinear(classes: int, size: int) -> Tensor:
     """The kernel that the transposed convolutions start from, (C, C, size, size)."""
     factor = (size + 1) // 2
@@ -62,3 +73,27 @@ def scored(name: str, classes: int, **options) -> FCN:
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=module.in_channels**-0.5)
     return net.eval()
+
+
+class Labels(nn.Module):
+    """Logits' argmax."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x).argmax(1)
+
+
+def openvino_labels(network: nn.Module, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """``network`` and argmax on OpenVINO, for inputs of one ``shape``, with as many threads as torch has."""
+    import openvino
+
+    with torch.no_grad():
+        program = torch.export.export(Labels(network).eval(), (torch.zeros(shape),))
+    model = openvino.convert_model(program)
+    model.reshape(list(shape))
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+    return lambda x: torch.from_numpy(compiled([x.numpy()])[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fullyconv import __version__, geometry
@@ -62,7 +63,7 @@ def bench(
     with tempfile.TemporaryDirectory() as folder:
         files = {} if net is None else _export(model, chosen, Path(folder))
         for size in sizes:
-            counted = _operations(net, size, channels) if net is not None else {}
+            counted = operations(net, size, channels) if net is not None else {}
             rows = []
             for runtime in chosen:
                 file = files.get(runtime, {})
@@ -73,8 +74,8 @@ def bench(
                         {**job, "job": "measure", "runtime": runtime, "size": size, "file": file.get("file")}
                     )
                 )
-                operations = counted.get("without_border" if runtime.endswith("borderless") else "operations")
-                rows.append({"runtime": runtime, **_rated(row, operations, batch, machine["matrix_rate"])})
+                count = counted.get("without_border" if runtime.endswith("borderless") else "operations")
+                rows.append({"runtime": runtime, **_rated(row, count, batch, machine["matrix_rate"])})
                 done += 1
                 if progress:
                     progress(done, steps)
@@ -131,7 +132,7 @@ def _export(model: str, runtimes: Sequence[str], folder: Path) -> dict[str, dict
     return files
 
 
-def _operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any]:
+def operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any]:
     """Of one image, a multiplication and an addition counted as two: in all, layer by layer, and without the border."""
     traced = geometry.trace(net, size, channels)
     layers = [
@@ -141,10 +142,12 @@ def _operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any
     ]
     counted = {"operations": traced.operations, "layers": layers}
     if has_border(net):
-        lean, image = without_border(net), torch.empty(1, channels, *size, device="meta")
-        lean.scores(image)  # makes the maps that are kept
-        with FlopCounterMode(display=False) as counter:
-            lean.scores(image)
+        lean = without_border(net)
+        with FakeTensorMode(allow_non_fake_inputs=True):  # shapes without numbers
+            image = torch.empty(1, channels, *size, device=net.mean.device)
+            lean.scores(image)  # makes the maps that are kept
+            with FlopCounterMode(display=False) as counter:
+                lean.scores(image)
         counted["without_border"] = counter.get_total_flops()
     return counted
 
