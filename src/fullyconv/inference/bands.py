@@ -33,7 +33,7 @@ from fullyconv.inference.tiles import Tile, labels, plan, sight, standing_for, t
 from fullyconv.readout import Lattice
 from fullyconv.upsample import KERNELS
 
-BAND = 128
+BAND = 256
 """Rows of the image at a time: many enough to keep the processor busy, few enough to be little memory."""
 
 
