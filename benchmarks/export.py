@@ -95,9 +95,9 @@ def main():
         "",
         f"`python benchmarks/export.py`; {versions}; {torch.get_num_threads()} CPU threads ({platform.machine()}).",
         "",
-        "equal: at ten random sizes from 1×1 to 160×160, odd ones among them, in batches of 1 and 2, every label is the "
-        "network's (of so many different ones) but for ties: logits within 1e-4 of the image's largest. N×: as fast as "
-        f"the network in torch, eager, at {height}×{width} (its milliseconds in the second column).",
+        "equal: at ten random sizes from 1×1 to 160×160, odd ones among them, in batches of 1 and 2, every label is "
+        "the network's (of so many different ones) but for ties: logits within 1e-4 of the image's largest. N×: as "
+        f"fast as the network in torch, eager, at {height}×{width} (its milliseconds in the second column).",
         "",
         "| network | torch: ms | " + " | ".join(FORMATS.values()) + " |",
         "| --- | --- | --- | --- | --- |",
