@@ -246,11 +246,24 @@ def test_a_run_that_was_stopped_is_gone_on_with(net, predictor, tmp_path, torn):
     assert not target.exists()
     content = partial.read_bytes()
     partial.write_bytes(content[: len(content) - torn])
+    with pytest.raises(Stop):
+        predict_raster(predictor, image, target, 64, progress=stop_after(8))
     seen = []
     predict_raster(predictor, image, target, 64, progress=lambda *at: seen.append(at))
-    assert seen == [(done, 16) for done in range(8 - (torn > 0), 17)]
+    assert seen == [(done, 16) for done in range(9, 17)]
     assert target.read_bytes() == (tmp_path / "at once.tif").read_bytes()
     assert not partial.exists()
+
+
+def test_a_run_is_gone_on_with_in_tiles_of_another_size(predictor, tmp_path):
+    image, target = geotiff(tmp_path / "a.tif", noise(3, 600, 700)), tmp_path / "labels.tif"
+    predict_raster(predictor, image, tmp_path / "at once.tif", "auto")
+    with pytest.raises(Stop):
+        predict_raster(predictor, image, target, 256, progress=stop_after(5))
+    seen = []
+    predict_raster(predictor, image, target, 512, progress=lambda *at: seen.append(at))
+    assert seen == [(2, 4), (3, 4), (4, 4)]
+    assert target.read_bytes() == (tmp_path / "at once.tif").read_bytes()
 
 
 def test_another_networks_or_images_unfinished_labels_are_not_gone_on_with(net, predictor, tmp_path):

@@ -22,9 +22,21 @@ def evaluate(
 ) -> None:
     """Measure a network: the paper's four metrics, a table per class, and a report."""
     net = network(model)
-    data_set = checked(data, layout, split)
     run = Path(model) if Path(model).is_dir() else None
+    data_set = checked(data, layout or _layout_of(run, data), split)
     measure(net, data_set, split, run, out or (run / "evaluation.json" if run else None))
+
+
+def _layout_of(run: Path | None, data: Path) -> str | None:
+    """That of the run's own data, where these lie so, too: a folder of NYUDv2 can be read in four ways."""
+    config = run / "config.yaml" if run else None
+    if config is None or not config.is_file():
+        return None
+    from fullyconv.data.layouts import LAYOUTS
+    from fullyconv.training.config import load_config
+
+    layout = load_config(config).data.layout
+    return layout if layout in LAYOUTS and LAYOUTS[layout].fits(data) else None
 
 
 def predict(

@@ -12,12 +12,16 @@ from fullyconv.errors import ConfigError
 from fullyconv.evaluation.figures import displayable
 from fullyconv.fcn import FCN
 from fullyconv.inference import tiles
+from fullyconv.inference.approximate import predict_approximate
+from fullyconv.inference.memory import auto_tile
 from fullyconv.inference.predictor import Predictor, Segmentation
 
 Tile = int | Literal["auto", "approximate"]
 """As asked for: "auto" is no tiles where the image fits into memory."""
 Tiling = int | Literal["approximate"] | None
 """The side of exact tiles, in pixels; tiles for networks that have none that are exact; or no tiles."""
+SMALL = 2**22
+"""Pixels up to which memory is not asked for."""
 APPROXIMATE, MARGIN = 1024, 256
 """Side and margin of tiles that are not exact, in pixels."""
 
@@ -39,9 +43,9 @@ def tiling(predictor: Predictor, size: tuple[int, int], tile: Tile) -> Tiling:
     """How an image of ``size`` is tiled. What cannot be tiled exactly is, by itself, not tiled."""
     if tile != "auto":
         return tile
-    if not isinstance(predictor.net, FCN) or predictor.flip or predictor.scales != (1.0,):
+    if not _is_plain(predictor):
         return None
-    return 2048 if size[0] * size[1] > 2**24 else None
+    return auto_tile(predictor.net, size) if size[0] * size[1] > SMALL else None
 
 
 def parts(predictor: Predictor, size: tuple[int, int], tiling: Tiling) -> Sequence[Part]:
@@ -66,13 +70,23 @@ def parts(predictor: Predictor, size: tuple[int, int], tiling: Tiling) -> Sequen
     ]
 
 
+@torch.inference_mode()
 def segment_in_parts(predictor: Predictor, image: Tensor, tiling: Tiling) -> Segmentation:
-    """``predictor.segment`` of an image (C, H, W), part by part."""
-    labels = np.empty(image.shape[1:], np.uint8)
-    for part in parts(predictor, (image.shape[1], image.shape[2]), tiling):
-        labels[part.window] = part.label(image[:, *part.crop])
+    """``predictor.segment`` of an image (C, H, W) in memory, part by part; tiles that are not exact are blended."""
     net, own = predictor.net, predictor.of_head
+    if tiling == "approximate" and _is_plain(predictor):
+        found = predict_approximate(net, image[None], APPROXIMATE + MARGIN, MARGIN)[0]
+        labels = (found if predictor.head is None else found[predictor.head]).numpy()
+    else:
+        labels = np.empty(image.shape[1:], np.uint8)
+        for part in parts(predictor, (image.shape[1], image.shape[2]), tiling):
+            labels[part.window] = part.label(image[:, *part.crop])
     return Segmentation(labels, displayable(image), list(net.classes)[own], list(net.palette)[own])
+
+
+def _is_plain(predictor: Predictor) -> bool:
+    """Whether the labels are what the network itself gives in one pass."""
+    return isinstance(predictor.net, FCN) and not predictor.flip and predictor.scales == (1.0,)
 
 
 def _exactly(predictor: Predictor, tile: tiles.Tile) -> Callable[[Tensor], np.ndarray]:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def predict_raster(
 
     Pixels without data are labelled 255, which the file declares as nodata. Memory is that of one tile. The file
     appears when it is whole; until then its blocks are kept in ``NAME.partial``, and a run that was ended is gone on
-    with by the next, if that does the same. ``tile`` is rounded up to whole blocks of the file.
+    with by the next, if that does the same. ``tile`` is rounded down to whole blocks of the file.
 
     ``whole`` labels an image that must not be tiled, since it is shown, too. Raises DataError for what cannot be read
     or does not fit the network, ConfigError where ``whole`` is given and there are tiles, and as ``parts`` does.
@@ -48,7 +47,7 @@ def predict_raster(
             if tiled is not None:
                 raise ConfigError(f"{image}: --overlay and --scores take images that are labelled whole, not in tiles")
             planned = [planned[0]._replace(label=lambda pixels: whole(pixels).labels)]
-        job = _job(predictor, image, level, tiled)
+        job = _job(predictor, image, level, exact=tiled != "approximate")
         with LabelFile(target, raster.size, block, job) as labels:
             todo = [part for part in planned if not labels.has(*part.window)]
             for done, (part, found) in enumerate(_labelled(raster, todo), len(planned) - len(todo) + 1):
@@ -62,10 +61,8 @@ def _blocks(tiling: Tiling) -> tuple[int, Tiling]:
     """The side of the file's blocks, and tiles of whole blocks. TIFF's are multiples of 16."""
     if not isinstance(tiling, int):
         return BLOCK, tiling
-    if tiling < BLOCK:
-        side = ceil(tiling / 16) * 16
-        return side, side
-    return BLOCK, ceil(tiling / BLOCK) * BLOCK
+    block = min(BLOCK, max(16, tiling // 16 * 16))
+    return block, max(block, tiling // block * block)
 
 
 def _labelled(raster: Raster, todo: Iterable[Part]) -> Iterator[tuple[Part, np.ndarray]]:
@@ -96,14 +93,17 @@ def _label(part: Part, pixels: Tensor | None, valid: np.ndarray | None) -> np.nd
     return labels if valid is None else np.where(valid, labels, np.uint8(IGNORE))
 
 
-def _job(predictor: Predictor, image: Path, level: int, tiling: Tiling) -> dict[str, Any]:
-    """What tells whether a run that was ended is gone on with: the image, the network, and how it is used."""
+def _job(predictor: Predictor, image: Path, level: int, exact: bool) -> dict[str, Any]:
+    """What tells whether a run that was ended is gone on with: the image, the network, and how it is used.
+
+    Exact tiles give the same labels whatever their size, which with "auto" depends on the memory that is left.
+    """
     facts = image.stat()
     return {
         "image": [str(image.resolve()), facts.st_size, facts.st_mtime_ns],
         "level": level,
         "network": _fingerprint(predictor.net),
-        "use": [predictor.head, list(predictor.scales), predictor.flip, tiling],
+        "use": [predictor.head, list(predictor.scales), predictor.flip, exact],
         "version": __version__,
     }
 
