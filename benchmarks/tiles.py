@@ -75,8 +75,8 @@ def main():
         f"# Tiles and bands: {NETWORK}, {CLASSES} classes, {side}×{side}",
         "",
         f"`python benchmarks/tiles.py{' --full' if options.full else ''}`; torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores. Time is that of one pixel, as a ratio to one "
-        f"pass over a whole {REFERENCE}×{REFERENCE} image, in the same run; memory is what comes on top of network and image.",
+        f"{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores. Time is that of one pixel, as a ratio to "
+        f"one pass over a whole {REFERENCE}×{REFERENCE} image, in the same run; memory comes on top of network and image.",
         "",
         "| what | memory: MiB | time for each pixel: µs | ratio |",
         "| --- | --- | --- | --- |",

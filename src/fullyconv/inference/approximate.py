@@ -33,8 +33,8 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
         bottom = min(top + tile, height)
         sums = torch.zeros(len(images), net.num_classes, bottom - top, width, device=device)
         if number:  # what the tiles above have left for rows of both
-            common = tops[number - 1] + tile - top
-            sums[:, :, :common] = total[:, :, -common:]
+            begun = total[:, :, top - tops[number - 1] :]
+            sums[:, :, : begun.shape[2]] = begun
         for left in lefts:
             right = min(left + tile, width)
             weight = fade[: bottom - top, None] * fade[: right - left]
