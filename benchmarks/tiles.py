@@ -76,7 +76,7 @@ def main():
         "",
         f"`python benchmarks/tiles.py{' --full' if options.full else ''}`; torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores. Time is that of one pixel, as a ratio to "
-        f"one pass over a whole {REFERENCE}×{REFERENCE} image, in the same run; memory comes on top of network and image.",
+        f"one pass over a whole {REFERENCE}×{REFERENCE} image, in this run; memory is above network and image.",
         "",
         "| what | memory: MiB | time for each pixel: µs | ratio |",
         "| --- | --- | --- | --- |",
