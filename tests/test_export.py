@@ -221,7 +221,7 @@ def test_what_cannot_be_exported_is_refused_in_words(net, monkeypatch, tmp_path)
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "shapes"
-    make(root, train=3, val=2, test=1, seed=0)
+    make(root, train=3, val=2, test=1, crops_per_class=1, seed=0)
     return open_data(root)
 
 

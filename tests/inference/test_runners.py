@@ -22,7 +22,7 @@ from fullyconv.weights import run_folder
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "shapes"
-    make(root, train=1, val=1, test=2, seed=0)
+    make(root, train=1, val=1, test=2, crops_per_class=1, seed=0)
     return open_data(root)
 
 
