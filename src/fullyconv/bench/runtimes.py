@@ -74,8 +74,8 @@ def prepare(runtime: str, model: str, file: str | None, images: Tensor) -> Label
         net = without_border(net)
         net.scores(images)  # makes the maps that it keeps
     if runtime.startswith("compile"):
-        options = {"triton.cudagraphs": True} if images.is_cuda else {"freezing": True}
-        vars(net)["scores"] = torch.compile(net.scores, dynamic=False, options=options)
+        option = "triton.cudagraphs" if images.is_cuda else "freezing"
+        vars(net)["scores"] = torch.compile(net.scores, dynamic=False, options={option: True})
     elif not runtime.startswith("torch"):
         raise ConfigError(f"Unknown runtime {runtime!r}.")
     return net.predict
