@@ -58,10 +58,12 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
         return torchvision_weights.convert(fetched, name, padding=padding, classes=classes)
     path = Path(source)
     if not path.is_file():
+        found = "is a folder" if path.is_dir() else "no such file"
         raise WeightsError(
-            f"{source}: no such file. Expected a .caffemodel, .pth or .safetensors file, or the word {TORCHVISION}."
+            f"{source}: {found}. Expected a .caffemodel, .pth or .safetensors file, or the word {TORCHVISION}."
         )
     if not (is_torch(path) or is_safetensors(path)):
+        _check_name(name, source)
         net = caffe.read(path)
         return _from_layers(net.layers, name, source, padding, classes, data=net.data)
     tensors: dict[str, Tensor] = read_tensors(path)
@@ -73,7 +75,13 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
             f"{source}: its first tensor is {first[:80]!r}: a state dict neither of pytorch-fcn nor of torchvision. "
             "What fullyconv saved needs no conversion."
         )
+    _check_name(name, source)
     return _from_layers(pytorch_fcn.layers(tensors, name), name, source, padding, classes)
+
+
+def _check_name(name: str, source: str) -> None:
+    if not any(name.endswith(f"s-{trunk}") for trunk in trunks.NAMES):
+        raise ConfigError(f"--model {name}: {source} holds layers of the paper's networks ({', '.join(trunks.NAMES)}).")
 
 
 def _from_layers(
@@ -85,8 +93,6 @@ def _from_layers(
     data: str | None = None,
 ) -> fcn.FCN:
     """``data``: the parameters of the Caffe network's data layer; None: it is not one of Caffe's."""
-    if not any(name.endswith(f"s-{trunk}") for trunk in trunks.NAMES):
-        raise ConfigError(f"--model {name}: {source} holds layers of the paper's networks ({', '.join(trunks.NAMES)}).")
     counts = release.score_counts(layers)
     count = sum(counts.values()) or classes or len(VOC_CLASSES)
     if classes not in (None, count):
@@ -94,7 +100,7 @@ def _from_layers(
     if count > MAX_CLASSES:
         raise WeightsError(f"{source} holds scores of {count} classes; labels have room for {MAX_CLASSES}.")
     heads = counts if len(counts) > 1 else None
-    channels = release.input_channels(layers)
+    channels = 6 if "latefusion" in name else release.input_channels(layers)
     hha = data is not None and "hha" in data and "color" not in data
     fitted = release.fit(release.skeleton(name, count, channels), layers, source, heads=heads, color=not hha)
     known = (

@@ -18,8 +18,9 @@ from fullyconv import readout
 from fullyconv.backbones import Backbone, Padding, backbone
 from fullyconv.errors import ConfigError
 from fullyconv.fusion import Fusion, cropped_fusion, interpolated_fusion
+from fullyconv.geometry import Lattice
 from fullyconv.palettes import default_palette
-from fullyconv.readout import Border, Interpolation, Lattice
+from fullyconv.readout import Border, Interpolation
 from fullyconv.upsample import KERNELS, Method
 
 Color = tuple[int, int, int]

@@ -9,8 +9,7 @@ from torch import nn
 from fullyconv import geometry
 from fullyconv.backbones import Backbone
 from fullyconv.errors import GeometryError
-from fullyconv.geometry import Axis, Layer
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Axis, Lattice, Layer
 from fullyconv.upsample import Deconvolution, Method, Upsample
 
 

@@ -2,40 +2,27 @@
 
 Scores lie on a lattice: cell i of an axis looks at pixel stride · i + offset. Each pixel interpolates the cells around
 it; along one axis that is a product with a sparse matrix. Beyond the border the nearest cell is repeated, or, as in a
-transposed convolution, there is nothing. Labels and
-loss are computed block by block, so that the N × C × H × W logits never exist: a block of pixels needs only the few
-cells around it.
+transposed convolution, there is nothing. Labels and loss are computed block by block, so that the N × C × H × W logits
+never exist: a block of pixels needs only the few cells around it.
 """
 
 import math
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fullyconv.geometry import Lattice
 from fullyconv.upsample import KERNELS
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Border = Literal["repeat", "zero"]
 BLOCK = (64, 256)
 """A block's height and width in pixels: enough to keep the processor busy, few enough to stay in its cache."""
-
-
-class Lattice(NamedTuple):
-    """Where a map's cells look: cell (i, j) at pixel (stride[0] · i + offset[0], stride[1] · j + offset[1])."""
-
-    stride: tuple[Fraction, Fraction]
-    offset: tuple[Fraction, Fraction]
-
-    @classmethod
-    def stretched(cls, cells: tuple[int, int], size: tuple[int, int]) -> "Lattice":
-        """``cells`` that cover ``size`` pixels from border to border (torch's ``align_corners=False``)."""
-        rows, columns = (Fraction(pixels, n) for pixels, n in zip(size, cells, strict=True))
-        return cls((rows, columns), ((rows - 1) / 2, (columns - 1) / 2))
 
 
 @lru_cache(maxsize=1024)

@@ -174,7 +174,8 @@ def test_a_network_for_other_channels_is_refused_before_anything_is_read(kitchen
         ConfigError, match=r"6 channels in layout nyud-color-hha; the network takes 3\. Set model.in_ch"
     ):
         SegmentationDataset(data, "train", channels=3)
-    SegmentationDataset(open_data(kitchen, "nyud"), "train", channels=1)  # a colour image can be read as grey
+    with pytest.raises(ConfigError, match=r"3 channels in layout nyud; the network takes 4"):
+        SegmentationDataset(open_data(kitchen, "nyud"), "train", channels=4)  # opaque is no depth
 
 
 def test_check_names_broken_depth(kitchen):

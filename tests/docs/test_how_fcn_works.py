@@ -87,7 +87,7 @@ def test_figure_is_what_its_code_draws(name: str) -> None:
     assert path.stat().st_size < LARGEST
     drawn, shown = (np.asarray(x.convert("RGB"), dtype=float) for x in (picture(FIGURES[name]), Image.open(path)))
     assert drawn.shape == shown.shape
-    assert np.abs(drawn - shown).mean() < 0.5
+    assert (np.abs(drawn - shown) > 32).mean() < 1e-4
 
 
 def test_the_page_measures_the_figure_s_labels() -> None:

@@ -228,7 +228,7 @@ def test_a_path_goes_first(remote, net, tmp_path, monkeypatch):
     run_folder.save(net, Path("org/streets"))
     remote.down = AssertionError("the hub was asked")
     assert fc.load("org/streets").classes == net.classes
-    with pytest.raises(WeightsError, match="org/other holds no trained network"):
+    with pytest.raises(WeightsError, match="org/other: no such file"):
         fc.load("org/other")
 
 

@@ -84,5 +84,5 @@ def test_a_truncated_file_is_refused(saved, keep):
 
 
 def test_a_missing_network_is_named(tmp_path):
-    with pytest.raises(WeightsError, match="nowhere holds no trained network"):
+    with pytest.raises(WeightsError, match="nowhere: no such file"):
         fc.load(tmp_path / "nowhere")

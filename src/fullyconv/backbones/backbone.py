@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fullyconv import geometry
 from fullyconv.errors import GeometryError
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Lattice
 
 COARSEST = 32
 Alignment = Literal["cells", "crop", "half-pixel"]

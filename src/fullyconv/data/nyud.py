@@ -62,8 +62,8 @@ class Input(NamedTuple):
 
 
 INPUTS = {
-    "nyud": Input("images"),
-    "nyud-hha": Input("hha"),
+    "nyud": Input("images", None, 3),
+    "nyud-hha": Input("hha", None, 3),
     "nyud-rgbd": Input("images", "depth", 4),
     "nyud-color-hha": Input("images", "hha", 6),
 }

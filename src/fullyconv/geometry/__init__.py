@@ -1,6 +1,7 @@
 """Where the cells of each layer look in the image: sizes, strides, offsets, receptive fields, crops."""
 
 from fullyconv.geometry.axis import Axis, Interval, Step, crop, hull, union
+from fullyconv.geometry.lattice import Lattice
 from fullyconv.geometry.steps import (
     adaptive_pooling,
     convolution,
@@ -16,6 +17,7 @@ from fullyconv.geometry.trace import Layer, Trace, trace
 __all__ = [
     "Axis",
     "Interval",
+    "Lattice",
     "Layer",
     "Step",
     "Trace",

@@ -51,6 +51,12 @@ def inspect_model(
         return
     picture = displayable(torch.from_numpy(read_image(image, net.in_channels))) if image else None
     traced = geometry.trace(net, picture.shape[:2] if picture is not None else size or SIZE, net.in_channels)
+    rows, columns = traced.outputs[0].size
+    if cell is not None and not (cell[0] < rows and cell[1] < columns):
+        raise ConfigError(
+            f"--cell {cell[0]} {cell[1]}: the scores of an image of {traced.size[0]}×{traced.size[1]} pixels have rows "
+            f"0 to {rows - 1} and columns 0 to {columns - 1}."
+        )
     yield summary.summary(net, traced)
     if cell is not None:
         yield f"\n{sight.describe(traced, cell)}"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -196,7 +197,7 @@ class Display(lightning.Callback):
         elif trainer.is_global_zero:
             self.say(
                 f"step {trainer.global_step}  {self.clock.elapsed() / 60:.1f} min  loss {measured['train_loss']:.3f}  "
-                f"val mean IoU {self.mean_iou:.3f}  {self.speed:.1f} images/s"
+                f"{'' if math.isnan(self.mean_iou) else f'val mean IoU {self.mean_iou:.3f}  '}{self.speed:.1f} images/s"
             )
 
     def _show(self, trainer: lightning.Trainer, phase: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -52,7 +53,8 @@ class Module(lightning.LightningModule):
         number = self.global_step * accumulated + batch_idx % accumulated
         torch.manual_seed(self.config.training.seed + 1_000_003 * (number + 1) + self.global_rank)
         if self.config.training.freeze == "backbone":
-            self.net.backbone.eval()
+            for module in self.net.backbone.modules():
+                module.train(not isinstance(module, _NormBase))  # dropout goes on, statistics do not
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         images, masks, indices = batch

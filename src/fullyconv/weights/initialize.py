@@ -67,7 +67,7 @@ def _read(source: Path) -> dict[str, Any]:
 def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
     """What meets the image's channels, where ``own`` has more of them than the three colours of ``tensors``.
 
-    The weights and deviations of further channels are the colours' mean; their means are ``own``'s.
+    The weights of further channels are the colours' mean; their means and deviations are ``own``'s.
     """
     first = next(name for name, tensor in own.items() if name.startswith("backbone.") and tensor.dim() == 4)
     widened = {}
@@ -76,7 +76,7 @@ def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Te
             continue
         colors = tensors[name]
         more = own[name].shape[1] - 3
-        further = own[name][:, 3:] if name == "mean" else colors.mean(1, keepdim=True).expand(-1, more, -1, -1)
+        further = colors.mean(1, keepdim=True).expand(-1, more, -1, -1) if name == first else own[name][:, 3:]
         widened[name] = torch.cat([colors, further], 1)
     return widened
 

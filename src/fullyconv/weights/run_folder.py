@@ -35,9 +35,11 @@ def load(source: str | Path) -> fcn.FCN:
         path = hub.download(hub_id)
     if path.is_dir():
         path = path / WEIGHTS
+        if not path.is_file():
+            raise WeightsError(f"{source} holds no trained network: expected {WEIGHTS} in a run folder.")
     if not path.is_file():
         raise WeightsError(
-            f"{source} holds no trained network: expected {path.name} in a run folder, or a .safetensors file."
+            f"{source}: no such file. Expected a run folder, a .safetensors file or a hub id (org/name)."
         )
     spec, tensors = read(path)
     try:

@@ -3,8 +3,10 @@
 import warnings
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -15,6 +17,14 @@ WRAPPERS = ("model_state_dict", "state_dict", "model")
 """Keys under which training scripts keep the state dict of their network."""
 _NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _COUNTS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+_SCALAR = np.float64(0).__reduce__()[0]
+_SCALARS: list[Any] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    type(np.dtype("float64")),
+]
+"""A number of numpy's: pytorch-fcn's checkpoints hold their best mean IoU beside the tensors."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -53,7 +63,8 @@ def _read_torch(path: Path) -> Any:
             _refuse_compression(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            with torch.serialization.safe_globals(_SCALARS):
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as tensors: it is damaged, or holds more than tensors (which is never executed). "
@@ -89,4 +100,7 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _reason(error: Exception) -> str:
+    """In its own first words; torch's on pickles are advice to execute them."""
+    if isinstance(error, UnpicklingError):
+        return ""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
