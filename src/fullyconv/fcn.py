@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fullyconv import readout
-from fullyconv.backbones import Backbone, Padding, backbone
+from fullyconv.backbones import Backbone, Padding, backbone, release
 from fullyconv.errors import ConfigError
 from fullyconv.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.geometry import Lattice
@@ -94,6 +94,11 @@ class FCN(nn.Module):
             "mean": [round(value, 5) for value in self.mean.flatten().tolist()],
             "heads": self.heads,
         }
+
+    @property
+    def takes_depth(self) -> bool:
+        """Whether the fourth channel is the logarithm of depth (the paper's early fusion), not transparency."""
+        return self.in_channels == 4 and self.name.split("-", 1)[-1] in release.NAMES
 
     @property
     def interpolation(self) -> Interpolation:

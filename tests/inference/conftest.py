@@ -7,6 +7,7 @@ class ColourNet(nn.Module):
     """Labels each pixel by its strongest channel; its probabilities are the channels' shares of the sum."""
 
     heads: dict[str, int] | None = None
+    takes_depth = False
 
     def __init__(self, classes: tuple[str, ...], in_channels: int = 3) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.inference import batch
+from fullyconv.inference import batch, predictor
 from fullyconv.inference.batch import plan, predict_files
 from fullyconv.inference.predictor import Predictor
 
@@ -113,7 +113,7 @@ def test_images_are_read_ahead_but_not_all_at_once(colour_net, tmp_path, monkeyp
     for i in range(20):
         image(tmp_path / "photos" / f"{i:02}.png")
     read, lock, read_at_first_label = [], threading.Lock(), []
-    to_tensor, predict = batch.to_tensor, colour_net.predict
+    to_tensor, predict = predictor.to_tensor, colour_net.predict
 
     def reading(path, channels):
         with lock:
@@ -125,7 +125,7 @@ def test_images_are_read_ahead_but_not_all_at_once(colour_net, tmp_path, monkeyp
             read_at_first_label.append(len(read))
         return predict(images)
 
-    monkeypatch.setattr(batch, "to_tensor", reading)
+    monkeypatch.setattr(predictor, "to_tensor", reading)
     monkeypatch.setattr(colour_net, "predict", labelling)
     done, _ = predict_files(Predictor(colour_net), [tmp_path / "photos"], tmp_path / "out")
     assert len(done) == 20

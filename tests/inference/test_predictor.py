@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fullyconv.errors import ConfigError
+from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.predictor import Predictor
 
 
@@ -181,3 +181,13 @@ def test_a_head_that_is_not_there_is_refused(make_net, colour_net):
         Predictor(net, head="depth")
     with pytest.raises(ConfigError, match="one labeling, without a name"):
         Predictor(colour_net, head="depth")
+
+
+def test_a_picture_has_no_depth(make_net, tmp_path):
+    net = make_net(("red", "green", "blue", "deep"), in_channels=4)
+    net.takes_depth = True
+    Image.new("RGBA", (3, 2)).save(tmp_path / "a.png")
+    for picture in (tmp_path / "a.png", Image.new("RGB", (3, 2))):
+        with pytest.raises(DataError, match="colour and depth, of which a picture has no more than the first"):
+            Predictor(net)(picture)
+    assert Predictor(net)(np.full((2, 3, 4), 7.8, np.float32)).labels.shape == (2, 3)

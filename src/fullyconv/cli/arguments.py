@@ -10,4 +10,8 @@ DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descr
 LayoutOption = Annotated[
     str | None, typer.Option(help="How the files lie, where detection is not wanted (see docs/data.md).")
 ]
-ModelArgument = Annotated[str, typer.Argument(help="A run folder, a .safetensors file, or a hub id (org/name).")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A run folder, a weights file, a hub id (org/name), or an exported .onnx, .xml or .pt2.")
+]
+    str, typer.Argument(help="A run folder, a weights file, a hub id (org/name), or an exported .onnx, .xml or .pt2.")
+]

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
 
-from fullyconv.backbones.paper import VGG16
 from fullyconv.errors import ConfigError
 from fullyconv.fcn import FCN
 from fullyconv.readout import Border, Interpolation, Lattice
@@ -80,7 +79,7 @@ def _for_any_size(program: torch.export.ExportedProgram) -> torch.export.Exporte
 
 def input_dtype(net: FCN) -> torch.dtype:
     """Bytes; but the paper's networks with four channels take the logarithm of depth, which bytes cannot hold."""
-    return torch.float32 if net.in_channels == 4 and isinstance(net.backbone.body, VGG16) else torch.uint8
+    return torch.float32 if net.takes_depth else torch.uint8
 
 
 class Graph(nn.Module):

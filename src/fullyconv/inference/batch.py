@@ -18,7 +18,6 @@ from fullyconv.data.images import SUFFIXES
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError
 from fullyconv.files import write_whole
-from fullyconv.inference.forms import to_tensor
 from fullyconv.inference.parts import Tile, segment_in_parts, tiling
 from fullyconv.inference.predictor import Predictor, Segmentation, png
 from fullyconv.inference.rasters import source
@@ -64,7 +63,7 @@ def predict_files(
 
     def read(image: Path, _: None) -> Tensor:
         try:
-            return to_tensor(image, predictor.net.in_channels)
+            return predictor.read(image)
         except DataError as error:
             if isinstance(error.__cause__, DecompressionBombError):
                 raise DataError(f"{error}. Save it as a tiled TIFF, which is read by window") from error

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from fullyconv.data.masks import MAX_CLASSES
-from fullyconv.errors import ConfigError
+from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.figures import displayable, index_image, overlay, with_legend
 from fullyconv.files import write_whole
 from fullyconv.inference.forms import ImageLike, to_tensor
@@ -104,7 +104,17 @@ class Predictor:
 
     def __call__(self, image: ImageLike, probabilities: bool = False) -> Segmentation:
         """Label one image; see ``to_tensor`` for the forms it may have and the errors."""
-        return self.segment(to_tensor(image, self.net.in_channels), probabilities)
+        return self.segment(self.read(image), probabilities)
+
+    def read(self, image: ImageLike) -> Tensor:
+        """As ``to_tensor`` for the network. Raises DataError for a picture where the network takes depth."""
+        if self.net.takes_depth and isinstance(image, str | Path | Image.Image):
+            name = "the image" if isinstance(image, Image.Image) else image
+            raise DataError(
+                f"{name}: the network takes colour and depth, of which a picture has no more than the first; give an "
+                "array (H, W, 4) of floats, red, green and blue in 0..255 and the natural logarithm of millimetres"
+            )
+        return to_tensor(image, self.net.in_channels)
 
     @torch.inference_mode()
     def segment(self, image: Tensor, probabilities: bool = False) -> Segmentation:

@@ -36,6 +36,7 @@ class Runner:
         self.palette = [(r, g, b) for r, g, b in description["palette"]]
         self.heads: dict[str, int] | None = description["heads"]
         self.in_channels: int = description["in_channels"]
+        self.takes_depth = self.in_channels == 4 and description["dtype"] == "float32"
         self.dtype: torch.dtype = getattr(torch, description["dtype"])
 
     def predict(self, images: Tensor) -> Tensor:
