@@ -13,5 +13,3 @@ LayoutOption = Annotated[
 ModelArgument = Annotated[
     str, typer.Argument(help="A run folder, a weights file, a hub id (org/name), or an exported .onnx, .xml or .pt2.")
 ]
-    str, typer.Argument(help="A run folder, a weights file, a hub id (org/name), or an exported .onnx, .xml or .pt2.")
-]
