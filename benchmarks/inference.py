@@ -79,9 +79,9 @@ def small() -> dict[str, Run]:
     import segmentation_models_pytorch as smp
 
     kinds = {
-        "FPN resnet18": smp.FPN("resnet18", None, classes=CLASSES),
-        "Unet resnet18": smp.Unet("resnet18", None, classes=CLASSES),
-        "DeepLabV3+ mobilenet_v2": smp.DeepLabV3Plus("mobilenet_v2", None, classes=CLASSES),
+        "FPN resnet18": smp.FPN("resnet18", encoder_weights=None, classes=CLASSES),
+        "Unet resnet18": smp.Unet("resnet18", encoder_weights=None, classes=CLASSES),
+        "DeepLabV3+ mobilenet_v2": smp.DeepLabV3Plus("mobilenet_v2", encoder_weights=None, classes=CLASSES),
     }
     lraspp = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=CLASSES
