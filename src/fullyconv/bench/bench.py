@@ -80,6 +80,8 @@ def bench(
                 if progress:
                     progress(done, steps)
             results.append({"size": list(size), **counted, "runtimes": rows})
+    if not steps:
+        raise ConfigError(f"{model} could not be measured: {'; '.join(left_out.values())}")
     errors = [row["error"] for result in results for row in result["runtimes"] if "error" in row]
     if len(errors) == steps:
         raise ConfigError(f"{model} could not be measured: {errors[0]}")

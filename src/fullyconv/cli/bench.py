@@ -67,11 +67,11 @@ def model(
     with progress_bar("measuring") as step:
         measured = bench(model, sizes, runtime, batch, progress=step)
     text = markdown(measured)
+    print(text, end="")
     if json:
         write_whole(json, dumps(measured, indent=1) + "\n")
     if md:
         write_whole(md, text)
-    print(text, end="")
 
 
 def patchwise(

@@ -42,4 +42,4 @@ def export(
         with progress_bar("measuring") as step:
             agreement, cost = export_int8(net, out, data_set, split or "train", images or 100, **options, progress=step)
         print(cost)
-    say(f"{out}: {net.name}, {agreement}")
+    say(f"{out}: {net.name}{', in floats' if int8 else ''}, {agreement}")

@@ -27,6 +27,7 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
     height, width = images.shape[2:]
     tops, lefts = (_starts(side, tile, overlap) for side in (height, width))
     fade = _fade(tile, overlap).to(device)
+    dtype = torch.uint8 if net.num_classes <= 256 else torch.int16
     result: Any = None
     total = torch.zeros(())
     for number, top in enumerate(tops):
@@ -42,7 +43,7 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
             sums[..., left:right] += weight * seen
         total = sums
         done = bottom if number == len(tops) - 1 else tops[number + 1]
-        found = [part[:, :, : done - top].argmax(1).to(torch.uint8) for part in parts(net, total)]
+        found = [part[:, :, : done - top].argmax(1).to(dtype) for part in parts(net, total)]
         labels = torch.stack(found, 1) if net.heads else found[0]
         if result is None:
             result = torch.empty(*labels.shape[:-2], height, width, dtype=labels.dtype, device=images.device)

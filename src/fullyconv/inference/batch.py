@@ -56,7 +56,10 @@ def predict_files(
     would be written to one file, or a result over an image.
     """
     targets = plan(inputs, Path(out), overlay, tile)
-    pictures = [image for image, target in targets.items() if target.suffix == ".png"]
+    pictures, rasters = (
+        [image for image, target in targets.items() if (target.suffix == ".png") == picture]
+        for picture in (True, False)
+    )
     done: list[Path] = []
     failed: list[tuple[Path, str]] = []
     steps = Steps(len(targets), progress)
@@ -94,7 +97,7 @@ def predict_files(
         pixels = _ahead(pool, read, ((image, None) for image in pictures))
         labelled = (_attempt(label, step) for step in pixels)
         written = _ahead(pool, write, labelled)
-        by_window = (_attempt(label_by_window, (image, None)) for image in targets if image not in pictures)
+        by_window = (_attempt(label_by_window, (image, None)) for image in rasters)
         for image, problem in chain(written, by_window):
             if problem is None:
                 done.append(image)

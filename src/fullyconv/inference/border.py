@@ -27,6 +27,7 @@ PERIOD = 2**BLOCKS
 def without_border(net: FCN) -> FCN:
     """A network with the same weights, for evaluation, that skips the work on the border.
 
+    The two share their layers, which are put in evaluation mode.
     Raises ConfigError for networks other than the paper's VGG-16 with ``padding="paper"``.
     """
     body = net.backbone.body
@@ -53,7 +54,7 @@ class Borderless(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.filled = [block for block in range(1, BLOCKS + 1) if 2**block in trunk.strides or block == BLOCKS]
-        self.far: dict[tuple[int, int], dict[int, Tensor]] = {}
+        self.far: dict[tuple[int, int, torch.device, torch.dtype], dict[int, Tensor]] = {}
         constant = torch.zeros_like(trunk.conv1_1.weight[0, :, 0, 0])  # type: ignore[index, union-attr]
         with torch.no_grad():
             for block in range(1, BLOCKS + 1):
@@ -106,7 +107,7 @@ class Borderless(nn.Module):
     def _far(self, x: Tensor) -> dict[int, Tensor]:
         """The pools that are filled in, of the smallest image of zeros whose cells end as those of ``x`` do."""
         height, width = ((side - 1) % PERIOD + 1 for side in x.shape[2:])
-        key = (height, width)
+        key = (height, width, x.device, x.dtype)
         if key not in self.far:
             pools = {0: x.new_zeros(1, x.shape[1], height, width)}
             for block in range(1, BLOCKS + 1):

@@ -101,5 +101,7 @@ def available(device: torch.device) -> int:
         free = int(lines["MemAvailable"].split()[0]) * 1024
     limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
     if limit.exists() and used.exists() and limit.read_text().strip() != "max":
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
+        facts = dict(line.split() for line in used.with_name("memory.stat").read_text().splitlines())
+        cached = int(facts.get("active_file", 0)) + int(facts.get("inactive_file", 0))
+        free = min(free, int(limit.read_text()) - int(used.read_text()) + cached)
     return free

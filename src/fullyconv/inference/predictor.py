@@ -108,13 +108,17 @@ class Predictor:
 
     def read(self, image: ImageLike) -> Tensor:
         """As ``to_tensor`` for the network. Raises DataError for a picture where the network takes depth."""
-        if self.net.takes_depth and isinstance(image, str | Path | Image.Image):
-            name = "the image" if isinstance(image, Image.Image) else image
-            raise DataError(
-                f"{name}: the network takes colour and depth, of which a picture has no more than the first; give an "
-                "array (H, W, 4) of floats, red, green and blue in 0..255 and the natural logarithm of millimetres"
-            )
+        if isinstance(image, str | Path | Image.Image):
+            self.refuse_where_depth_is_missing("the image" if isinstance(image, Image.Image) else image)
         return to_tensor(image, self.net.in_channels)
+
+    def refuse_where_depth_is_missing(self, picture: str | Path) -> None:
+        """Raises DataError where the network takes the depth that no picture has."""
+        if self.net.takes_depth:
+            raise DataError(
+                f"{picture}: the network takes colour and depth, of which a picture has no more than the first; give "
+                "an array (H, W, 4) of floats, red, green and blue in 0..255 and the natural logarithm of millimetres"
+            )
 
     @torch.inference_mode()
     def segment(self, image: Tensor, probabilities: bool = False) -> Segmentation:

@@ -157,7 +157,7 @@ def _open_program(path: Path) -> tuple[str, Run]:
     module = torch.export.load(path, extra_files=extra).module()
 
     def run(images: Tensor) -> list[Tensor]:
-        outputs = module(images)
+        outputs = module(images.cpu())
         return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
     return _text(extra[KEY], path), run

@@ -40,6 +40,7 @@ def predict_raster(
     or does not fit the network, ConfigError where ``whole`` is given and there are tiles, and as ``parts`` does.
     """
     net, own = predictor.net, predictor.of_head
+    predictor.refuse_where_depth_is_missing(image)
     with open_raster(image, net.in_channels, level) as raster:
         block, tiled = _blocks(tiling(predictor, raster.size, tile))
         planned = parts(predictor, raster.size, tiled)
@@ -108,11 +109,19 @@ def _job(predictor: Predictor, image: Path, level: int, exact: bool) -> dict[str
     }
 
 
+def _hash_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _fingerprint(net: Any) -> str:
-    """A hash of a network's architecture and weights, or of an exported file."""
+    """A hash of a network's architecture and weights, or of an exported file and of the weights beside it."""
     if not isinstance(net, FCN):
         path = getattr(net, "path", None)
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path else type(net).__name__
+        if path is None:
+            return type(net).__name__
+        beside = [path, path.with_suffix(".bin"), path.with_name(f"{path.name}.data")]
+        return " ".join(_hash_of_file(file) for file in beside if file.is_file())
     digest = hashlib.sha256(repr(net.spec).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
