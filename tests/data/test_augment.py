@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision import tv_tensors
 
 from fullyconv.data import IGNORE
-from fullyconv.data.augment import train_transform
+from fullyconv.data.augment import _WhiteBalance, train_transform
 from fullyconv.errors import ConfigError
 
 
@@ -136,6 +136,17 @@ def test_colour_changes_rgb_images_only():
         new_image, new_mask = transform(image, mask)
         assert torch.equal(new_mask, mask)
         assert torch.equal(new_image, image) is not changes
+
+
+def test_white_balance_scales_each_channel_by_a_factor_of_its_own():
+    torch.manual_seed(0)
+    image = tv_tensors.Image(torch.tensor([100, 200, 250], dtype=torch.uint8)[:, None, None].expand(3, 4, 5).clone())
+    seen = torch.stack([_WhiteBalance(0.1)(image).flatten(1) for _ in range(300)]).float()
+    assert (seen == seen[..., :1]).all()  # nothing else changes from pixel to pixel
+    for channel, (low, high) in enumerate([(90, 110), (180, 220), (225, 255)]):  # light has an upper end
+        assert seen[:, channel].min() == pytest.approx(low, abs=1)
+        assert seen[:, channel].max() == pytest.approx(high, abs=1)
+    assert abs(np.corrcoef(seen[:, 0, 0], seen[:, 1, 0])[0, 1]) < 0.2
 
 
 def test_several_labelings_take_the_same_crop():

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullyconv.errors import DataError
-from fullyconv.training.batches import Batches, collate
+from fullyconv.training import batches as module
+from fullyconv.training.batches import Batches, Draw, TrainingSet, collate
 
 
 def batches(start=0, count=10, images=7, batch_size=3, seed=0, **options):
@@ -57,3 +58,25 @@ def test_whole_images_of_one_size_are_a_batch():
 def test_whole_images_of_two_sizes_are_refused_in_words():
     with pytest.raises(DataError, match=r"5×7 and 6×7 pixels .* data\.batch_size=1 .* optimizer\.accumulate"):
         collate([whole(5, 7), whole(6, 7)])
+
+
+class Counted:
+    """Three images of 48 bytes, with masks of 16; counts how often each is decoded."""
+
+    def __init__(self):
+        self.decoded = Counter()
+
+    def __getitem__(self, index):
+        self.decoded[index] += 1
+        return torch.full((3, 4, 4), index, dtype=torch.uint8), torch.full((4, 4), index, dtype=torch.uint8), index
+
+
+@pytest.mark.parametrize(("bytes_kept", "times"), [(10**6, [1, 1, 1]), (100, [1, 5, 5]), (0, [5, 5, 5])])
+def test_what_was_decoded_is_kept_while_there_is_room(monkeypatch, bytes_kept, times):
+    monkeypatch.setattr(module, "KEPT_BYTES", bytes_kept)
+    dataset = Counted()
+    samples = TrainingSet(dataset, [lambda image, mask: (image + torch.randint(9, ()), mask)])
+    rounds = [[samples[Draw(index, seed=5, transform=0)] for index in range(3)] for _ in range(5)]
+    assert [dataset.decoded[index] for index in range(3)] == times
+    for again in rounds[1:]:  # kept samples are not touched by what is done to them
+        assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(again, rounds[0], strict=True))

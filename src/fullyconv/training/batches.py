@@ -15,6 +15,9 @@ from torchvision import tv_tensors
 
 from fullyconv.data.dataset import SampleError, SegmentationDataset, Transform
 
+KEPT_BYTES = 2**29
+"""Decoded images and masks that a loader process keeps."""
+
 
 class Draw(NamedTuple):
     """One sample: the image's index, the seed of its augmentation, and which of the transforms it takes."""
@@ -25,13 +28,28 @@ class Draw(NamedTuple):
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor, int]]):
-    """Images augmented as a ``Draw`` says: (image (C, h, w), mask (h, w) or (heads, h, w) uint8, index)."""
+    """Images augmented as a ``Draw`` says: (image (C, h, w), mask (h, w) or (heads, h, w) uint8, index).
+
+    Each loader process keeps what it has decoded, up to ``KEPT_BYTES``: a small data set is decoded once.
+    """
 
     def __init__(self, dataset: SegmentationDataset, transforms: Sequence[Transform]):
         self.dataset, self.transforms = dataset, transforms
+        self.kept: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self.room = KEPT_BYTES
+
+    def _decoded(self, index: int) -> tuple[Tensor, Tensor, int]:
+        if index in self.kept:
+            return self.kept[index]
+        sample = self.dataset[index]
+        size = sample[0].nbytes + sample[1].nbytes
+        if size <= self.room:
+            self.kept[index] = sample
+            self.room -= size
+        return sample
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor, int]:
-        image, mask, index = self.dataset[draw.image]
+        image, mask, index = self._decoded(draw.image)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw.seed)
             image, mask = self.transforms[draw.transform](tv_tensors.Image(image), tv_tensors.Mask(mask))

@@ -134,7 +134,8 @@ class Module(lightning.LightningModule):
         ]
         if options.name == "sgd":
             return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
-        return torch.optim.AdamW(groups, lr=options.lr, foreach=True)
+        fused = self.device.type == "cpu"  # on a GPU it would not go with clipping in half precision
+        return torch.optim.AdamW(groups, lr=options.lr, fused=fused, foreach=not fused)
 
 
 def _ema(decay: float) -> Any:
