@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullyconv import axes
+from fullyconv.convolutionalization import axes
 
 
 def unflattened(layout: axes.Layout, shape: tuple[int, ...], tensor: torch.Tensor) -> torch.Tensor:

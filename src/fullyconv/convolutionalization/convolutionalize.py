@@ -17,9 +17,9 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from fullyconv import axes
+from fullyconv.convolutionalization import axes
+from fullyconv.convolutionalization.graph import Follower, argument, describe, module, operation, trace
 from fullyconv.errors import GeometryError
-from fullyconv.graph import Follower, argument, describe, module, operation, trace
 
 _RESHAPES = {"contiguous", "flatten", "identity", "reshape", "squeeze", "unflatten", "unsqueeze", "view"}
 _AVERAGES = {"mean", "adaptiveavgpool2d"}

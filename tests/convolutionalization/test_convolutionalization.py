@@ -1,12 +1,12 @@
-"""A convolutionalized classifier against the classifier itself: whole networks, windows, heads, refusals."""
+"""A convolutionalized classifier against the classifier itself: whole networks, windows, heads."""
 
 import copy
-from collections.abc import Callable
 
 import pytest
 import timm
 import torch
 import torchvision
+from classifiers import Net, worked_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import SelectAdaptivePool2d
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fullyconv.convolutionalization import convolutionalize
-from fullyconv.errors import GeometryError
 
 # Small native sizes at which the network still ends in a map of several cells; 224 where it has to be.
 NETWORKS = [
@@ -109,12 +108,6 @@ def test_vgg16_fc6_has_the_published_parameters_and_its_name() -> None:
     assert sum(parameter.numel() for parameter in fc6.parameters()) == 102_764_544
 
 
-def worked_example(classes: int = 3, channels: int = 3) -> nn.Module:
-    """PAPER.md's small network, with its last convolutions as the linear layers they come from."""
-    convolutions = [nn.Conv2d(channels, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 5), nn.ReLU()]
-    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, classes))
-
-
 @pytest.mark.parametrize(("size", "cells"), [(14, 1), (16, 2), (28, 8)])
 def test_the_worked_example_sees_windows_of_14_pixels_2_apart(size: int, cells: int) -> None:
     classifier = randomized(worked_example())
@@ -149,26 +142,6 @@ def test_the_native_size_need_not_be_square() -> None:
     assert dense.get_submodule("2").weight.shape == (5, 4, 6, 8)
     assert relative_error(dense(images), classifier(images)[:, :, None, None]) < 1e-5
     assert dense(torch.randn(1, 3, 9, 12)).shape == (1, 5, 2, 3)
-
-
-class Net(nn.Module):
-    """A 3×3 convolution without padding (6 channels, 6×6 of an 8×8 image), then a head: a function."""
-
-    def __init__(self, head: Callable[["Net", Tensor], Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.trunk = nn.Conv2d(3, 6, 3)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flat_fc = nn.Linear(6 * 6 * 6, 5)
-        self.fc = nn.Linear(6, 5)
-        self.relu = nn.ReLU(inplace=True)
-        self.scale = nn.Parameter(torch.tensor(2.0))
-        self.vector = nn.Parameter(torch.ones(6))
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self, self.trunk(x))
 
 
 def norm_of_pixels(x: Tensor, norm: nn.Module) -> Tensor:
@@ -308,102 +281,3 @@ def test_it_learns_on_larger_images() -> None:
 def test_half_precision_is_kept() -> None:
     dense = convolutionalize(worked_example().bfloat16(), 14)
     assert dense(torch.rand(1, 3, 14, 14, dtype=torch.bfloat16)).dtype == torch.bfloat16
-
-
-class Cosine(nn.Linear):
-    def forward(self, input: Tensor) -> Tensor:
-        return F.linear(F.normalize(input), self.weight)
-
-
-class Branching(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.sum() > 0 else -x
-
-
-REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "a forward that branches on values": (Branching(), "cannot trace Branching.forward"),
-    "features of another size": (
-        Net(lambda n, x: n.fc(x.flatten(1))),
-        r"does not fit.*layer 'fc' \(Linear\)",
-    ),
-    "cells of different windows": (
-        Net(lambda n, x: n.four(x).flatten(1), four=nn.AdaptiveAvgPool2d(4)),
-        r"layer 'four' \(AdaptiveAvgPool2d\).*H 6, W 6.*equal windows for 4×4",
-    ),
-    "a map smaller than its pooling": (
-        Net(lambda n, x: n.seven(x).flatten(1), seven=nn.AdaptiveAvgPool2d(7)),
-        "layer 'seven'.*equal windows for 7×7",
-    ),
-    "positions mixed by channel": (
-        Net(lambda n, x: n.tokens(x.flatten(2)).mean(-1), tokens=nn.Linear(36, 4)),
-        r"layer 'tokens' \(Linear\).*C 6, H 6·W 6.*channels on the last axis",
-    ),
-    "a linear layer used twice": (
-        Net(lambda n, x: n.square(n.square(x.mean((2, 3)))), square=nn.Linear(6, 6)),
-        r"layer 'square' \(Linear\).*used once",
-    ),
-    "a linear layer of its own kind": (
-        Net(lambda n, x: n.cosine(x.mean((2, 3))), cosine=Cosine(6, 5)),
-        r"layer 'cosine' \(Cosine\).*nn.Linear's own forward",
-    ),
-    "batch norm of flattened positions": (
-        Net(lambda n, x: n.flat_fc(n.bn(x.flatten(1))), bn=nn.BatchNorm1d(216)),
-        r"layer 'bn' \(BatchNorm1d\)",
-    ),
-    "layer norm of the whole map": (
-        Net(lambda n, x: n.fc(n.ln(x).mean((2, 3))), ln=nn.LayerNorm((6, 6, 6))),
-        r"layer 'ln' \(LayerNorm\)",
-    ),
-    "group norm of a vector": (
-        Net(lambda n, x: n.fc(n.gn(n.pool(x)).flatten(1)), gn=nn.GroupNorm(2, 6)),
-        r"layer 'gn' \(GroupNorm\)",
-    ),
-    "an operation across channels": (
-        Net(lambda n, x: n.fc(x.mean((2, 3)).cumsum(1))),
-        "'cumsum' in the network's forward",
-    ),
-    "a mean of channels": (Net(lambda n, x: x.mean((1, 2))), "'mean'.*rows and columns alone"),
-    "softmax over positions": (
-        Net(lambda n, x: n.fc(x.flatten(2).softmax(2).mean(2))),
-        "'softmax'.*softmax over channels",
-    ),
-    "a parameter beside the map": (
-        Net(lambda n, x: n.fc(x.mean((2, 3)) + n.vector)),
-        "'add'.*combines a map with parameter 'vector'",
-    ),
-    "channels split": (Net(lambda n, x: x.mean((2, 3)).view(-1, 2, 3).mean(1)), "'view'.*keeps them whole"),
-    "two results": (Net(lambda n, x: (x.mean((2, 3)), x)), "returns .*one tensor of scores"),
-    "a map as the result": (Net(lambda n, x: x.relu()), "one score per image and class"),
-    "a result without the image": (Net(lambda n, x: n.fc(n.vector)), "returns .*scores of the image"),
-    "position embeddings": (
-        timm.create_model("vit_tiny_patch16_224", img_size=8, patch_size=4, depth=1),
-        "tied to images of 8×8; on a larger one 'assert' in layer 'patch_embed'.*position embeddings",
-    ),
-    "an embedding added to the map": (
-        Net(lambda n, x: n.fc((x + n.place).mean((2, 3))), place=nn.ParameterList()),
-        "tied to images of 8×8; on a larger one 'add'",
-    ),
-}
-REFUSED["an embedding added to the map"][0].place = nn.Parameter(torch.randn(6, 6, 6))
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_slide_is_refused_by_name(case: str) -> None:
-    classifier, message = REFUSED[case]
-    with pytest.raises(GeometryError, match=message):
-        convolutionalize(classifier, 8)
-
-
-@pytest.mark.parametrize(
-    ("image_size", "channels", "message"),
-    [
-        (14, 1, r"1×14×14 does not fit the classifier: layer '0' \(Conv2d\)"),
-        (16, 3, r"3×16×16 does not fit the classifier: layer '6' \(Linear\)"),
-        (8, 3, r"3×8×8 does not fit the classifier: layer '3' \(Conv2d\)"),
-        (0, 3, r"3×0×0: expected sizes of 1 or more"),
-        ((14, -1), 3, r"3×14×-1: expected sizes of 1 or more"),
-    ],
-)
-def test_an_image_that_does_not_fit_is_refused(image_size: int | tuple[int, int], channels: int, message: str) -> None:
-    with pytest.raises(GeometryError, match=message):
-        convolutionalize(worked_example(), image_size, channels)

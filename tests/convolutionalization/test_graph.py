@@ -4,7 +4,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from fullyconv.graph import Follower, describe, operation, trace
+from fullyconv.convolutionalization.graph import Follower, describe, operation, trace
 
 
 class Branching(nn.Module):
