@@ -1,14 +1,19 @@
 """Without the work on the border the paper's networks give the same scores."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
 from fullyconv.backbones import paper
 from fullyconv.errors import ConfigError
 from fullyconv.inference.border import without_border
+from fullyconv.inference.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,50 @@ def test_the_network_itself_stays_as_it_was(networks):
     net, lean = networks[0]
     assert type(net.backbone.body) is paper.VGG16
     assert lean.score is net.score
+
+
+def test_a_predictor_leaves_the_border_out(networks):
+    for net, _ in networks:
+        predictor = Predictor(net)
+        image = torch.rand(3, 70, 45, dtype=torch.float64) * 255
+        with FlopCounterMode(display=False) as lean:
+            found = predictor.segment(image, probabilities=True)
+        with FlopCounterMode(display=False) as plain, torch.no_grad():
+            expected = net.probabilities(image[None])[0]
+        assert lean.get_total_flops() < 0.9 * plain.get_total_flops()
+        assert (predictor.segment(image).labels == net.predict(image[None])[0].numpy()).all()
+        np.testing.assert_allclose(found.probabilities, expected.numpy(), rtol=0, atol=1e-6)
+        assert predictor.net is net
+
+
+def train(net):
+    for parameter in net.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    torch.optim.SGD(net.parameters(), 0.1).step()
+
+
+CHANGES = {
+    "a step of training": train,
+    "other weights": lambda net: net.load_state_dict({k: 1.1 * v for k, v in net.state_dict().items()}),
+    "other precision": lambda net: net.float(),
+    "half of it": lambda net: net.bfloat16(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_may_change_in_between(networks, change):
+    net = copy.deepcopy(networks[2][0])
+    lean = without_border(net)
+    images = torch.rand(1, 3, 40, 33, dtype=torch.float64) * 255
+    before = lean.scores(images)
+    CHANGES[change](net)
+    with torch.no_grad():
+        scores = net.scores(images)
+        assert (scores - before).abs().max() > 0
+        found = lean.scores(images)
+    assert found.dtype == scores.dtype
+    error = (found - scores).abs().max() / scores.abs().max()
+    assert error <= 32 * torch.finfo(scores.dtype).eps
 
 
 @pytest.mark.parametrize(("name", "options"), [("fcn8s-vgg16", {"padding": "same"}), ("fcn32s-alexnet", {})])

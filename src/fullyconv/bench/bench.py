@@ -18,8 +18,7 @@ from fullyconv.bench.runtimes import FILES, is_exported, missing, network, runti
 from fullyconv.errors import ConfigError
 from fullyconv.export.graph import input_dtype
 from fullyconv.fcn import FCN
-from fullyconv.inference.border import without_border
-from fullyconv.inference.fixed import has_border
+from fullyconv.inference.border import has_border, without_border
 from fullyconv.inference.runners import open_runner
 
 SIZE = (500, 500)

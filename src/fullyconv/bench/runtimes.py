@@ -12,8 +12,8 @@ from torch import Tensor
 from fullyconv import fcn
 from fullyconv.errors import ConfigError
 from fullyconv.fcn import FCN
-from fullyconv.inference.border import without_border
-from fullyconv.inference.fixed import has_border, on_openvino
+from fullyconv.inference.border import has_border, without_border
+from fullyconv.inference.fixed import on_openvino
 from fullyconv.inference.runners import OPENERS, open_runner
 from fullyconv.weights import run_folder
 

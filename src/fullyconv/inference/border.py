@@ -5,11 +5,11 @@ everywhere, and so is each channel of what the early layers make of it. Up to po
 image can influence, the constant, and what the edge's zeros can influence. So each convolution runs on the image's
 zone alone: with its input's constant subtracted, zeros stand for what lies around, and the convolution of the constant
 is added to the bias. At pool3 (where it is a tap) and at pool4 the rest is filled in. It depends on the image's size
-modulo 16 alone, and is kept.
+modulo 16 alone, and is kept, as the constants are, until the weights change.
 """
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,18 +24,23 @@ BLOCKS = 4
 PERIOD = 2**BLOCKS
 
 
+def has_border(net: Any) -> bool:
+    """Whether ``without_border`` takes this network."""
+    return isinstance(net, FCN) and isinstance(net.backbone.body, VGG16) and net.backbone.alignment == "crop"
+
+
 def without_border(net: FCN) -> FCN:
     """A network with the same weights, for evaluation, that skips the work on the border.
 
-    The two share their layers, which are put in evaluation mode.
+    The two share their layers, which are put in evaluation mode, and of which either may be trained further or moved.
+    What is written through a parameter's ``data`` goes unnoticed.
     Raises ConfigError for networks other than the paper's VGG-16 with ``padding="paper"``.
     """
-    body = net.backbone.body
-    if not isinstance(body, VGG16) or net.backbone.alignment != "crop":
+    if not has_border(net):
         raise ConfigError(f"{net.name} has no border to leave out: that is for the paper's VGG-16 networks.")
     lean = copy.copy(net)
     lean._modules = {**net._modules, "backbone": copy.copy(net.backbone)}
-    lean.backbone._modules = {"body": Borderless(body)}
+    lean.backbone._modules = {"body": Borderless(net.backbone.body)}  # type: ignore[arg-type]
     return lean.eval()
 
 
@@ -48,26 +53,40 @@ class Zone(NamedTuple):
 
 
 class Borderless(nn.Module):
-    """The taps of ``trunk``, for the weights that it has now: (N, C, H, W) → as ``VGG16``, in evaluation mode."""
+    """The taps of ``trunk``: (N, C, H, W) → as ``VGG16``, in evaluation mode."""
 
     def __init__(self, trunk: VGG16):
         super().__init__()
         self.trunk = trunk
         self.filled = [block for block in range(1, BLOCKS + 1) if 2**block in trunk.strides or block == BLOCKS]
-        self.far: dict[tuple[int, int, torch.device, torch.dtype], dict[int, Tensor]] = {}
-        constant = torch.zeros_like(trunk.conv1_1.weight[0, :, 0, 0])  # type: ignore[index, union-attr]
-        with torch.no_grad():
-            for block in range(1, BLOCKS + 1):
-                for number in range(1, trunk.depths[block - 1] + 1):
-                    layer = trunk.get_submodule(f"conv{block}_{number}")
-                    response = layer.weight.sum((2, 3)) @ constant + layer.bias  # type: ignore[operator]
-                    constant = response.relu()
-                    self.register_buffer(f"bias{block}_{number}", response, persistent=False)
-                    self.register_buffer(f"constant{block}_{number}", constant, persistent=False)
+        self.made_of: list[tuple[Tensor, int]] = []
+        self.far: dict[tuple[int, int], dict[int, Tensor]] = {}
+        self._refresh()
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        """The layers' constants, and no maps yet, unless these were made of the weights as they are."""
+        convolutions = [
+            (f"{block}_{number}", self.trunk.get_submodule(f"conv{block}_{number}"))
+            for block in range(1, BLOCKS + 1)
+            for number in range(1, self.trunk.depths[block - 1] + 1)
+        ]
+        weights = [weight for _, layer in convolutions for weight in layer.parameters()]
+        if self.made_of and all(_unchanged(new, *old) for new, old in zip(weights, self.made_of, strict=True)):
+            return
+        constant = torch.zeros_like(self.trunk.conv1_1.weight[0, :, 0, 0])  # type: ignore[index, union-attr]
+        for name, layer in convolutions:
+            response = layer.weight.sum((2, 3)) @ constant + layer.bias  # type: ignore[operator]
+            constant = response.relu()
+            self.register_buffer(f"bias{name}", response, persistent=False)
+            self.register_buffer(f"constant{name}", constant, persistent=False)
+        self.far, self.made_of = {}, [(weight.detach(), _version(weight)) for weight in weights]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> list[Tensor]:
         trunk = self.trunk
+        if not torch.compiler.is_compiling():  # what is compiled or exported keeps its weights
+            self._refresh()
         far = self._far(x)
         zones = [Zone(0, side, side) for side in x.shape[2:]]
         taps: dict[int, Tensor] = {}
@@ -107,13 +126,23 @@ class Borderless(nn.Module):
     def _far(self, x: Tensor) -> dict[int, Tensor]:
         """The pools that are filled in, of the smallest image of zeros whose cells end as those of ``x`` do."""
         height, width = ((side - 1) % PERIOD + 1 for side in x.shape[2:])
-        key = (height, width, x.device, x.dtype)
+        key = (height, width)
         if key not in self.far:
             pools = {0: x.new_zeros(1, x.shape[1], height, width)}
             for block in range(1, BLOCKS + 1):
                 pools[block] = self.trunk.block(pools[block - 1], block)
             self.far[key] = {block: pools[block] for block in self.filled}
         return self.far[key]
+
+
+def _version(weight: Tensor) -> int:
+    """Grows with each time that it is written to; −1 where torch does not count."""
+    return -1 if weight.is_inference() else weight._version
+
+
+def _unchanged(weight: Tensor, before: Tensor, version: int) -> bool:
+    place = weight.data_ptr() == before.data_ptr() and weight.dtype == before.dtype
+    return place and version == _version(weight) != -1
 
 
 def _grown(zone: Zone, depth: int, first: bool) -> tuple[tuple[int, int], Zone]:

@@ -5,16 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fullyconv.backbones.paper import VGG16
 from fullyconv.export.graph import Graph, input_dtype
 from fullyconv.fcn import FCN
-from fullyconv.inference.border import without_border
+from fullyconv.inference.border import has_border, without_border
 from fullyconv.inference.runners import require
-
-
-def has_border(net: FCN) -> bool:
-    """Whether ``without_border`` takes this network."""
-    return isinstance(net.backbone.body, VGG16) and net.backbone.alignment == "crop"
 
 
 def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Tensor], Tensor]:

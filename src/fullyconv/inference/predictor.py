@@ -18,6 +18,7 @@ from fullyconv.data.masks import MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.figures import displayable, index_image, overlay, with_legend
 from fullyconv.files import write_whole
+from fullyconv.inference.border import has_border, without_border
 from fullyconv.inference.forms import ImageLike, to_tensor
 from fullyconv.palettes import Colour
 
@@ -75,7 +76,8 @@ class Predictor:
 
     With several ``scales``, or with ``flip``, the class probabilities of the resized (bilinear, antialiased)
     and the mirrored images are averaged at the image's own size. Otherwise the labels come from
-    ``net.predict``, which never holds a score for each class at each pixel.
+    ``net.predict``, which never holds a score for each class at each pixel. The paper's VGG-16 networks do without the
+    work on their border; they may be trained further in between (see ``without_border``).
 
     The network is put in evaluation mode, on ``device`` (None: where it is). ``head`` names the labeling that is
     wanted of a network with several heads (None: its first). Raises ConfigError for scales that are not positive
@@ -97,6 +99,7 @@ class Predictor:
         if len(net.classes) > MAX_CLASSES:
             raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
         self.net = net.to(device).eval() if device is not None else net.eval()
+        self.lean = without_border(net) if has_border(net) else net
         self.device = next((p.device for p in net.parameters()), torch.device(device or "cpu"))
         self.scales = tuple(scales)
         self.flip = flip
@@ -138,7 +141,7 @@ class Predictor:
 
     def _labels(self, batch: Tensor) -> Tensor:
         """(H, W) of a batch of one."""
-        labels = self.net.predict(batch)[0]
+        labels = self.lean.predict(batch)[0]
         return labels if self.head is None else labels[self.head]
 
     def _probabilities(self, batch: Tensor) -> Tensor:
@@ -147,9 +150,9 @@ class Predictor:
         total = torch.zeros((), device=batch.device)
         for scale in self.scales:
             scaled = _resize(batch, [max(1, round(length * scale)) for length in size])
-            seen = self.net.probabilities(scaled).float()
+            seen = self.lean.probabilities(scaled).float()
             if self.flip:
-                seen = (seen + self.net.probabilities(scaled.flip(-1)).float().flip(-1)) / 2
+                seen = (seen + self.lean.probabilities(scaled.flip(-1)).float().flip(-1)) / 2
             total = total + _resize(seen, list(size))[0]
         return total / len(self.scales)
 
