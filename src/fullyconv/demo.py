@@ -25,7 +25,6 @@ from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report import evaluate_and_report
 from fullyconv.files import whole_file, write_whole
 from fullyconv.inference.predictor import Predictor
-from fullyconv.readout import Lattice
 from fullyconv.training.config import Config, load_config
 from fullyconv.training.run import precision
 from fullyconv.training.stages import train
@@ -165,7 +164,7 @@ def draw_heatmap(dense: nn.Module, data: Data, normalize: Callable[[Tensor], Ten
     traced = geometry.trace(dense, (extended.shape[2], extended.shape[3])).outputs[0]
     with torch.inference_mode():
         grid = dense(extended)
-    heat = readout.logits(grid, Lattice(traced.stride, traced.offset), size).softmax(1)[0]
+    heat = readout.logits(grid, traced.lattice, size).softmax(1)[0]
     truth = np.asarray(Image.open(pair.mask))  # type: ignore[arg-type]
     largest = np.bincount(truth.ravel(), minlength=len(data.classes))[1:].argsort()[::-1][:3] + 1
     maps = [Image.fromarray(_hot(heat[label].numpy())) for label in largest]

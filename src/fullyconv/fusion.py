@@ -27,7 +27,7 @@ class Fusion(NamedTuple):
 def interpolated_fusion(backbone: Backbone, channels: int, method: Method) -> Fusion:
     """Coarse maps are interpolated at the finer tap's cells. Raises GeometryError where strides are no multiples."""
     upsample: dict[str, nn.Module] = {
-        stride: Upsample(channels, *_alignment(_lattice(coarse), _lattice(fine)), method)
+        stride: Upsample(channels, *_alignment(coarse.lattice, fine.lattice), method)
         for stride, fine, coarse in _steps(backbone)
     }
     return Fusion(upsample, {}, backbone.lattices[0])
@@ -42,12 +42,12 @@ def cropped_fusion(backbone: Backbone, channels: int, method: Method) -> Fusion:
     crops = {}
     rows, cols = backbone.taps[-1].rows, backbone.taps[-1].cols
     for stride, fine, _ in _steps(backbone):
-        (factor, _), _ = _alignment(_lattice_of(rows, cols), _lattice(fine))
+        (factor, _), _ = _alignment(_lattice(rows, cols), fine.lattice)
         deconvolution = upsample[stride] = Deconvolution(channels, factor, method)
         step = geometry.transposed_convolution(deconvolution.kernel, factor)
         rows, cols = rows.through(step), cols.through(step)
         crops[stride] = (geometry.crop(fine.rows, onto=rows), geometry.crop(fine.cols, onto=cols))
-    return Fusion(upsample, crops, _lattice_of(rows, cols))
+    return Fusion(upsample, crops, _lattice(rows, cols))
 
 
 def _steps(backbone: Backbone) -> Iterator[tuple[str, Layer, Layer]]:
@@ -57,11 +57,7 @@ def _steps(backbone: Backbone) -> Iterator[tuple[str, Layer, Layer]]:
         yield str(stride), fine, coarse
 
 
-def _lattice(layer: Layer) -> Lattice:
-    return Lattice(layer.stride, layer.offset)
-
-
-def _lattice_of(rows: Axis, cols: Axis) -> Lattice:
+def _lattice(rows: Axis, cols: Axis) -> Lattice:
     return Lattice((rows.stride, cols.stride), (rows.offset, cols.offset))
 
 

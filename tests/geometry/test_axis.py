@@ -122,7 +122,7 @@ def test_cells_of_stacked_pools_and_of_strided_convolutions() -> None:
     assert (resnet.stride, resnet.offset) == (32, 0)
     assert vgg.through(interpolation(7, 224)).offset == 0
     assert resnet.through(interpolation(7, 224)).offset == Fraction(-31, 2)
-    assert resnet.through(interpolation(7, 193, "corners")).stride == 1
+    assert resnet.through(interpolation(7, 193, align_corners=True)).stride == 1
 
 
 def test_padding_sees_nothing() -> None:
@@ -130,15 +130,6 @@ def test_padding_sees_nothing() -> None:
     assert axis.seen == (None, None, (0, 0), (1, 1), (2, 2), (3, 3), None)
     assert axis.through(convolution(2, dilation=2)).seen == ((0, 0), (1, 1), (0, 2), (1, 3), (2, 2))
     assert axis.through(convolution(3)).seen == ((0, 0), (0, 1), (0, 2), (1, 3), (2, 3))
-
-
-def test_footprint_clipped_and_unclipped() -> None:
-    step = convolution(3, stride=2, padding=1)
-    assert step.footprint(0, 2) == (-1, 5)
-    assert step.footprint(0, 2, size=5) == (0, 4)
-    assert padding(3, 0).footprint(0, 2, size=5) is None
-    assert transposed_convolution(1, 2).footprint(1, 1) is None
-    assert transposed_convolution(1, 2).footprint(1, 4) == (1, 2)
 
 
 def test_branches_that_meet() -> None:
@@ -155,7 +146,7 @@ def test_branches_that_meet() -> None:
 
 def test_a_branch_that_sees_everything_takes_no_part_in_the_centre() -> None:
     image = Axis.image(12)
-    pooled = through(image, adaptive_pooling(12, 1), interpolation(1, 12, "corners")).seeing([image])
+    pooled = through(image, adaptive_pooling(12, 1), interpolation(1, 12, align_corners=True)).seeing([image])
     both = union([image, pooled])
     assert (both.stride, both.offset, both.field, both.seen[5]) == (1, 0, None, (0, 11))
 
@@ -180,7 +171,7 @@ RESIZINGS: dict[str, tuple[Callable[[Tensor, int], Tensor], Callable[[int, int],
     "bilinear": (lambda x, n: F.interpolate(x, size=n, mode="linear"), interpolation),
     "corners": (
         lambda x, n: F.interpolate(x, size=n, mode="linear", align_corners=True),
-        lambda n, m: interpolation(n, m, "corners"),
+        lambda n, m: interpolation(n, m, align_corners=True),
     ),
     "bicubic": (
         lambda x, n: F.interpolate(x[..., None], size=(n, 1), mode="bicubic")[..., 0],

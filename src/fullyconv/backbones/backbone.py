@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from fullyconv import geometry
 from fullyconv.errors import GeometryError
-from fullyconv.geometry import Lattice
 
 COARSEST = 32
 Alignment = Literal["cells", "crop", "half-pixel"]
@@ -49,7 +48,7 @@ class Backbone(nn.Module):
         self.mean, self.std, self.alignment, self.drops = mean, std, alignment, drops
         self.minimum, traced = _trace(body, name, self.strides[-1], in_channels)
         self.taps = traced.outputs
-        self.lattices = [Lattice(tap.stride, tap.offset) for tap in self.taps]
+        self.lattices = [tap.lattice for tap in self.taps]
         for stride, lattice in zip(self.strides, self.lattices, strict=True):
             if lattice.stride != (stride, stride):
                 rows, columns = lattice.stride

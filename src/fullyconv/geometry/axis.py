@@ -58,12 +58,6 @@ class Step:
         """The input cells that output ``cell`` reads of an input of ``size`` cells; may be empty."""
         return self.border(cell, size) if self.border else _clip(self.taps(cell), size)
 
-    def footprint(self, first: int, last: int, size: int | None = None) -> Interval | None:
-        """What output cells ``first .. last`` see of an input of ``size`` cells (None: of an endless one)."""
-        cells = range(first, last + 1)
-        reads = (self.taps(i) if size is None else self.reads(i, size) for i in cells)
-        return hull((taps[0], taps[-1]) if taps else None for taps in reads)
-
 
 @dataclass(frozen=True, eq=False)
 class Axis:

@@ -9,8 +9,6 @@ from typing import Literal
 
 from fullyconv.geometry.axis import Step
 
-Lattice = Literal["half-pixel", "corners"]
-
 
 def _sides(padding: int | tuple[int, int]) -> tuple[int, int]:
     return (padding, padding) if isinstance(padding, int) else padding
@@ -102,23 +100,22 @@ def transposed_convolution(
 def interpolation(
     n: int,
     size: int,
-    lattice: Lattice = "half-pixel",
+    align_corners: bool = False,
     cubic: bool = False,
     scale: Fraction | None = None,
 ) -> Step:
     """Linear (or ``cubic``) interpolation of ``n`` cells to ``size``.
 
-    ``lattice``: "half-pixel" puts the two maps' outer borders on each other (torch's
-    ``align_corners=False``), "corners" the centres of their outer cells (``align_corners=True``). ``scale``
-    is the factor where it was given and is not ``size / n``. A cell on which an output cell falls exactly is
-    the only one that it reads.
+    The two maps' outer borders lie on each other, or, with ``align_corners``, the centres of their outer cells.
+    ``scale`` is the factor where it was given and is not ``size / n``. A cell on which an output cell falls
+    exactly is the only one that it reads.
     """
-    if lattice == "corners" and n > 1 and size > 1:
+    if align_corners and n > 1 and size > 1:
         stride, offset = Fraction(n - 1, size - 1), Fraction(0)
-    elif lattice == "corners" and n > 1:
+    elif align_corners and n > 1:
         stride, offset = Fraction(n), Fraction(0)  # a single output cell: torch reads cell 0
     else:
-        stride = 1 / scale if scale and lattice == "half-pixel" else Fraction(n, size)
+        stride = 1 / scale if scale and not align_corners else Fraction(n, size)
         offset = (stride - 1) / 2
     beyond = 1 if cubic else 0
 

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import flop_registry
 from fullyconv.errors import GeometryError
 from fullyconv.geometry.axis import Axis, Interval
 from fullyconv.geometry.call import Call
+from fullyconv.geometry.lattice import Lattice
 from fullyconv.geometry.rules import follow
 from fullyconv.geometry.signal import Signal
 
@@ -67,6 +68,11 @@ class Layer:
     def offset(self) -> tuple[Fraction, Fraction]:
         """Where cell (0, 0) is centred, in pixels; pixel (0, 0) is centred at (0, 0)."""
         return self.rows.offset, self.cols.offset
+
+    @property
+    def lattice(self) -> Lattice:
+        """Where its cells look."""
+        return Lattice(self.stride, self.offset)
 
     @property
     def field(self) -> tuple[int, int] | None:

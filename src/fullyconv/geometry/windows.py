@@ -89,9 +89,7 @@ def interpolation(call: Call) -> Signal:
         factor = Fraction(scale).limit_denominator(1 << 16) if scale else None
         if "nearest" in call.op:
             return steps.nearest(n, size[k], "exact" in call.op, factor)
-        return steps.interpolation(
-            n, size[k], "corners" if a["align_corners"] else "half-pixel", "cubic" in call.op, factor
-        )
+        return steps.interpolation(n, size[k], a["align_corners"], "cubic" in call.op, factor)
 
     return along(call, x, signal, len(size), step, "interpolation")
 
