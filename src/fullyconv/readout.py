@@ -31,22 +31,32 @@ def _interpolation(
     method: Interpolation, border: Border, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
 ) -> tuple[slice, Tensor]:
     """The cells that the pixels start … stop − 1 of one axis need, and the matrix (pixels, needed cells)."""
+    around, shares = cells_around(method, border, stride, offset, cells, start, stop)
+    needed = around.clamp(0, cells - 1)
+    first, last = int(needed.min()), int(needed.max())
+    weights = torch.zeros(stop - start, last + 1 - first, dtype=torch.float64, device="cpu")
+    weights.scatter_add_(1, needed - first, shares)
+    return slice(first, last + 1), weights
+
+
+def cells_around(
+    method: Interpolation, border: Border, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
+) -> tuple[Tensor, Tensor]:
+    """For pixels start … stop − 1 of one axis the cells around each, and their shares; both (pixels, 2 · reach).
+
+    Cells beyond the border are counted on; their shares are those of the border's cell, or with border "zero" none.
+    """
     h, reach = KERNELS[method]
     scale, origin = 1 / stride, offset / stride
     unit = math.lcm(scale.denominator, origin.denominator)  # in 1/unit of a cell every position is a whole number
-    position = torch.arange(start, stop) * int(scale * unit) - int(origin * unit)
+    position = torch.arange(start, stop, device="cpu") * int(scale * unit) - int(origin * unit)
     floor = position.div(unit, rounding_mode="floor")
     fraction = (position - floor * unit).double() / unit
-    steps = torch.arange(1 - reach, reach + 1)
-    around = floor[:, None] + steps
-    needed = around.clamp(0, cells - 1)
-    first, last = int(needed.min()), int(needed.max())
-    shares = h(fraction[:, None] - steps)
+    steps = torch.arange(1 - reach, reach + 1, device="cpu")
+    around, shares = floor[:, None] + steps, h(fraction[:, None] - steps)
     if border == "zero":
-        shares = shares * (around == needed)
-    weights = torch.zeros(stop - start, last + 1 - first, dtype=torch.float64)
-    weights.scatter_add_(1, needed - first, shares)
-    return slice(first, last + 1), weights
+        shares = shares * ((around >= 0) & (around < cells))
+    return around, shares
 
 
 def _blocks(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:

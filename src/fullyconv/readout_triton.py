@@ -22,9 +22,8 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fullyconv.readout import Border, Interpolation, Lattice
+from fullyconv.readout import Border, Interpolation, Lattice, cells_around
 from fullyconv.readout_kernels import gradient_kernel, labels_kernel, loss_kernel
-from fullyconv.upsample import KERNELS
 
 PIXELS = 256
 """Pixels that a program works on at a time, two for each of its threads; fewer where each pixel reads more cells."""
@@ -57,22 +56,11 @@ def _axis(
     device: torch.device,
 ) -> _Axis:
     """The bands of an axis, on ``device``; a tile takes at most ``longest`` pixels of it."""
-    h, reach = KERNELS[method]
-    scale, origin = 1 / stride, offset / stride
-    unit = math.lcm(scale.denominator, origin.denominator)  # in 1/unit of a cell every position is a whole number
-    position = torch.arange(pixels, device="cpu") * int(scale * unit) - int(origin * unit)
-    floor = position.div(unit, rounding_mode="floor")
-    fraction = (position - floor * unit).double() / unit
-    steps = torch.arange(1 - reach, reach + 1, device="cpu")
-    around = floor[:, None] + steps
-    needed = around.clamp(0, cells - 1)
-    shares = h(fraction[:, None] - steps)
-    if border == "zero":
-        shares = shares * (around == needed)
-    taps = min(2 * reach, cells)
+    around, shares = cells_around(method, border, stride, offset, cells, 0, pixels)
+    taps = min(around.shape[1], cells)
     window = around[:, 0].clamp(0, cells - taps)
     weights = torch.zeros(taps, pixels, dtype=torch.float64, device="cpu")
-    weights.scatter_add_(0, (needed - window[:, None]).T, shares.T)
+    weights.scatter_add_(0, (around.clamp(0, cells - 1) - window[:, None]).T, shares.T)
     starts = torch.searchsorted(window, torch.arange(cells - taps + 2, device="cpu"), out_int32=True)
     tile = min(longest, triton.next_power_of_2(math.ceil(stride)))
     return _Axis(weights.float().to(device), starts.to(device), taps, tile)
