@@ -11,9 +11,10 @@ from fullyconv import cli, fcn
 from fullyconv.data import open_data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.shapes import make
-from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.errors import ConfigError, DataError, WeightsError
 from fullyconv.evaluation.evaluate import evaluate
 from fullyconv.export import export
+from fullyconv.inference.batch import predict_files
 from fullyconv.inference.predictor import Predictor
 from fullyconv.inference.runners import Runner, open_model, open_runner
 from fullyconv.weights import run_folder
@@ -96,6 +97,19 @@ def test_a_runner_is_never_in_training(path):
     assert runner.train(False) is runner
     with pytest.raises(ConfigError, match="cannot be trained"):
         runner.train()
+
+
+def test_what_a_runtime_fails_on_is_said_with_file_and_size(path, tmp_path):
+    runner = open_runner(path)
+    with pytest.raises(DataError, match=r"net\.pt2 fails on images \(1, 3, 0, 5\): Expected 3D or 4D"):
+        runner.predict(torch.zeros(1, 3, 0, 5))
+    run = runner.run
+    runner.run = lambda images: run(images[..., :0, :] if images.shape[-1] == 52 else images)
+    for width in (51, 52):
+        Image.fromarray(image((40, width))).save(tmp_path / f"{width}.png")
+    done, failed = predict_files(Predictor(runner), [tmp_path], tmp_path / "out")
+    assert [file.name for file in done] == ["51.png"]
+    assert [(file.name, "fails on images (1, 3, 40, 52)" in why) for file, why in failed] == [("52.png", True)]
 
 
 def test_bytes_stay_and_floats_stay_where_the_graph_takes_floats():

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.errors import ConfigError, DataError, WeightsError
 from fullyconv.fcn import FCN
 
 KEY = "fullyconv"
@@ -40,11 +40,11 @@ class Runner:
         self.dtype: torch.dtype = getattr(torch, description["dtype"])
 
     def predict(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → labels (N, H, W), or (N, heads, H, W)."""
+        """(N, C, H, W) → labels (N, H, W), or (N, heads, H, W). Raises DataError where the runtime fails."""
         return self._run(images)[0]
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, classes, H, W). Raises ConfigError where the file was exported without."""
+        """(N, C, H, W) → (N, classes, H, W). Raises ConfigError where the file was exported without, else as above."""
         if not self.description["probabilities"]:
             raise ConfigError(
                 f"{self.path} gives labels alone. For probabilities (heat maps, several scales, flips) export the "
@@ -57,7 +57,14 @@ class Runner:
             raise ValueError(f"images must be (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
         if self.dtype == torch.uint8 and images.is_floating_point():
             images = images.round().clamp(0, 255)
-        return [output.to(images.device) for output in self.run(images.to(self.dtype))]
+        try:
+            outputs = self.run(images.to(self.dtype))
+        except Exception as error:  # each runtime has errors of its own
+            raise DataError(
+                f"{self.path} fails on images {tuple(images.shape)}: {_reason(error)}. Where memory is short, use "
+                "--tile approximate, smaller images, or the run that it was exported from, which needs less."
+            ) from error
+        return [output.to(images.device) for output in outputs]
 
     def eval(self) -> Self:
         """Itself: it is never in training."""
@@ -106,8 +113,7 @@ def open_runner(path: str | Path) -> Runner:
     except (ConfigError, WeightsError):
         raise
     except Exception as error:  # each runtime has errors of its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be opened: {reason}") from error
+        raise WeightsError(f"{path} cannot be opened: {_reason(error)}") from error
     return Runner(path, description, run)
 
 
@@ -123,7 +129,7 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
     ort = require("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in wanted if name in ort.get_available_providers()]
     session = ort.InferenceSession(path, options, providers=providers)
@@ -172,6 +178,10 @@ OPENERS: dict[str, Callable[[Path], tuple[str, Run]]] = {
 
 def _array(images: Tensor) -> np.ndarray:
     return images.cpu().contiguous().numpy()
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _text(description: str | None, path: Path) -> str:
