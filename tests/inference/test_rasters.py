@@ -189,8 +189,11 @@ def test_files_that_do_not_fit_are_refused_by_name_with_the_remedy(predictor, tm
     with tifffile.TiffWriter(several) as file:
         for seed in range(2):
             file.write(noise(64, 64, 3, seed=seed), tile=(64, 64), photometric="rgb", metadata=None)
+    turned = tmp_path / "turned.tif"
+    tifffile.imwrite(turned, noise(64, 64, 3), tile=(64, 64), photometric="rgb", extratags=[(274, "H", 1, 6, True)])
     (tmp_path / "text.tif").write_text("not an image")
     for image, message in {
+        turned: r"turned or mirrored \(orientation 6\).*Store it upright",
         geotiff(tmp_path / "five.tif", noise(5, 20, 20)): "holds 5 bands; the network takes 3.*in_channels=5",
         geotiff(tmp_path / "infrared.tif", noise(4, 20, 20), photometric="minisblack"): "holds 4 bands.*gdal_translate",
         geotiff(tmp_path / "float.tif", np.zeros((3, 20, 20), np.float32)): "values of type float32",
@@ -278,6 +281,18 @@ def test_another_networks_or_images_unfinished_labels_are_not_gone_on_with(net, 
     pixels = noise(3, 200, 200, seed=1)
     predict_raster(predictor, geotiff(image, pixels), target, 64)
     assert np.array_equal(labels_of(target), whole(net, pixels))
+
+
+def test_a_file_that_another_run_is_writing_is_left_alone(predictor, tmp_path):
+    image, target = geotiff(tmp_path / "a.tif", noise(3, 200, 200)), tmp_path / "labels.tif"
+    with LabelFile(target, (200, 200), 64, {}):
+        before = (tmp_path / "labels.tif.partial").read_bytes()
+        with pytest.raises(ConfigError, match=r"labels\.tif: another run is writing it"):
+            predict_raster(predictor, image, target, 64)
+        assert (tmp_path / "labels.tif.partial").read_bytes() == before
+        assert not target.exists()
+    predict_raster(predictor, image, target, 64)  # its run has ended
+    assert target.exists()
 
 
 KILLED = """

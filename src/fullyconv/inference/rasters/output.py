@@ -17,9 +17,15 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from fullyconv.data.masks import IGNORE
+from fullyconv.errors import ConfigError
 from fullyconv.files import whole_file
 from fullyconv.inference.rasters.source import require
 from fullyconv.palettes import VOC_VOID, Colour
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 BLOCK = 256
 """A block's side, in pixels, unless tiles are smaller."""
@@ -34,7 +40,8 @@ DEFLATE = 8
 class LabelFile(AbstractContextManager["LabelFile"]):
     """The labels of an image of ``size`` in the making. ``job`` says what they are: another job's are not gone on with.
 
-    ``block`` is the side of its blocks; ``write`` takes windows that begin at multiples of it.
+    ``block`` is the side of its blocks; ``write`` takes windows that begin at multiples of it. Entering raises
+    ConfigError where another run is writing the same file.
     """
 
     def __init__(self, target: Path, size: tuple[int, int], block: int, job: dict[str, Any]):
@@ -49,6 +56,7 @@ class LabelFile(AbstractContextManager["LabelFile"]):
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         self.partial.touch()
         self.file: BinaryIO = self.partial.open("r+b")
+        self._lock()
         if self._next() != (0, self.head):
             self._cut(0)
             self._append(0, self.head)
@@ -62,6 +70,20 @@ class LabelFile(AbstractContextManager["LabelFile"]):
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+
+    def _lock(self) -> None:
+        """For as long as the file is open; a process that is killed lets go of it, too."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.file.close()
+            raise ConfigError(
+                f"{self.target}: another run is writing it. Wait until that has ended, or choose another folder"
+            ) from error
+        except OSError:  # a file system without locks
+            return
 
     def _cut(self, end: int) -> None:
         self.file.seek(end)
@@ -127,7 +149,7 @@ class LabelFile(AbstractContextManager["LabelFile"]):
                 extratags=[*tags, (GDAL_METADATA, 2, len(text) + 1, text, True)],
             )
         self.file.close()
-        self.partial.unlink()
+        self.partial.unlink(missing_ok=True)
 
     def _blobs(self) -> Iterator[bytes]:
         for number in range(self.count):

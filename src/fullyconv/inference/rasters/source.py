@@ -17,6 +17,8 @@ from fullyconv.inference.forms import to_tensor
 
 SUFFIXES = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
 WIDTH, HEIGHT, SAMPLES, TILE_WIDTH = 256, 257, 277, 322
+ORIENTATION = 274
+"""TIFF tag: how the picture is turned. A georeference is of the rows as they lie: beside it GDAL ignores the tag."""
 GEOREFERENCE = (33550, 33922, 34264, 34735)
 """TIFF tags: pixel scale, tie points, transformation, coordinate system."""
 LARGE = 64 * 2**20
@@ -108,9 +110,16 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
         raise DataError(f"{path}: cannot be read as a TIFF file ({error})") from error
     with file:
         try:
-            slide = file.series[0].is_pyramidal and not file.pages.first.is_geotiff
+            georeferenced = file.pages.first.is_geotiff
+            slide = file.series[0].is_pyramidal and not georeferenced
+            turned = 1 if georeferenced else file.pages.first.tags.valueof(ORIENTATION, 1)
         except Exception as error:
             raise DataError(f"{path}: cannot be read as a TIFF file ({error})") from error
+        if turned > 1:
+            raise DataError(
+                f"{path}: is stored turned or mirrored (orientation {turned}), which is not read by window. Store it "
+                f"upright, or, if it is, say so: tiffset -s {ORIENTATION} 1 {path.name}"
+            )
         if slide:
             from fullyconv.inference.rasters.slides import Slide
 
