@@ -21,25 +21,15 @@ from sameness import (
     torchvision_network,
     weights_of,
 )
+from thinning import THIN, make_thin
 
-from fullyconv.backbones import paper
-
-THIN = 16
 SIZES = [(97, 64), (101, 75), (64, 97), (160, 203)]
 by_name = {case.name: case for case in CASES}
 
 
 @pytest.fixture(autouse=True)
 def thin(monkeypatch):
-    for trunk in (paper.VGG16, paper.AlexNet):
-        monkeypatch.setattr(trunk, "widths", tuple(nets.thinned(width, THIN) for width in trunk.widths))
-        monkeypatch.setattr(trunk, "hidden", nets.thinned(trunk.hidden, THIN))
-    monkeypatch.setattr(paper.GoogLeNet, "stem", tuple(nets.thinned(width, THIN) for width in paper.GoogLeNet.stem))
-    inceptions = {
-        name: tuple(nets.thinned(width, THIN) for width in widths)
-        for name, widths in paper.GoogLeNet.inceptions.items()
-    }
-    monkeypatch.setattr(paper.GoogLeNet, "inceptions", inceptions)
+    make_thin(monkeypatch)
 
 
 class Agreement:
