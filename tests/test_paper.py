@@ -118,7 +118,7 @@ def test_late_fusion_scores_are_the_mean_of_two_streams():
 
 
 def test_heads_label_each_pixel_once_each():
-    """Two heads on one trunk are two networks with the same trunk; their losses are added."""
+    """Two heads on one trunk are two networks with the same trunk; their pixels' losses count alike."""
     net = network("fcn8s-vgg16", num_classes=5, heads={"semantic": 3, "geometric": 2})
     images = torch.rand(2, 3, 40, 50) * 255
     with torch.no_grad():
@@ -127,8 +127,11 @@ def test_heads_label_each_pixel_once_each():
         torch.testing.assert_close(net.probabilities(images)[:, 3:], geometric.softmax(1))
         labels = torch.stack([torch.randint(0, 3, (2, 40, 50)), torch.randint(0, 2, (2, 40, 50))], 1)
         labels[0, 1, :9] = 255
-        expected = F.cross_entropy(semantic, labels[:, 0]) + F.cross_entropy(geometric, labels[:, 1], ignore_index=255)
-        torch.testing.assert_close(net.loss(images, labels), expected)
+        total = F.cross_entropy(semantic, labels[:, 0], reduction="sum") + F.cross_entropy(
+            geometric, labels[:, 1], ignore_index=255, reduction="sum"
+        )
+        torch.testing.assert_close(net.loss(images, labels, reduction="sum"), total)
+        torch.testing.assert_close(net.loss(images, labels), total / (labels != 255).sum())
 
 
 def test_torchvisions_alignment_is_kept():

@@ -178,12 +178,11 @@ class FCN(nn.Module):
     ) -> Tensor:
         """Pixelwise cross-entropy of labels as ``predict`` gives them, a scalar; the full logits are never held.
 
-        Heads' losses are added up. ``weight``: one for each class.
+        Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight``: one for each
+        class.
         """
         scores = self.scores(images)
         lattice, _, method, border = self._reading(images, scores)
-        planes = labels.unbind(1) if self.heads else [labels]
-        weights = [None] * len(planes) if weight is None else list(self._parts(weight[None]))
         losses = [
             readout.loss(
                 part,
@@ -191,14 +190,31 @@ class FCN(nn.Module):
                 lattice,
                 method,
                 border,
-                weight=None if own is None else own[0],
+                weight=own,
                 ignore_index=ignore_index,
                 label_smoothing=label_smoothing,
-                reduction=reduction,
+                reduction="sum",
             )
-            for part, plane, own in zip(self._parts(scores), planes, weights, strict=True)
+            for part, (plane, own) in zip(self._parts(scores), self._planes(labels, weight), strict=True)
         ]
-        return torch.stack(losses).sum()
+        total = torch.stack(losses).sum()
+        if reduction == "sum":
+            return total
+        mass = self.mass(labels, weight=weight, ignore_index=ignore_index).to(total.dtype)
+        return total / mass.clamp(min=torch.finfo(total.dtype).tiny)
+
+    def mass(self, labels: Tensor, *, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
+        """What the mean loss divides by: the pixels that count, of all heads, or the sum of their classes' weights."""
+        masses = [readout.mass(plane, own, ignore_index) for plane, own in self._planes(labels, weight)]
+        return torch.stack(masses).sum()
+
+    def _planes(self, labels: Tensor, weight: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+        """Each head's labels (N, H, W) and class weights."""
+        planes = labels.unbind(1) if self.heads else [labels]
+        weights = (
+            [None] * len(planes) if weight is None else [own[0] for own in self._parts(weight[None].to(labels.device))]
+        )
+        return list(zip(planes, weights, strict=True))
 
     def _parts(self, of_classes: Tensor) -> Sequence[Tensor]:
         """(N, classes, …) head by head."""

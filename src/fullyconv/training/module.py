@@ -10,7 +10,6 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fullyconv import readout
 from fullyconv.errors import DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
 from fullyconv.fcn import FCN
@@ -61,7 +60,7 @@ class Module(lightning.LightningModule):
         weight = self.class_weights
         smoothing = self.config.training.label_smoothing
         total = self.net.loss(images, masks, weight=weight, label_smoothing=smoothing, reduction="sum")
-        mass = self._mass(masks, weight).to(total.dtype)
+        mass = self.net.mass(masks, weight=weight).to(total.dtype)
         total_of_all, mass_of_all = self._over_processes(total.detach(), mass)
         if not torch.isfinite(total_of_all):
             self._refuse(total, indices)
@@ -70,15 +69,6 @@ class Module(lightning.LightningModule):
         mass_of_all = mass_of_all.clamp(min=torch.finfo(total.dtype).tiny)
         self.log("train_loss", total_of_all / mass_of_all, batch_size=1)
         return total * self.trainer.world_size / mass_of_all  # gradients are averaged over the processes
-
-    def _mass(self, masks: Tensor, weight: Tensor | None) -> Tensor:
-        """What the mean loss divides by: over the heads, the weights of the pixels that count."""
-        if not self.net.heads:
-            return readout.mass(masks, weight)
-        sizes = list(self.net.heads.values())
-        weights = [None] * len(sizes) if weight is None else weight.split(sizes)
-        masses = [readout.mass(plane, own) for plane, own in zip(masks.unbind(1), weights, strict=True)]
-        return torch.stack(masses).sum()
 
     def _over_processes(self, *values: Tensor) -> Sequence[Tensor]:
         if self.trainer.world_size == 1:
