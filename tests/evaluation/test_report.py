@@ -214,8 +214,15 @@ def test_evaluate_and_report_writes_nothing_unasked(tmp_path, colour_net, paint,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("classes", [["green", "red", "blue"], ["red", "green"]])
-def test_other_classes_than_the_networks_are_refused(colour_net, classes):
+@pytest.mark.parametrize(
+    ("classes", "differs"),
+    [
+        (["green", "red", "blue"], "another order, class 0 is green, not red"),
+        (["red", "green"], "2 classes, not 3; blue missing"),
+        (["red", "green", "pink"], "pink new; blue missing"),
+    ],
+)
+def test_other_classes_than_the_networks_are_refused(colour_net, classes, differs):
     colour_net.classes = ["red", "green", "blue"]
-    with pytest.raises(DataError, match="the network was made for red, green, blue"):
+    with pytest.raises(DataError, match=f"not those of the network: {differs}"):
         evaluate_and_report(colour_net, SimpleNamespace(root=Path("d"), classes=classes), "test")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fullyconv.classes import FOREGROUND, numbered
 from fullyconv.data.images import open_image
 from fullyconv.data.masks import IGNORE, MaskCode, is_grey, mask_values
 from fullyconv.data.parallel import in_parallel
@@ -122,7 +123,7 @@ def _by_colour(root: Path, contents: Sequence[_Content]) -> tuple[MaskCode, list
         )
     palette = sorted(colours)
     code = MaskCode(len(palette), None, {c: label for label, c in enumerate(palette)}, by_colour=True)
-    return code, _names(len(palette)), palette
+    return code, numbered(len(palette)), palette
 
 
 def _by_value(
@@ -132,7 +133,7 @@ def _by_value(
         colours = default_palette(2)
         return (
             MaskCode(2),
-            ["background", "foreground"],
+            list(FOREGROUND),
             [palette.get(0, colours[0]), palette.get(255, colours[1])],
         )
     count = max(values - {IGNORE}) + 1
@@ -144,10 +145,6 @@ def _by_value(
     code = MaskCode(count, IGNORE if IGNORE in values else None)
     return (
         code,
-        _names(count),
+        numbered(count),
         [palette.get(index, colour) for index, colour in enumerate(default_palette(count))],
     )
-
-
-def _names(count: int) -> list[str]:
-    return [f"class {index}" for index in range(count)]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fullyconv.classes import difference
 from fullyconv.data import IGNORE, Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.errors import DataError
@@ -48,14 +49,12 @@ def evaluate_and_report(
 ) -> Result:
     """Measure ``net`` on a split; write the result to ``out`` (JSON) and ``report.html`` into ``run``.
 
-    Raises DataError where the data have another number of classes than the network, or the same in another order.
+    Raises DataError where the classes of the data are not the network's.
     """
-    if len(data.classes) != len(net.classes) or (
-        data.classes != list(net.classes) and sorted(data.classes) == sorted(net.classes)
-    ):
+    if differs := difference(data.classes, net.classes):
         raise DataError(
-            f"{data.root}: the classes are {', '.join(data.classes)}; the network was made for "
-            f"{', '.join(net.classes)}. Give data with these classes, in this order"
+            f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes, "
+            "or name them alike, in dataset.yaml, if they are the same"
         )
     dataset = SegmentationDataset(data, split, channels=net.in_channels)
     names = [data.name(pair.image) for pair in dataset.pairs]

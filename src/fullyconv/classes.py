@@ -1,0 +1,38 @@
+"""The names of classes: where nobody gave any, and whether two lists of them mean the same."""
+
+from collections.abc import Sequence
+
+FOREGROUND = ["background", "foreground"]
+"""What masks of 0 and 255 hold, where nobody says more."""
+SHOWN = 5
+
+
+def numbered(count: int) -> list[str]:
+    """Names for classes that nobody named."""
+    return [f"class {index}" for index in range(count)]
+
+
+def difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    """What sets the classes of a data set apart from those of a network, in words; nothing where they agree.
+
+    Names that nobody gave agree with any others of their number.
+    """
+    found, expected = list(found), list(expected)
+    many = f"{len(found)} classes, not {len(expected)}" if len(found) != len(expected) else ""
+    if found == expected or not (_given(found) and _given(expected)):
+        return many
+    new, lacking = ([name for name in a if name not in b] for a, b in ((found, expected), (expected, found)))
+    words = [many, f"{_list(new)} new" if new else "", f"{_list(lacking)} missing" if lacking else ""]
+    if not any(words):
+        place = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+        words = [f"another order, class {place} is {found[place]}, not {expected[place]}"]
+    return "; ".join(filter(None, words))
+
+
+def _given(names: list[str]) -> bool:
+    return names not in (numbered(len(names)), FOREGROUND)
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
