@@ -1,6 +1,7 @@
 """The network: any size in, that size out, aligned with the image to the pixel."""
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -181,6 +182,38 @@ def test_a_transformer_is_a_backbone_too():
     net = small("fcn16s-vit_tiny_patch16_224")
     with torch.no_grad():
         assert net(photograph(45, 70)).shape == (1, 4, 45, 70)
+
+
+def test_a_transformer_s_tap_is_its_last_block():
+    """Against timm's whole network, without the norm that its classifier begins with."""
+    net = small("fcn16s-test_vit").double()
+    whole = timm.create_model("test_vit", dynamic_img_size=True).double().eval()
+    weights = {name.removeprefix("model."): tensor for name, tensor in net.backbone.body.state_dict().items()}
+    assert not whole.load_state_dict(weights, strict=False).unexpected_keys
+    whole.norm = nn.Identity()
+    images = torch.rand(1, 3, 48, 80, dtype=torch.float64)
+    with torch.no_grad():
+        (tap,) = net.backbone(images)
+        tokens = whole.forward_features(images)[:, whole.num_prefix_tokens :]
+    torch.testing.assert_close(tap.flatten(2).transpose(1, 2), tokens)
+
+
+def test_taps_are_told_by_their_strides_where_timm_leaves_the_first_map_out():
+    with torch.device("meta"):
+        net = fc.create("fcn8s-dla46_c", num_classes=2)
+        taps = net.backbone(torch.zeros(1, 3, 64, 96))
+    assert [tuple(tap.shape[2:]) for tap in taps] == [(8, 12), (4, 6), (2, 3)]
+    assert [tap.shape[1] for tap in taps] == net.backbone.channels
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "test_mambaout"])
+def test_channels_are_not_taken_for_rows_where_there_are_as_many(name):
+    """Some of timm's networks give (N, h, w, channels)."""
+    with torch.device("meta"):
+        net = fc.create(f"fcn4s-{name}", num_classes=2)
+        channels = net.backbone.channels[0]
+        finest = net.backbone(torch.zeros(1, 3, 4 * channels, 64))[0]
+    assert tuple(finest.shape) == (1, channels, channels, 16)
 
 
 @pytest.mark.parametrize(

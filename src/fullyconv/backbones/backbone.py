@@ -41,11 +41,16 @@ class Backbone(nn.Module):
         *,
         alignment: Alignment = "cells",
         drops: bool = False,
+        channels_last: bool = False,
     ):
-        """``body`` gives the taps. Raises GeometryError where its cells cannot be followed, or are not square."""
+        """``body`` gives the taps; ``channels_last``: as (N, h, w, channels).
+
+        Raises GeometryError where its cells cannot be followed, or are not square.
+        """
         super().__init__()
         self.body, self.strides, self.channels = body, list(strides), list(channels)
         self.mean, self.std, self.alignment, self.drops = mean, std, alignment, drops
+        self.channels_last = channels_last
         self.minimum, traced = _trace(body, name, self.strides[-1], in_channels)
         self.taps = traced.outputs
         self.lattices = [tap.lattice for tap in self.taps]
@@ -56,10 +61,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         taps = self.body(images)
-        return [
-            tap if tap.shape[1] == channels else tap.permute(0, 3, 1, 2)
-            for tap, channels in zip(taps, self.channels, strict=True)
-        ]
+        return [tap.permute(0, 3, 1, 2) for tap in taps] if self.channels_last else list(taps)
 
 
 def _trace(body: nn.Module, name: str, stride: int, in_channels: int) -> tuple[int, geometry.Trace]:

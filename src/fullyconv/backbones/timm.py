@@ -16,7 +16,8 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
     config = _pretrained_config(name)
     with torch.device("meta"):
         info = _create(name, in_channels).feature_info
-    last_of_stride = {stride: i for i, stride in enumerate(info.reduction()) if finest <= stride <= COARSEST}
+    maps = list(zip(info.out_indices, info.reduction(), info.channels(), strict=True))
+    last_of_stride = {stride: (i, channels) for i, stride, channels in maps if finest <= stride <= COARSEST}
     if finest not in last_of_stride:
         strides = ", ".join(str(stride) for stride in sorted(set(info.reduction())))
         raise ConfigError(
@@ -25,10 +26,19 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
         )
     if pretrained and not config.has_weights:
         raise WeightsError(f"{name} has no published ImageNet weights. Train it from scratch: --no-pretrained.")
-    taps = list(last_of_stride.values())
-    body = _create(name, in_channels, out_indices=taps, pretrained=pretrained)
-    channels = [info.channels()[tap] for tap in taps]
-    return Backbone(name, body, list(last_of_stride), channels, in_channels, config.mean, config.std)
+    taps, channels = zip(*last_of_stride.values(), strict=True)
+    body = _create(name, in_channels, out_indices=list(taps), pretrained=pretrained)
+    channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
+    return Backbone(
+        name,
+        body,
+        list(last_of_stride),
+        channels,
+        in_channels,
+        config.mean,
+        config.std,
+        channels_last=channels_last,
+    )
 
 
 def _pretrained_config(name: str) -> Any:
