@@ -65,6 +65,7 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
     if not (is_torch(path) or is_safetensors(path)):
         _check_name(name, source)
         net = caffe.read(path)
+        release.refuse_alexnet_order(net.order, name, source)
         return _from_layers(net.layers, name, source, padding, classes, data=net.data)
     tensors: dict[str, Tensor] = read_tensors(path)
     if torchvision_weights.looks_like(tensors):

@@ -217,6 +217,19 @@ def test_another_network_s_name_is_refused(name, message, write, thin):
         convert(write(caffemodel(net, nets.random_weights(net))), name)
 
 
+def test_alexnet_in_its_own_paper_s_order_is_refused(write, thin):
+    """bvlc_alexnet's shapes are CaffeNet's; it normalizes before it pools."""
+    net = nets.alexnet_classifier(thin=thin)
+    weights = nets.random_weights(net)
+    places = {layer.name: place for place, layer in enumerate(net.layers)}
+    for number in (1, 2):
+        pool, norm = places[f"pool{number}"], places[f"norm{number}"]
+        net.layers[pool], net.layers[norm] = net.layers[norm], net.layers[pool]
+    for old in (False, True):
+        with pytest.raises(WeightsError, match=r"norm1 runs before pool1, as in bvlc_alexnet.*reference_caffenet"):
+            convert(write(caffemodel(net, weights, old=old)), "fcn32s-alexnet")
+
+
 def test_a_last_upsampling_that_was_learnt_is_refused(write, thin):
     net = nets.vgg16(8, 3, thin=thin)
     learnt = [np.random.default_rng(0).standard_normal((3, 3, 16, 16), np.float32)]

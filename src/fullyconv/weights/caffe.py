@@ -33,10 +33,12 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 class CaffeNet(NamedTuple):
     """``layers``: the blobs of each layer that has any, float32, weight before bias. ``data``: the parameters of its
-    Python data layer, as text, where it has one."""
+    Python data layer, as text, where it has one. ``order``: all layers' names (their first 80
+    characters), as they run."""
 
     layers: Layers
     data: str
+    order: list[str]
 
 
 def read(path: Path) -> CaffeNet:
@@ -143,7 +145,7 @@ class _Wire:
 
 def _read_net(wire: _Wire) -> CaffeNet:
     layers: Layers = {}
-    data = ""
+    data, order = "", []
     new, old = schema.number("NetParameter", "layer"), schema.number("NetParameter", "layers")
     for field in wire.fields(0, wire.size):
         if field.wire != _BYTES or field.number not in (new, old):
@@ -152,6 +154,7 @@ def _read_net(wire: _Wire) -> CaffeNet:
         header, blobs = _read_layer(wire, field, message)
         if message == "LayerParameter":
             data = data or str(header.python_param.param_str)
+        order.append(header.name[:80])
         if blobs:
             name = header.name
             if not isinstance(name, str) or not name.isprintable():
@@ -159,7 +162,7 @@ def _read_net(wire: _Wire) -> CaffeNet:
             if not name or name in layers:
                 raise _DamageError(f"two layers named {name[:80]!r} have weights" if name else "a layer has no name")
             layers[name] = blobs
-    return CaffeNet(layers, data)
+    return CaffeNet(layers, data, order)
 
 
 def _read_layer(wire: _Wire, layer: _Field, message: str) -> tuple[Any, list[Tensor]]:

@@ -5,7 +5,7 @@ connected layers become convolutions (section 3.1), or pytorch-fcn's networks, w
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,6 +44,19 @@ def input_channels(layers: Layers) -> int:
         return 6
     first = next((layers[name][0] for name in FIRST if name in layers), None)
     return 3 if first is None or first.dim() != 4 else first.shape[1]
+
+
+def refuse_alexnet_order(order: Sequence[str], name: str, source: str) -> None:
+    """Raises WeightsError where layers run in the order of AlexNet's paper, normalized before they are pooled.
+
+    FCN-AlexNet is CaffeNet's: pooled first. The shapes of the two are the same, so that only the order tells.
+    """
+    for norm, pool in (("norm1", "pool1"), ("norm2", "pool2")):
+        if name.endswith("-alexnet") and norm in order and pool in order[order.index(norm) :]:
+            raise WeightsError(
+                f"{source}: {norm} runs before {pool}, as in bvlc_alexnet; {name} is CaffeNet's, where it runs after. "
+                "The weights would fit and the scores be others: take bvlc_reference_caffenet.caffemodel."
+            )
 
 
 def upsampling(layers: Layers, name: str, source: str) -> Method:
