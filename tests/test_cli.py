@@ -234,6 +234,23 @@ def test_a_run_is_not_overwritten_and_not_reconfigured(fullyconv, data):
     assert (code, "leave out training.epochs" in err) == (2, True)
 
 
+def test_ctrl_c_says_how_to_go_on(fullyconv, data, monkeypatch):
+    from fullyconv.training import stages
+
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "train", press)
+    code, _, err = fullyconv("train", "--data", data, *QUICK, "--out", "my run")
+    assert (code, err) == (130, "Stopped. To go on: fullyconv train --resume --out 'my run'\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is a folder that nobody can write to")
+def test_a_file_that_cannot_be_written_is_named(fullyconv, model, data):
+    code, _, err = fullyconv("evaluate", model, "--data", data, "--out", "/proc/found.json")
+    assert (code, err) == (2, "fullyconv: /proc/found.json: No such file or directory.\n")
+
+
 def test_other_classes_than_the_networks_are_refused(fullyconv, data, tmp_path):
     run_folder.save(build("fcn8s-test_resnet", ["a", "b", "c"]), tmp_path / "other")
     code, _, err = fullyconv("evaluate", "other", "--data", data)

@@ -1,6 +1,7 @@
 """Training: what is learnt, what is kept, what stops it."""
 
 import csv
+import dataclasses
 import shutil
 from types import SimpleNamespace
 
@@ -149,6 +150,36 @@ def test_a_finished_run_resumes_to_itself(data, tiny, tmp_path):
     before = train(data, tiny(training__epochs=1), tmp_path / "run", say=quiet).state_dict()
     after = train(data, tiny(training__epochs=1), tmp_path / "run", resume=True, say=quiet).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_resumes_on_its_own_classes_alone(data, tiny, tmp_path):
+    train(data, tiny(training__epochs=1), tmp_path / "run", say=quiet)
+    others = dataclasses.replace(data, classes=["blue", "red", "pink"])
+    with pytest.raises(DataError, match=r"pink new; green missing\. .* train with --init"):
+        train(others, tiny(training__epochs=2), tmp_path / "run", resume=True, say=quiet)
+
+
+def test_batch_norm_of_a_single_value_is_refused_in_words(data, tiny, tmp_path):
+    config = tiny(model__name="fcn32s-test_resnet", data__batch_size=1, data__resolutions=[{"crop": [32, 32]}])
+    with pytest.raises(ConfigError, match=r"1 image of 32×32 pixels .* Raise data\.batch_size"):
+        train(data, config, tmp_path / "run", say=quiet)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(data, tiny, tmp_path, monkeypatch):
+    original = Module.on_train_batch_start
+
+    def press(self, batch, batch_idx):
+        original(self, batch, batch_idx)
+        if self.global_step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Module, "on_train_batch_start", press)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, tiny(), tmp_path / "run", say=quiet)
+    stopped = train(data, tiny(), tmp_path / "run", resume=True, say=quiet).state_dict()
+    whole = train(data, tiny(), tmp_path / "whole", say=quiet).state_dict()
+    assert all(torch.equal(stopped[name], tensor) for name, tensor in whole.items())
 
 
 def test_init_takes_the_backbone_and_what_else_fits(data, tiny, tmp_path):

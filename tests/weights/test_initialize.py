@@ -57,6 +57,25 @@ def test_one_labelings_trunk_becomes_that_of_two_heads_which_start_at_zero(tmp_p
     assert not net.score["32"].weight.any()
 
 
+@pytest.mark.parametrize("options", [{}, {"width": 6}, {"upsample": "transposed"}])
+def test_classes_of_other_names_are_scored_anew(tmp_path, options):
+    torch.manual_seed(0)
+    before = fcn.build("fcn16s-vgg16", ["sky", "road", "car"], **options)
+    with torch.no_grad():
+        for parameter in before.parameters():
+            parameter.normal_(std=0.1)
+    run_folder.save(before, tmp_path)
+    said = []
+    same = fcn.build("fcn16s-vgg16", ["class 0", "class 1", "class 2"], **options)
+    assert initialize(same, [tmp_path], say=said.append) == said == []
+    net = fcn.build("fcn16s-vgg16", ["sky", "road", "cat"], **options)
+    new = initialize(net, [tmp_path], say=said.append)
+    assert "cat new; car missing" in said[0]
+    of_three = {name for name, tensor in net.named_parameters() if 3 in tensor.shape[:1]}
+    assert set(new) == of_three
+    assert all(torch.equal(net.state_dict()[n], t) == (n not in new) for n, t in before.state_dict().items())
+
+
 def test_early_fusion_sees_depth_as_the_mean_of_the_colours(tmp_path):
     before = trained(tmp_path, mean=[1.0, 2.0, 3.0])
     net = fcn.create("fcn32s-vgg16", 5, in_channels=4, mean=[1.0, 2.0, 3.0, 4.0]).eval()

@@ -1,6 +1,7 @@
 """``fullyconv demo`` and ``fullyconv train``."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -76,7 +77,11 @@ def train(
     from fullyconv.training.stages import train as run_training
 
     data_set = checked(config.data.path, config.data.layout)
-    net = run_training(data_set, config, out, resume, say)
+    try:
+        net = run_training(data_set, config, out, resume, say)
+    except KeyboardInterrupt:
+        say(f"Stopped. To go on: fullyconv train --resume --out {quote(str(out))}")
+        raise typer.Exit(130) from None
     if net is None:  # one of several processes; the first has the last word
         return
     split = "val" if "val" in data_set.splits else "train"

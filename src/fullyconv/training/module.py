@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fullyconv.errors import DataError
+from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
 from fullyconv.fcn import FCN
 from fullyconv.training.config import Config
@@ -18,8 +18,8 @@ from fullyconv.training.config import Config
 RATE = "rate"
 """The key of a parameter group's learning rate, as a multiple of the configured one."""
 REMEDY = (
-    "The last checkpoint was kept; lower optimizer.lr, or look at these images. --resume goes on from there "
-    "with the same settings; for others, start anew with --init RUN."
+    "Lower optimizer.lr, or look at these images. The last checkpoint, if there was one yet, is kept: --resume goes on "
+    "from there with the same settings; for others, start anew with --init RUN."
 )
 
 
@@ -59,7 +59,16 @@ class Module(lightning.LightningModule):
         images, masks, indices = batch
         weight = self.class_weights
         smoothing = self.config.training.label_smoothing
-        total = self.net.loss(images, masks, weight=weight, label_smoothing=smoothing, reduction="sum")
+        try:
+            total = self.net.loss(images, masks, weight=weight, label_smoothing=smoothing, reduction="sum")
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):  # torch's batch norm has no error of its own
+                raise
+            raise ConfigError(
+                f"Batch norm needs more than one value of each channel, and {len(images)} image of "
+                f"{images.shape[2]}×{images.shape[3]} pixels (height × width) is a single cell of {self.net.name}. "
+                "Raise data.batch_size (for each process), or the crop in data.resolutions."
+            ) from error
         mass = self.net.mass(masks, weight=weight).to(total.dtype)
         total_of_all, mass_of_all = self._over_processes(total.detach(), mass)
         if not torch.isfinite(total_of_all):

@@ -69,7 +69,10 @@ def train_network(
     module = Module(net, config, class_weights(data, config), names)
     training = training_loader(dataset, config, chunk, trainer, clock)
     validation = validation_loader(data, config, net.in_channels, trainer)
-    trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from None
     return run_folder.load(run)
 
 

@@ -10,12 +10,14 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from fullyconv import fcn
+from fullyconv.classes import difference
 from fullyconv.data.data import Data
-from fullyconv.errors import ConfigError
+from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 from fullyconv.training.callbacks import LAST
 from fullyconv.training.config import Config
 from fullyconv.training.run import train_network
+from fullyconv.weights import run_folder
 from fullyconv.weights.initialize import initialize
 
 CONFIG = "config.yaml"
@@ -27,7 +29,8 @@ def train(
     """Train as configured, in stages where there are any; the result is in ``run``, and the first process's to return.
 
     Each stage before the last has a run folder of its own in ``run``, and an equal share of its length.
-    Raises ConfigError where ``run`` holds a run already and ``resume`` is not asked; else as ``train_network``.
+    Raises ConfigError where ``run`` holds a run already and ``resume`` is not asked, DataError where the run to resume
+    is for other classes; else as ``train_network``.
     """
     first = rank_zero_only.rank == 0  # the other processes of a run start when the first has written
     if first and not resume and (run / CONFIG).exists():
@@ -36,7 +39,10 @@ def train(
         raise ConfigError(f"{data.root} has no split named train; it has {', '.join(data.splits)}.")
     if "val" not in data.splits and first:
         kept = "last network" if config.training.keep == "last" else "network of the lowest training loss"
-        say(f"There is no split named val: the {kept} is kept.")
+        say(
+            f"There is no split named val, only {', '.join(data.splits)}: the {kept} is kept, and measured on the "
+            "images it was trained on."
+        )
     strides: Sequence[int | None] = config.training.stages or [None]
     stages = [_stage(config, stride, len(strides)) for stride in strides]
     for options in stages[1:]:
@@ -45,6 +51,8 @@ def train(
     for number, options in enumerate(stages, 1):
         folder = run if number == len(stages) else run / options.model.name
         begun = resume and (folder / LAST).exists()
+        if begun:
+            _refuse_other_classes(data, folder)
         lightning.seed_everything(config.training.seed, verbose=False)
         following = new_network(data, options, say if first else _silent, untrained=begun or net is not None)
         if net is None and first:
@@ -65,6 +73,15 @@ def _hand_on(net: fcn.FCN, following: fcn.FCN) -> None:
     for name, parameter in following.named_parameters():
         if name in new and name.startswith("score.") and parameter.dim() == 1:
             torch.nn.init.zeros_(parameter)
+
+
+def _refuse_other_classes(data: Data, run: Path) -> None:
+    spec = run_folder.read(run / run_folder.WEIGHTS)[0]
+    if differs := difference(data.classes, spec["classes"]):
+        raise DataError(
+            f"--resume: the classes of {data.root} are not those of {run}: {differs}. A run goes on with its own data; "
+            f"to start from its weights, train with --init {run}"
+        )
 
 
 def _silent(_: str) -> None:
@@ -102,7 +119,7 @@ def new_network(data: Data, config: Config, say: Callable[[str], None], untraine
     )
     if options.init is not None and not untrained:
         sources = options.init if isinstance(options.init, list) else [options.init]
-        fresh = initialize(net, sources, keep_mean=options.mean is not None)
+        fresh = initialize(net, sources, keep_mean=options.mean is not None, say=say)
         named = " and ".join(map(str, sources))
         say(f"Weights from {named}." + (f" New: {', '.join(fresh)}." if fresh else ""))
     return net

@@ -1,6 +1,6 @@
 """Where a network starts: at the weights of the stage before, of a classifier, or of two networks that it fuses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fullyconv import fcn
+from fullyconv.classes import difference
 from fullyconv.errors import WeightsError
 from fullyconv.weights import run_folder
 
@@ -16,11 +17,14 @@ STREAMS = (BODY + "color.", BODY + "hha.")
 COARSEST = "score.32."
 
 
-def initialize(net: fcn.FCN, sources: Sequence[Path], keep_mean: bool = False) -> list[str]:
+def initialize(
+    net: fcn.FCN, sources: Sequence[Path], keep_mean: bool = False, say: Callable[[str], None] = print
+) -> list[str]:
     """Start ``net`` from other networks: the whole backbone, and of the rest what fits; what did not, by name.
 
     The mean and the deviation that images are normalized by come along with the weights that were trained on them;
-    with ``keep_mean`` the mean stays ``net``'s. Two things are done on the way (PAMI paper, section 5, NYUDv2):
+    with ``keep_mean`` the mean stays ``net``'s. Where the classes are others, which is said, their scores start anew.
+    Two things are done on the way (PAMI paper, section 5, NYUDv2):
 
     - Early fusion. Where ``net`` takes more channels than the colours that the source knows, the first convolution's
       weights of the others start as the mean over the colours.
@@ -31,15 +35,17 @@ def initialize(net: fcn.FCN, sources: Sequence[Path], keep_mean: bool = False) -
     named = " and ".join(map(str, sources))
     own = net.state_dict()
     fused = any(name.startswith(STREAMS) for name in own)
-    if len(sources) == 1:
-        tensors = _read(sources[0])
-    elif len(sources) == 2 and fused:
-        tensors = _two_streams(*map(_read, sources))
-    else:
+    if len(sources) != 1 and not (len(sources) == 2 and fused):
         raise WeightsError(
             f"--init {named}: {len(sources)} sources, and {net.name} starts from "
             + ("one, or from two: the colour network and the HHA network." if fused else "one.")
         )
+    specs, read = zip(*map(_read, sources), strict=True)
+    tensors = read[0] if len(sources) == 1 else _two_streams(*read)
+    differs = next(filter(None, (difference(net.classes, spec["classes"]) for spec in specs)), "")
+    if differs:
+        say(f"{named} knows other classes ({differs}): their scores start anew.")
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in _of_classes(net)}
     tensors |= _widened(tensors, own)
     if keep_mean:
         tensors.pop("mean", None)
@@ -56,12 +62,17 @@ def initialize(net: fcn.FCN, sources: Sequence[Path], keep_mean: bool = False) -
     return missing
 
 
-def _read(source: Path) -> dict[str, Any]:
+def _of_classes(net: fcn.FCN) -> set[str]:
+    """The parameters that have a part for each class."""
+    parts = ("head.4.",) if net.width else ("score.", "upsample.")
+    return {name for name, _ in net.named_parameters() if name.startswith(parts)}
+
+
+def _read(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     path = source / run_folder.WEIGHTS if source.is_dir() else source
     if not path.is_file():
         raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")
-    _, tensors = run_folder.read(path)
-    return tensors
+    return run_folder.read(path)
 
 
 def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
