@@ -23,9 +23,9 @@ from torch import Tensor
 
 from fullyconv.bench.bench import operations
 from fullyconv.bench.process import matrix_rate
+from fullyconv.export.fixed import on_openvino
 from fullyconv.fcn import FCN
 from fullyconv.inference.border import without_border
-from fullyconv.inference.fixed import on_openvino
 
 BASE, WHOLE = "pytorch-fcn, eager", "OpenVINO, whole graph"
 FREEZING = {"freezing": True}

@@ -29,9 +29,9 @@ from caffe import nets as caffe_nets
 from peers import Labels, pytorch_fcn, scored
 from torch import Tensor, nn
 
+from fullyconv.export.fixed import on_openvino
 from fullyconv.fcn import FCN
 from fullyconv.inference.border import has_border, without_border
-from fullyconv.inference.fixed import on_openvino
 
 CLASSES = 12
 SIZE, SMP_SIZE = (360, 480), (352, 480)

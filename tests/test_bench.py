@@ -13,7 +13,7 @@ from fullyconv import cli
 from fullyconv.backbones import paper
 from fullyconv.bench import bench, markdown, process, runtimes
 from fullyconv.errors import ConfigError, FullyConvError
-from fullyconv.inference import fixed
+from fullyconv.export import fixed
 from fullyconv.weights import run_folder
 
 # The package's function has the name of its module.

@@ -18,7 +18,8 @@ from fullyconv.fcn import FCN
 from fullyconv.inference.parts import Part, Tile, Tiling, parts, tiling
 from fullyconv.inference.predictor import Predictor, Segmentation
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
-from fullyconv.inference.rasters.source import Raster, open_raster
+from fullyconv.inference.rasters.raster import Raster
+from fullyconv.inference.rasters.source import open_raster
 
 
 def predict_raster(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.inference.rasters.source import LARGEST_BLOCK, Raster
+from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
 
 
 class Slide(Raster):

@@ -2,7 +2,6 @@
 
 import importlib
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from PIL import TiffImagePlugin
-from torch import Tensor
 
+from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.inference.forms import to_tensor
+from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
+from fullyconv.inference.rasters.slides import Slide
 
 SUFFIXES = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
 WIDTH, HEIGHT, SAMPLES, TILE_WIDTH = 256, 257, 277, 322
@@ -25,50 +25,6 @@ LARGE = 64 * 2**20
 """Pixels from which on even a plain TIFF is read by window."""
 CACHE = 64 * 2**20
 """Bytes that GDAL may keep of what it has decoded; by itself it takes 5% of the machine's memory."""
-LARGEST_BLOCK = 512 * 2**20
-"""Bytes that a file's blocks, which are decoded whole, may have."""
-
-
-class Raster(ABC):
-    """An open file. ``size`` is (height, width); ``tags`` are its georeference, as TIFF tags for tifffile."""
-
-    path: Path
-    size: tuple[int, int]
-    channels: int
-    masked = False
-    tags: list[tuple[Any, ...]]
-
-    @abstractmethod
-    def pixels(self, rows: slice, columns: slice) -> np.ndarray:
-        """A window, (h, w, bands), as it is stored."""
-
-    def valid(self, rows: slice, columns: slice) -> np.ndarray | None:
-        """Which pixels of a window hold data, (h, w) bool; None: all."""
-        return None
-
-    def read(self, rows: slice, columns: slice) -> Tensor:
-        """A window as the network takes it, (channels, h, w), uint8."""
-        try:
-            pixels = self.pixels(rows, columns)
-        except ConfigError:
-            raise
-        except Exception as error:  # decoders raise errors of many kinds on broken files
-            window = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
-            raise DataError(f"{self.path}: {window} cannot be read ({error})") from error
-        return to_tensor(pixels, self.channels)
-
-    def check(self, bands: int, dtype: np.dtype) -> None:
-        """Raises DataError where the network cannot take what the file holds."""
-        if bands != self.channels and (bands, self.channels) not in ((1, 3), (3, 1), (1, 4), (3, 4)):
-            raise DataError(
-                f"{self.path}: holds {bands} bands; the network takes {self.channels}. Write a file of these bands, "
-                f"as with gdal_translate -b 1 … -b {self.channels}, or train with in_channels={bands}"
-            )
-        if dtype not in (np.uint8, np.uint16):
-            raise DataError(
-                f"{self.path}: holds values of type {dtype}; integers of 8 or 16 bits (which are divided by 257) "
-                "are expected, so scale them and save it again"
-            )
 
 
 def by_window(path: Path) -> bool:
@@ -121,8 +77,6 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
                 f"upright, or, if it is, say so: tiffset -s {ORIENTATION} 1 {path.name}"
             )
         if slide:
-            from fullyconv.inference.rasters.slides import Slide
-
             yield Slide(path, file.series[0], channels, level)
             return
     with rasterio.Env(GDAL_CACHEMAX=CACHE), warnings.catch_warnings():
@@ -187,8 +141,6 @@ def _georeference(dataset: Any, masked: bool) -> list[tuple[Any, ...]]:
     """The tags that GDAL writes for this georeference, wherever it found it. ``masked``: labels of 255 are nodata."""
     import rasterio
     import tifffile
-
-    from fullyconv.data.masks import IGNORE
 
     points, system = dataset.gcps
     with rasterio.MemoryFile() as memory:
