@@ -48,7 +48,8 @@ def predict_files(
     ``out/a/b_overlay.jpg``, with ``scores`` also ``out/a/b_scores/CLASS.png``, a heat map for each class.
     TIFF files that are georeferenced, tiled or large are read by window and give ``out/a/b.tif``, after the others;
     with a ``tile`` other than "auto" all are. ``tile`` "auto" takes an image whole where it fits into memory, else
-    in tiles; ``level`` is that of pyramids. ``progress`` counts images, and each tile of those read by window.
+    in bands, or in tiles where it is read by window or the network cannot run by bands; ``level`` is that of pyramids.
+    ``progress`` counts images, and each tile of those read by window.
     Files are whole or absent. A broken image does not stop the rest: returned are the images that are done,
     and those that failed, with why.
 
@@ -78,7 +79,7 @@ def predict_files(
             return predictor.segment(pixels, probabilities=scores)
         if scores:
             raise ConfigError("--scores takes images that are labelled whole, not in tiles")
-        return segment_in_parts(predictor, pixels, parts)
+        return segment_in_parts(predictor, pixels, parts, bands=tile == "auto")
 
     def write(image: Path, segmentation: Segmentation) -> None:
         _write_beside(segmentation, targets[image], overlay, scores)

@@ -1,10 +1,10 @@
-"""How large a tile fits into memory."""
+"""How large a tile, or how wide a band, fits into memory."""
 
 import math
 import os
 from pathlib import Path
 from typing import Any
-from weakref import finalize
+from weakref import WeakKeyDictionary, finalize
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_iter
 
 from fullyconv.errors import ConfigError
 from fullyconv.fcn import FCN
-from fullyconv.inference.tiles import Plan, plan
+from fullyconv.inference.bands import BAND
+from fullyconv.inference.tiles import Plan, plan, sight
 
 RESERVE = 2.0
 """What a pass takes at most, over its tensors: libraries' own copies, and memory that comes back late."""
@@ -46,8 +47,42 @@ def auto_tile(net: FCN, size: tuple[int, int], memory: int | None = None) -> int
     return tile
 
 
+def auto_strip(net: FCN, size: tuple[int, int], memory: int | None = None) -> int | None:
+    """The most columns whose bands, of ``BAND`` rows, take at most ``memory`` bytes: the image's width, or a multiple
+    of ``STEP``; None: not even that many do. ``memory`` as for ``auto_tile``.
+
+    A layer keeps no rows but those that the scores still to come see: what a pass over a band and the rows that a cell
+    sees would take is more than enough. Raises GeometryError where cells see the whole image.
+    """
+    memory = available(next(net.parameters()).device) if memory is None else memory
+    per_pixel, base = needs(net)
+    down, _ = sight(net, size)
+    rows = min(size[0], BAND + float(down.before + down.after))
+    most = (memory - base) / (per_pixel * rows)
+
+    def columns(strip: int) -> int:
+        return max(span.crop.stop - span.crop.start for span in plan(net, size, (size[0], strip)).columns)
+
+    if columns(size[1]) <= most:
+        return size[1]
+    strip = math.ceil(size[1] / STEP) * STEP - STEP
+    while strip > 0 and columns(strip) > most:
+        strip = int(strip * 0.8) // STEP * STEP
+    return strip or None
+
+
+_known: WeakKeyDictionary[FCN, dict[tuple[torch.dtype, torch.device], tuple[float, float]]] = WeakKeyDictionary()
+
+
 def needs(net: FCN) -> tuple[float, float]:
     """Bytes for each pixel that a pass is computed from, and bytes that any pass takes."""
+    found, key = _known.setdefault(net, {}), (net.mean.dtype, net.mean.device)
+    if key not in found:
+        found[key] = _counted(net)
+    return found[key]
+
+
+def _counted(net: FCN) -> tuple[float, float]:
     sides = (net.backbone.minimum + 8 * net.backbone.strides[-1], net.backbone.minimum + 16 * net.backbone.strides[-1])
     few, many = (_Held().peak_of(net, side) for side in sides)
     per_pixel = (many - few) / (sides[1] ** 2 - sides[0] ** 2)

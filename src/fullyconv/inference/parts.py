@@ -1,4 +1,8 @@
-"""The parts that an image is labelled in, and how: whole, in exact tiles, or in tiles that are seen with a margin."""
+"""The parts that an image is labelled in, and how: whole, in exact tiles, or in tiles that are seen with a margin.
+
+Where memory asks for parts, an image that is there as a whole goes band by band, which computes no row twice. One that
+is read by window goes tile by tile, after any of which a run can be stopped and gone on with.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -8,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fullyconv.errors import ConfigError
+from fullyconv.errors import ConfigError, GeometryError
 from fullyconv.evaluation.figures import displayable
 from fullyconv.fcn import FCN
 from fullyconv.inference import tiles
 from fullyconv.inference.approximate import predict_approximate
-from fullyconv.inference.memory import auto_tile
+from fullyconv.inference.bands import predict_bands
+from fullyconv.inference.memory import auto_strip, auto_tile
 from fullyconv.inference.predictor import Predictor, Segmentation
 
 Tile = int | Literal["auto", "approximate"]
@@ -71,17 +76,33 @@ def parts(predictor: Predictor, size: tuple[int, int], tiling: Tiling) -> Sequen
 
 
 @torch.inference_mode()
-def segment_in_parts(predictor: Predictor, image: Tensor, tiling: Tiling) -> Segmentation:
-    """``predictor.segment`` of an image (C, H, W) in memory, part by part; tiles that are not exact are blended."""
+def segment_in_parts(predictor: Predictor, image: Tensor, tiling: Tiling, bands: bool = False) -> Segmentation:
+    """``predictor.segment`` of an image (C, H, W) in memory, part by part; tiles that are not exact are blended.
+
+    ``bands``: rather band by band, where the network can run so and memory holds a band.
+    """
     net, own = predictor.net, predictor.of_head
+    found: Tensor | None = None
     if tiling == "approximate" and _is_plain(predictor):
         found = predict_approximate(net, image[None], APPROXIMATE + MARGIN, MARGIN)[0]
-        labels = (found if predictor.head is None else found[predictor.head]).numpy()
+    elif bands:
+        found = _by_bands(net, image)
+    if found is not None:
+        labels = (found if predictor.head is None else found[predictor.head]).to(torch.uint8).numpy()
     else:
         labels = np.empty(image.shape[1:], np.uint8)
         for part in parts(predictor, (image.shape[1], image.shape[2]), tiling):
             labels[part.window] = part.label(image[:, *part.crop])
     return Segmentation(labels, displayable(image), list(net.classes)[own], list(net.palette)[own])
+
+
+def _by_bands(net: FCN, image: Tensor) -> Tensor | None:
+    """Labels (H, W), with heads (heads, H, W); None where memory holds no band, or the network cannot run so."""
+    strip = auto_strip(net, (image.shape[1], image.shape[2]))
+    try:
+        return None if strip is None else predict_bands(net, image[None], strip=strip)[0]
+    except GeometryError:  # before the first label
+        return None
 
 
 def _is_plain(predictor: Predictor) -> bool:

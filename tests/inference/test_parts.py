@@ -1,0 +1,107 @@
+"""Which parts an image is labelled in follows from the memory; its labels do not."""
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, noise, small
+from PIL import Image
+
+from fullyconv.errors import GeometryError
+from fullyconv.inference import bands, memory, parts, tiles
+from fullyconv.inference.batch import predict_files
+from fullyconv.inference.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def net():
+    return small("fcn8s-resnet10t")
+
+
+def takes(net, pixels):
+    """So many bytes, and a few, are what a pass over so many pixels needs."""
+    per_pixel, base = memory.needs(net)
+    return int(base + per_pixel * pixels) + 1000
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The strips and the tiles that are labelled. No image is too small to ask for memory."""
+    made = []
+
+    def predict_bands(net, images, strip):
+        labels = bands.predict_bands(net, images, strip=strip)
+        made.append(strip)
+        return labels
+
+    def tile_labels(*arguments):
+        made.append("tile")
+        return exactly(*arguments)
+
+    exactly = tiles.tile_labels
+    monkeypatch.setattr(parts, "SMALL", 0)
+    monkeypatch.setattr(parts, "predict_bands", predict_bands)
+    monkeypatch.setattr(tiles, "tile_labels", tile_labels)
+    return made
+
+
+def check_labels(net, height, width, left, folder):
+    """That ``predict`` writes the network's labels where so many bytes are left."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available", lambda device: left)
+        _, failed = predict_files(Predictor(net), [folder / "a.png"], folder / "out")
+    assert not failed
+    whole = net.predict(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]
+    assert np.array_equal(Image.open(folder / "out" / "a.png"), whole)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pixels", "strip"),
+    [(560, 40, 560 * 40, None), (560, 40, 540 * 40, 40), (100, 700, 100 * 600, 384)],
+    ids=["whole", "bands", "strips"],
+)
+def test_what_does_not_fit_into_memory_is_labelled_in_bands(net, calls, tmp_path, height, width, pixels, strip):
+    check_labels(net, height, width, takes(net, pixels), tmp_path)
+    assert calls == ([strip] if strip else [])
+
+
+def test_a_network_that_cannot_run_by_bands_goes_tile_by_tile(calls, tmp_path):
+    net = small("fcn8s-resnetblur18")  # blurs after mirrored padding
+    with pytest.raises(GeometryError, match="cannot run band by band; use tiles"):
+        bands.predict_bands(net, noise(net, 64, 33))
+    check_labels(net, 64, 1100, takes(net, 64 * 1000), tmp_path)
+    assert calls == ["tile", "tile"]
+
+
+def test_a_strip_is_as_wide_as_memory_allows(net):
+    size = (10_000, 5000)
+    rows = bands.BAND + sum(tiles.sight(net, size)[0][1:3])
+    assert memory.auto_strip(net, size, takes(net, rows * 5000)) == 5000
+    strip = memory.auto_strip(net, size, takes(net, rows * 2000))
+    assert strip % memory.STEP == 0
+    assert 1200 < strip < 2000
+    crops = [span.crop for span in tiles.plan(net, size, (10_000, strip)).columns]
+    assert max(crop.stop - crop.start for crop in crops) <= 2000
+    assert memory.auto_strip(net, size, takes(net, rows * 200)) is None
+
+
+class Held(memory._Held):
+    """Of a pass with numbers: what is recorded without any takes no memory."""
+
+    def hold(self, storage):
+        if storage.device.type != "meta":
+            super().hold(storage)
+
+
+@pytest.mark.parametrize("family", ["paper, same padding", "ResNet, heads"])
+def test_bands_take_less_than_they_are_given(family):
+    """As counted, and not many times less."""
+    net = small(FAMILIES[family][0], **FAMILIES[family][1])
+    size = (1200, 64)
+    images = noise(net, *size)
+    with Held() as held:
+        bands.predict_bands(net, images)
+    takes = memory.RESERVE * (held.peak - images.nbytes)
+    assert memory.auto_strip(net, size, int(takes)) != 64
+    assert memory.auto_strip(net, size, int(4 * takes)) == 64
