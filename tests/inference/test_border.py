@@ -11,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
 from fullyconv.backbones import paper
+from fullyconv.cli.networks import measure
 from fullyconv.errors import ConfigError
+from fullyconv.evaluation import report
 from fullyconv.inference.border import without_border
 from fullyconv.inference.predictor import Predictor
 
@@ -62,6 +64,20 @@ def test_a_predictor_leaves_the_border_out(networks):
         assert (predictor.segment(image).labels == net.predict(image[None])[0].numpy()).all()
         np.testing.assert_allclose(found.probabilities, expected.numpy(), rtol=0, atol=1e-6)
         assert predictor.net is net
+
+
+def test_evaluate_leaves_the_border_out(networks, monkeypatch):
+    measured = []
+
+    def evaluate_and_report(net, *_, **__):
+        measured.append(net)
+        return {"heads": {}}
+
+    monkeypatch.setattr(report, "evaluate_and_report", evaluate_and_report)
+    net, lean = networks[0]
+    measure(net, None, "test", None, None)
+    assert type(measured[0].backbone.body) is type(lean.backbone.body)
+    assert type(net.backbone.body) is paper.VGG16
 
 
 def train(net):

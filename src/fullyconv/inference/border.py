@@ -109,7 +109,7 @@ class Borderless(nn.Module):
         for number in range(1, depth + 1):
             layer = self.trunk.get_submodule(f"conv{block}_{number}")
             x = F.conv2d(x, layer.weight, getattr(self, f"bias{block}_{number}"), padding=1)  # type: ignore[arg-type]
-            x = F.relu(x) - getattr(self, f"constant{block}_{number}")[:, None, None]
+            x = x.relu_().sub_(getattr(self, f"constant{block}_{number}")[:, None, None])
         return F.max_pool2d(x, 2, 2), [zone for _, zone in around]
 
     def _fill(self, x: Tensor, zones: list[Zone], far: Tensor, block: int) -> Tensor:
