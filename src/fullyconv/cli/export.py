@@ -30,6 +30,7 @@ def export(
     from fullyconv.export import export as run_export
     from fullyconv.export import export_int8
     from fullyconv.export.export import check_target
+    from fullyconv.export.quantize import measured_split
     from fullyconv.weights import run_folder
 
     check_target(out, int8)
@@ -38,8 +39,12 @@ def export(
     if data is None:
         agreement = run_export(net, out, **options)
     else:
-        data_set = checked(data, None, split or "train")
+        calibrated = split or "train"
+        data_set = checked(data, None, calibrated)
+        measured = measured_split(data_set, calibrated)
+        if measured != calibrated:
+            checked(data, None, measured)
         with progress_bar("measuring") as step:
-            agreement, cost = export_int8(net, out, data_set, split or "train", images or 100, **options, progress=step)
+            agreement, cost = export_int8(net, out, data_set, calibrated, images or 100, **options, progress=step)
         print(cost)
     say(f"{out}: {net.name}{', in floats' if int8 else ''}, {agreement}")

@@ -29,8 +29,12 @@ TIMED = 20
 
 
 class Cost(NamedTuple):
-    """Mean IoU on ``images`` images of ``split``, and seconds per image, in floats and in integers."""
+    """Mean IoU on ``images`` images of ``split``, and seconds per image, in floats and in integers.
 
+    ``calibrated``: on which split, and on how many of its images.
+    """
+
+    calibrated: tuple[str, int]
     split: str
     images: int
     mean_iou: tuple[float, float]
@@ -38,7 +42,9 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         (before, after), (slow, fast) = self.mean_iou, self.seconds
+        seen, count = self.calibrated
         return (
+            f"calibrated on {count} images of {seen}{', which it is measured on, too' * (seen == self.split)}\n"
             f"on {self.images} images of {self.split}   floats   8-bit integers\n"
             f"mean IoU  {before:.4f}  {after:.4f}  {after - before:+.4f}\n"
             f"ms per image  {1000 * slow:.1f}  {1000 * fast:.1f}  {slow / fast:.2f}× as fast"
@@ -60,13 +66,14 @@ def export_int8(
 
     The ranges of their inputs are those seen on the first ``images`` of the data's ``split``; weights are scaled
     channel by channel; what gives the scores stays in floats. The graph is verified before it is quantized. The cost is
-    measured on the split ``val`` where there is one, else on ``split``. Raises ConfigError and DataError.
+    measured on ``measured_split``. Raises ConfigError and DataError.
     """
     path = Path(path)
     check_target(path, int8=True)
     if len(data.classes) != len(net.classes):
         raise DataError(f"{data.root} has {len(data.classes)} classes, {net.name} {len(net.classes)}.")
-    measured = "val" if "val" in data.splits else split
+    examples = SegmentationDataset(data, split, channels=net.in_channels)
+    calibrated = (split, min(images, len(examples)))
     about = description(net, probabilities, source)
     with evaluating(net), tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         beside, floats, onnx = (Path(folder) / name for name in (f"new/{path.name}", "floats.onnx", "int8.onnx"))
@@ -74,19 +81,25 @@ def export_int8(
         write(net, floats, about)
         agreement = verify(net, open_runner(floats), probabilities)
         quantized = onnx if path.suffix == ".xml" else beside
-        _quantize(floats, quantized, {**about, "int8": True}, _calibration(net, data, split, images, about["dtype"]))
+        _quantize(floats, quantized, {**about, "int8": True}, _calibration(examples, calibrated[1], about["dtype"]))
         if path.suffix == ".xml":
             to_openvino(floats, floats.with_suffix(".xml"), about)
             to_openvino(onnx, beside, {**about, "int8": True})
-        cost = _cost(open_runner(floats.with_suffix(path.suffix)), open_runner(beside), data, measured, progress)
+        runners = open_runner(floats.with_suffix(path.suffix)), open_runner(beside)
+        cost = _cost(*runners, data, measured_split(data, split), calibrated, progress)
         move(beside, path)
     return agreement, cost
 
 
-def _calibration(net: FCN, data: Data, split: str, count: int, dtype: str) -> Iterator[dict[str, np.ndarray]]:
-    dataset = SegmentationDataset(data, split, channels=net.in_channels)
-    for index in range(min(count, len(dataset))):
-        yield {"images": dataset[index][0][None].to(getattr(torch, dtype)).numpy()}
+def measured_split(data: Data, calibrated: str) -> str:
+    """``val``, ``test`` or any other than was calibrated on, as far as there are others."""
+    others = [name for name in ("val", "test", *data.splits) if name in data.splits and name != calibrated]
+    return [*others, calibrated][0]
+
+
+def _calibration(examples: SegmentationDataset, count: int, dtype: str) -> Iterator[dict[str, np.ndarray]]:
+    for index in range(count):
+        yield {"images": examples[index][0][None].to(getattr(torch, dtype)).numpy()}
 
 
 def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[dict[str, np.ndarray]]) -> None:
@@ -132,7 +145,9 @@ def _kept(graph: Any) -> list[str]:
     return kept
 
 
-def _cost(floats: Runner, integers: Runner, data: Data, split: str, progress: Progress | None) -> Cost:
+def _cost(
+    floats: Runner, integers: Runner, data: Data, split: str, calibrated: tuple[str, int], progress: Progress | None
+) -> Cost:
     dataset = SegmentationDataset(data, split, channels=floats.in_channels)
     ious = []
     total = 2 * len(dataset)
@@ -146,7 +161,7 @@ def _cost(floats: Runner, integers: Runner, data: Data, split: str, progress: Pr
         start = time.perf_counter()
         runner.predict(images)
         seconds[which] += (time.perf_counter() - start) / len(timed)
-    return Cost(split, len(dataset), (ious[0], ious[1]), (seconds[0], seconds[1]))
+    return Cost(calibrated, split, len(dataset), (ious[0], ious[1]), (seconds[0], seconds[1]))
 
 
 def _offset(progress: Progress | None, first: int, total: int) -> Progress | None:
