@@ -9,8 +9,9 @@ import fullyconv
 
 ROOT = Path(fullyconv.__file__).parent
 ORDER = (
-    *("errors", "files", "classes", "palettes", "geometry", "upsample", "readout", "readout_kernels", "readout_triton"),
-    *("backbones", "fusion", "fcn", "convolutionalization", "weights", "data", "convert", "evaluation", "training"),
+    *("errors", "files", "validation", "modes", "classes", "palettes", "geometry", "upsample"),
+    *("readout", "readout_kernels", "readout_triton", "backbones", "fusion", "fcn", "convolutionalization"),
+    *("weights", "data", "convert", "evaluation", "training"),
     *("inference", "inspection", "export", "bench", "demo", "cli", "__main__"),
 )
 """From the ground up."""

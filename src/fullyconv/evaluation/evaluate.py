@@ -13,6 +13,7 @@ from torchmetrics import SumMetric
 from fullyconv.errors import DataError
 from fullyconv.evaluation.figures import displayable
 from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
+from fullyconv.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,11 @@ def evaluate(
 
     Raises DataError for a mask that does not fit its image or the classes.
     """
-    was_training = net.training
-    net.eval()
     device = device_of(net)
     confusion, images = ConfusionMatrix(len(net.classes)).to(device), SumMetric().to(device)
     total = len(examples) if isinstance(examples, Sized) else None
     scores: list[ImageScore] = []
-    try:
+    with evaluating(net):
         for index, (image, mask) in enumerate(_load(examples, workers)):
             name = names[index] if names else f"image {index}"
             try:
@@ -75,8 +74,6 @@ def evaluate(
             scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"]))
             if progress:
                 progress(index + 1, total)
-    finally:
-        net.train(was_training)
     if not scores:
         raise DataError(f"there is nothing to evaluate on: the split {split!r} holds no image with a mask")
     total_counts, count = confusion.compute().cpu(), int(images.compute())
@@ -101,10 +98,8 @@ def best_and_worst(
 
 def _compare(net: Any, dataset: Any, score: ImageScore) -> Comparison:
     image, mask = dataset[score.index][:2]
-    was_training = net.training
-    net.eval()
-    prediction = _predict(net, image).cpu().numpy().astype(np.uint8)
-    net.train(was_training)
+    with evaluating(net):
+        prediction = _predict(net, image).cpu().numpy().astype(np.uint8)
     truth = mask.cpu().numpy().astype(np.uint8)
     if net.heads:
         prediction, truth = prediction[0], truth[0]

@@ -18,6 +18,7 @@ from fullyconv.export.verify import Agreement, verify
 from fullyconv.fcn import FCN
 from fullyconv.files import UMASK
 from fullyconv.inference.runners import KEY, open_runner, require
+from fullyconv.modes import evaluating
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     ".onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -91,17 +92,6 @@ def move(beside: Path, path: Path) -> None:
     for written in sorted(beside.parent.iterdir(), key=lambda file: file == beside):
         written.chmod(0o666 & ~UMASK)
         written.replace(path.parent / written.name)
-
-
-@contextlib.contextmanager
-def evaluating(net: FCN) -> Any:
-    """The network in evaluation mode, for a while."""
-    was_training = net.training
-    net.eval()
-    try:
-        yield
-    finally:
-        net.train(was_training)
 
 
 def _write_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, Any]) -> None:

@@ -5,8 +5,6 @@ is dispatched. So nothing is computed, no memory is taken, and networks whose Py
 be followed (TensorFlow's padding in timm, say), which symbolic tracing with torch.fx cannot do.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
@@ -26,6 +24,7 @@ from fullyconv.geometry.call import Call
 from fullyconv.geometry.lattice import Lattice
 from fullyconv.geometry.rules import follow
 from fullyconv.geometry.signal import Signal
+from fullyconv.modes import evaluating
 
 LABELS = {
     **dict.fromkeys(("addmm", "mm"), "linear"),
@@ -131,7 +130,7 @@ def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace
     device = parameters[0].device if parameters else torch.device("cpu")
     start = Signal(Axis.image(size[0]), Axis.image(size[1]), (2, 3))
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.inference_mode(False), torch.no_grad(), fake, _evaluating(network), _Follower(network) as follower:
+    with torch.inference_mode(False), torch.no_grad(), fake, evaluating(network), _Follower(network) as follower:
         image = torch.empty(1, channels, *size, dtype=dtype, device=device)
         follower.made[id(image)] = _Made(image, start, "", "image", 0)
         try:
@@ -143,18 +142,6 @@ def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace
             raise GeometryError(f"layer {place!r} does not run on {size[0]}×{size[1]} pixels: {error}") from error
     outputs = [follower.output(x) for x in tree_leaves(output) if id(x) in follower.made]
     return Trace(size, follower.layers, outputs, list(dict.fromkeys(follower.whole_image)))
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards each module is in the mode that it was in."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_iter, tree_map
 
 from fullyconv.errors import GeometryError
 from fullyconv.fcn import FCN
+from fullyconv.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,14 @@ class _Recorder(TorchDispatchMode):
             self.path.pop()
 
         hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
-        training = self.net.training
-        self.net.eval()
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
         try:
-            with torch.inference_mode(False), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+            with evaluating(self.net), torch.inference_mode(False), torch.no_grad(), fake:
                 image = torch.empty(shape, dtype=dtype, device=device)
                 self.places[id(image)] = -1
                 with self:
                     scores = self.net.scores(image)
         finally:
-            self.net.train(training)
             for hook in hooks:
                 hook.remove()
         return self.operations[: self.places[id(scores)] + 1]

@@ -17,6 +17,7 @@ from fullyconv import readout
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.figures import overlay
 from fullyconv.fcn import FCN
+from fullyconv.modes import evaluating
 
 
 @torch.no_grad()
@@ -41,17 +42,15 @@ def contributions(net: FCN, images: Tensor) -> dict[str, Tensor]:
 
     Computed in evaluation mode; of a network that fuses scores. The terms add up to the logits.
     """
-    training = net.training
-    net.eval()
-    taps = net.backbone(net.normalize(images))
-    size = (images.shape[2], images.shape[3])
-    terms = {}
-    for stride in sorted(net.score, key=int, reverse=True):
-        with _alone(net, stride):
-            scores = net.fuse(taps)
-        lattice = net.lattice_for(size, (scores.shape[2], scores.shape[3]))
-        terms[stride] = readout.logits(scores, lattice, size, net.interpolation, net.border)
-    net.train(training)
+    with evaluating(net):
+        taps = net.backbone(net.normalize(images))
+        size = (images.shape[2], images.shape[3])
+        terms = {}
+        for stride in sorted(net.score, key=int, reverse=True):
+            with _alone(net, stride):
+                scores = net.fuse(taps)
+            lattice = net.lattice_for(size, (scores.shape[2], scores.shape[3]))
+            terms[stride] = readout.logits(scores, lattice, size, net.interpolation, net.border)
     return terms
 
 
