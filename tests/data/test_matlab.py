@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
+from scipy.sparse import csc_array
 
 from fullyconv.data.masks import IGNORE, MaskCode, read_mask, to_labels
 from fullyconv.data.matlab import read_matrix
@@ -111,6 +112,39 @@ def test_truncated_and_foreign_files_are_refused(mat, tmp_path):
         read_matrix(tmp_path / "text.mat", "S")
     with pytest.raises(DataError, match="there is no such file"):
         read_matrix(tmp_path / "absent.mat", "S")
+
+
+@pytest.mark.parametrize("damage", [b"\x00\x00\x00\x00", b"\xf1\x00\x00\x00", b"\x0e\x00\x00\x00", b"\x08\x00\x00\x00"])
+def test_elements_of_unknown_types_are_refused(mat, damage):
+    """SciPy alone would end the process: it looks the type of the numbers up without asking whether there is one."""
+    path = mat(S=np.arange(30, dtype=np.uint8).reshape(5, 6))
+    content = path.read_bytes()
+    numbers = content.index(b"\x02\x00\x00\x00\x1e\x00\x00\x00")  # 30 numbers of type 2, unsigned bytes
+    path.write_bytes(content[:numbers] + damage + content[numbers + 4 :])
+    with pytest.raises(DataError, match=rf"a\.mat: cannot be read .*byte {numbers}, of type {damage[0]} and 30 bytes"):
+        read_matrix(path, "S")
+
+
+@pytest.mark.parametrize(
+    "value", [np.eye(2) * 1j, "word", "", np.zeros((0, 3)), csc_array(np.eye(3)), [1, "a"], {"x": {"y": [2]}}]
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_whatever_else_a_file_holds_is_passed_over(tmp_path, value, compressed):
+    cells = np.empty(2, object)
+    cells[:] = [value, np.eye(2)]
+    savemat(tmp_path / "a.mat", {"other": value, "cells": cells, "S": np.eye(2)}, do_compression=compressed)
+    assert read_matrix(tmp_path / "a.mat", "S").tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_matrix_that_says_it_is_complex_and_is_not_is_refused(mat):
+    """SciPy alone reads its imaginary part from behind it, and ends the process at what lies there."""
+    path = mat(T={"a": np.eye(2), "b": np.eye(2)})
+    content = bytearray(path.read_bytes())
+    flags = content.index(b"\x06\x00\x00\x00\x08\x00\x00\x00\x06", 128)
+    content[flags + 9] |= 8
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="lacks some of its parts"):
+        read_matrix(path, "T.a")
 
 
 def test_matlab_files_are_no_masks_where_the_layout_has_none(mat):

@@ -1,7 +1,8 @@
 """Label maps in MATLAB files."""
 
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from scipy.io import loadmat
@@ -9,6 +10,17 @@ from scipy.io import loadmat
 from fullyconv.errors import DataError
 
 SUFFIX = ".mat"
+HEADER = 128
+"""Bytes before the first element of a file of version 5; the last four: its version and the order of its bytes."""
+NUMBERS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18})
+"""Types of elements that are numbers or characters."""
+MATRIX, COMPRESSED = 14, 15
+"""Types of the others: a matrix, whose parts are elements again; one that is compressed, with a checksum."""
+CONTAINERS = frozenset({1, 2, 3, 16, 17})
+"""Classes of matrices of matrices: cells, structs, objects, functions and opaque ones."""
+SPARSE, COMPLEX = 5, 1 << 11
+"""A class of matrices with two more parts than flags, sides, name and numbers, and the flag of those with one more."""
+MAX_DEPTH = 32
 
 
 def read_matrix(path: str | Path, key: str) -> np.ndarray:
@@ -34,6 +46,8 @@ def read_matrix(path: str | Path, key: str) -> np.ndarray:
 
 def _load(path: Path, variable: str) -> Any:
     try:
+        with path.open("rb") as file:
+            _check_elements(file, path.stat().st_size)
         variables = loadmat(path, variable_names=[variable])
     except NotImplementedError as error:
         raise DataError(
@@ -45,6 +59,43 @@ def _load(path: Path, variable: str) -> Any:
     if variable not in variables:
         raise DataError(f"{path}: holds no variable {variable!r}, which the layout of this data set expects")
     return variables[variable]
+
+
+def _check_elements(file: BinaryIO, size: int) -> None:
+    """Raises ValueError where the elements of a file of version 5 are damaged: SciPy's reader trusts their types, and
+    the process would end at an unknown one. Other versions are left to SciPy."""
+    order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(file.read(HEADER)[-4:])
+    if order:
+        _check_parts(file, order, HEADER, size, container=True, depth=0)
+
+
+def _check_parts(file: BinaryIO, order: str, start: int, end: int, container: bool, depth: int) -> int:
+    """How many elements there are at ``start`` … ``end``; matrices are among them in a ``container`` alone."""
+    count = 0
+    while start < end:
+        count += 1
+        file.seek(start)
+        head = file.read(min(16, end - start))
+        if len(head) < 8:
+            raise ValueError(f"it ends within the element at byte {start}")
+        kind, length = struct.unpack(order + "II", head[:8])
+        if kind >> 16:  # up to four bytes, in the tag itself
+            kind, after = kind & 0xFFFF, start + 8
+        else:
+            after = start + 8 + length
+        known = kind in NUMBERS or (container and kind == MATRIX) or (depth == 0 and kind == COMPRESSED)
+        if not known or after > end:
+            raise ValueError(f"the element at byte {start}, of type {kind} and {length} bytes, is damaged")
+        if kind == MATRIX and length:
+            if depth == MAX_DEPTH or after - start < 24:
+                raise ValueError(f"the matrix at byte {start} is damaged")
+            file.seek(start + 16)
+            (flags,) = struct.unpack(order + "I", file.read(4))
+            nested, needed = flags & 0xFF in CONTAINERS, 4 + bool(flags & COMPLEX) + 2 * (flags & 0xFF == SPARSE)
+            if _check_parts(file, order, start + 8, after, nested, depth + 1) < needed and not nested:
+                raise ValueError(f"the matrix at byte {start} lacks some of its parts")
+        start = after if kind == COMPRESSED else after + -after % 8
+    return count
 
 
 def _whole_numbers(path: Path, key: str, value: Any) -> np.ndarray:
