@@ -60,7 +60,9 @@ def test_a_run_folder_is_measured_at_each_size(here, run):
         assert 0 < row["median"] <= row["p90"]
         assert row["runs"] >= 3
         assert row["images_per_second"] == pytest.approx(2 / row["median"])
-        assert row["fraction"] == pytest.approx(row["operations"] / row["median"] / measured["machine"]["matrix_rate"])
+        assert row["fraction"] == pytest.approx(
+            row["operations"] / row["median"] / measured["machine"]["matrix_rates"]["cpu"]
+        )
         assert row["operations"] == 2 * result["operations"] == 2 * sum(x["operations"] for x in result["layers"])
     json.dumps(measured)
 
@@ -129,10 +131,10 @@ def test_one_runtime_that_fails_does_not_hide_the_others(here, run, monkeypatch)
         return prepare(runtime, *rest)
 
     monkeypatch.setattr(runtimes, "prepare", failing)
-    monkeypatch.setattr(module, "missing", lambda runtime: None)
+    monkeypatch.setattr(module, "missing", lambda runtime, exported: None)
     measured = bench(str(run), [(32, 32)], ["torch", "compile"])
-    assert measured["results"][0]["runtimes"][1] == {"runtime": "compile", "error": "no such compiler"}
-    assert "| compile | failed: no such compiler |" in markdown(measured)
+    assert measured["results"][0]["runtimes"][1] == {"runtime": "compile", "device": "cpu", "error": "no such compiler"}
+    assert "| compile | | failed: no such compiler |" in markdown(measured)
     with pytest.raises(ConfigError, match="could not be measured: no such compiler"):
         bench(str(run), [(32, 32)], ["compile"])
 
@@ -145,10 +147,36 @@ def test_runtimes_that_are_not_there_are_refused(run, monkeypatch, asked, words)
 
 
 def test_what_is_not_installed_is_left_out_and_named(here, run, monkeypatch):
-    monkeypatch.setattr(module, "missing", lambda runtime: None if runtime == "torch" else f"no {runtime}")
+    monkeypatch.setattr(module, "missing", lambda runtime, exported: None if runtime == "torch" else f"no {runtime}")
     text = markdown(bench(str(run), [(32, 32)]))
     assert "| torch |" in text
     assert "- openvino was not measured: no openvino." in text
+
+
+def test_what_is_exported_needs_nothing_that_writes_files(monkeypatch):
+    writers = ("onnx", "onnxscript")
+    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None if name in writers else object())
+    for runtime in ("onnxruntime", "openvino"):
+        assert runtimes.missing(runtime, exported=True) is None
+        assert runtimes.missing(runtime, exported=False).startswith("onnx and onnxscript not installed")
+    assert runtimes.missing("openvino-fixed", exported=False) is None
+
+
+def test_on_a_gpu_each_runtime_is_rated_by_its_own_device(here, run, monkeypatch):
+    """Files run on the CPU; the GPU is one of words alone."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    rates = {"cuda": {"rate": 1e12}, "cpu": {"rate": 1e9}}
+    row = {"median": 0.5, "p90": 0.6, "runs": 5, "peak_memory": 2**20}
+    answers = {"matrix_rate": lambda job: rates[job["device"]], "measure": lambda job: row, "export": lambda job: {}}
+    monkeypatch.setattr(process, "JOBS", answers)
+    monkeypatch.setattr(module, "missing", lambda runtime, exported: None)
+    measured = bench(str(run), [(32, 32)], ["torch", "onnxruntime"])
+    on_gpu, on_cpu = measured["results"][0]["runtimes"]
+    assert (on_gpu["device"], on_cpu["device"]) == ("cuda", "cpu")
+    assert on_cpu["fraction"] == pytest.approx(1000 * on_gpu["fraction"])
+    assert runtimes.device_of("torch.export") == "cpu"
+    assert "cuda: a GPU, large matrices at 1000 GFLOP/s" in markdown(measured)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A network measured: latency, throughput, memory and operations, beside the machine's matrix-product rate."""
+"""A network measured: latency, throughput, memory and operations, beside the machine's matrix-product rates."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fullyconv import __version__, geometry
 from fullyconv.bench.process import in_own_process
-from fullyconv.bench.runtimes import FILES, is_exported, missing, network, runtimes_of
+from fullyconv.bench.runtimes import FILES, device_of, is_exported, missing, network, runtimes_of
 from fullyconv.errors import ConfigError
 from fullyconv.export.graph import input_dtype
 from fullyconv.fcn import FCN
@@ -37,10 +37,11 @@ def bench(
     """Measure ``model`` (anything that is opened for prediction, or a network's name) from bytes to labels.
 
     ``sizes``: heights and widths. ``runtimes``: by default all that are installed. Returned, JSON-able: the machine
-    with its matrix-product rate, and for each size the operations layer by layer and for each runtime the ``median``
-    and ``p90`` latency in seconds, ``images_per_second``, ``peak_memory`` in bytes (the network and what running it
-    takes, beside Python and torch), ``operations`` and their ``fraction`` of the rate; or, for one that failed, the
-    ``error`` in words. Every measurement has a process of its own, after a run that does not count.
+    with the matrix-product rate of each device that is used, and for each size the operations layer by layer and for
+    each runtime the ``median`` and ``p90`` latency in seconds, ``images_per_second``, ``peak_memory`` in bytes (the
+    network and what running it takes, beside Python and torch), ``operations`` and their ``fraction`` of the rate of
+    its ``device``; or, for one that failed, the ``error`` in words. Every measurement has a process of its own, after
+    a run that does not count.
 
     Raises ConfigError for a runtime that is unknown or not installed, and where none could be measured.
     """
@@ -49,14 +50,12 @@ def bench(
     name = about.description["name"] if net is None else net.name
     dtype = about.dtype if net is None else input_dtype(about)
     channels = about.in_channels
-    chosen, left_out = _choose(runtimes_of(model, net), runtimes)
+    chosen, left_out = _choose(runtimes_of(model, net), runtimes, exported=net is None)
     del about
     if net is not None:
         net = net.to("meta")  # it is counted here, and runs elsewhere
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    job = {"model": model, "batch": batch, "channels": channels, "device": device}
-    job["dtype"] = str(dtype).removeprefix("torch.")
-    machine = _machine(device, chosen)
+    job = {"model": model, "batch": batch, "channels": channels, "dtype": str(dtype).removeprefix("torch.")}
+    machine = _machine(chosen)
     steps, done = len(chosen) * len(sizes), 0
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -66,15 +65,13 @@ def bench(
             rows = []
             for runtime in chosen:
                 file = files.get(runtime, {})
-                row = (
-                    file
-                    if "error" in file
-                    else in_own_process(
-                        {**job, "job": "measure", "runtime": runtime, "size": size, "file": file.get("file")}
-                    )
-                )
+                device = device_of(runtime)
+                one = {**job, "job": "measure", "runtime": runtime, "device": device, "size": size, **file}
+                row = file if "error" in file else in_own_process(one)
                 count = counted.get("without_border" if runtime.endswith("borderless") else "operations")
-                rows.append({"runtime": runtime, **_rated(row, count, batch, machine["matrix_rate"])})
+                rows.append(
+                    {"runtime": runtime, "device": device, **_rated(row, count, batch, machine["matrix_rates"][device])}
+                )
                 done += 1
                 if progress:
                     progress(done, steps)
@@ -94,30 +91,32 @@ def bench(
     }
 
 
-def _choose(possible: list[str], asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+def _choose(possible: list[str], asked: Sequence[str] | None, exported: bool) -> tuple[list[str], dict[str, str]]:
     """The runtimes to measure, and why others are not."""
     if asked is None:
-        absent = {name: reason for name in possible if (reason := missing(name))}
+        absent = {name: reason for name in possible if (reason := missing(name, exported))}
         return [name for name in possible if name not in absent], absent
     for name in asked:
         if name not in possible:
             raise ConfigError(f"--runtime {name}: expected one of {', '.join(possible)}.")
-        if reason := missing(name):
+        if reason := missing(name, exported):
             raise ConfigError(f"--runtime {name}: {reason}.")
     return list(dict.fromkeys(asked)), {}
 
 
-def _machine(device: str, runtimes: Sequence[str]) -> dict[str, Any]:
+def _machine(runtimes: Sequence[str]) -> dict[str, Any]:
     packages = ["torch", *(name for name in ("onnxruntime", "openvino") if any(r.startswith(name) for r in runtimes))]
-    measured = in_own_process({"job": "matrix_rate", "device": device, "side": SIDE[device]})
-    if "error" in measured:
-        raise ConfigError(f"The machine's matrix-product rate could not be measured: {measured['error']}")
+    rates = {}
+    for device in sorted({device_of(runtime) for runtime in runtimes}):
+        measured = in_own_process({"job": "matrix_rate", "device": device, "side": SIDE[device]})
+        if "error" in measured:
+            raise ConfigError(f"The machine's matrix-product rate could not be measured: {measured['error']}")
+        rates[device] = measured["rate"]
     return {
-        "processor": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
-        "device": device,
+        "processors": {name: torch.cuda.get_device_name() if name == "cuda" else platform.machine() for name in rates},
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "matrix_rate": measured["rate"],
+        "matrix_rates": rates,
         "versions": {"fullyconv": __version__, **{package: metadata.version(package) for package in packages}},
     }
 

@@ -39,12 +39,12 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Latency in seconds and memory in bytes of ``runtime`` for a batch of noise of ``size``."""
     from fullyconv.bench.runtimes import prepare
 
-    device = job["device"] if job["runtime"].startswith(("torch", "compile")) else "cpu"
+    device = job["device"]
     shape = (job["batch"], job["channels"], *job["size"])
     images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).to(device, torch.uint8)
     images = images.to(getattr(torch, job["dtype"]))
     before = _memory(device)
-    labels = prepare(job["runtime"], job["model"], job["file"], images)
+    labels = prepare(job["runtime"], job["model"], job.get("file"), images)
     labels(images)
     _forget_peak(device)
     seconds = timed(lambda: labels(images), device)

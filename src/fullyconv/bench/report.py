@@ -10,13 +10,17 @@ def markdown(measured: dict[str, Any]) -> str:
     """What ``bench`` returns, as tables."""
     machine = measured["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    threads = "" if machine["device"] == "cuda" else f", {machine['threads']} threads"
+    rates = []
+    for device, name in machine["processors"].items():
+        threads = f", {machine['threads']} threads" if device == "cpu" else ""
+        rates.append(
+            f"{device}: {name}{threads}, large matrices at {machine['matrix_rates'][device] / 1e9:.0f} GFLOP/s"
+        )
     load = "" if machine["load"] is None else f" Load before: {machine['load']:.1f}."
     lines = [
         f"# {measured['model']}: from bytes to labels",
         "",
-        f"{measured['network']}, batch {measured['batch']}, 32-bit floats. {machine['processor']}{threads}; "
-        f"{versions}. Products of large matrices run at {machine['matrix_rate'] / 1e9:.0f} GFLOP/s.{load}",
+        f"{measured['network']}, batch {measured['batch']}, 32-bit floats. {'; '.join(rates)}. {versions}.{load}",
     ]
     for result in measured["results"]:
         height, width = result["size"]
@@ -24,8 +28,8 @@ def markdown(measured: dict[str, Any]) -> str:
         if "operations" in result:
             lines += [_operations(result), ""]
         lines += [
-            "| runtime | median, ms | p90, ms | images/s | peak memory, MiB | GFLOP | of the matrix rate |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+            "| runtime | on | median, ms | p90, ms | images/s | peak memory, MiB | GFLOP | of the matrix rate |",
+            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
             *map(_row, result["runtimes"]),
         ]
     if measured["not_measured"]:
@@ -48,9 +52,9 @@ def _operations(result: dict[str, Any]) -> str:
 
 def _row(row: dict[str, Any]) -> str:
     if "error" in row:
-        return f"| {row['runtime']} | failed: {row['error']} | | | | | |"
+        return f"| {row['runtime']} | | failed: {row['error']} | | | | | |"
     counted = "| |" if row["operations"] is None else f"| {row['operations'] / 1e9:.1f} | {row['fraction']:.0%} |"
     return (
-        f"| {row['runtime']} | {row['median'] * 1e3:.1f} | {row['p90'] * 1e3:.1f} | {row['images_per_second']:.2f} "
-        f"| {row['peak_memory'] / 2**20:.0f} {counted}"
+        f"| {row['runtime']} | {row['device']} | {row['median'] * 1e3:.1f} | {row['p90'] * 1e3:.1f} "
+        f"| {row['images_per_second']:.2f} | {row['peak_memory'] / 2**20:.0f} {counted}"
     )

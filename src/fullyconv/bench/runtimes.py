@@ -49,11 +49,18 @@ def runtimes_of(model: str, net: FCN | None) -> list[str]:
     return list(RUNTIMES)
 
 
-def missing(runtime: str) -> str | None:
-    """Why ``runtime`` cannot run here, None if it can."""
+def device_of(runtime: str) -> str:
+    """Where it computes; what runs files is given images on the CPU."""
+    on_gpu = torch.cuda.is_available() and runtime.removesuffix(BORDERLESS) in ("torch", "compile")
+    return "cuda" if on_gpu else "cpu"
+
+
+def missing(runtime: str, exported: bool) -> str | None:
+    """Why ``runtime`` cannot run here, None if it can. What is ``exported`` needs nothing that writes files."""
     module, *_ = runtime.split("-")
     if module in ("onnxruntime", "openvino"):
-        needed = {"onnxruntime": ("onnxscript", "onnxruntime"), "openvino": ("onnxscript", "openvino")}[module]
+        writers = ("onnx", "onnxscript") if runtime in FILES and not exported else ()
+        needed = (*writers, module)
         absent = [name for name in needed if importlib.util.find_spec(name) is None]
         return f"{' and '.join(absent)} not installed: pip install 'fullyconv[export]'" if absent else None
     if module == "compile" and not torch.cuda.is_available():
