@@ -1,13 +1,20 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fullyconv.errors import FullyConvError
+
 UMASK = os.umask(0)  # read once: it can only be read by setting it, for all threads
 os.umask(UMASK)
+
+LEAST_FREE = 2**20
+"""Bytes: where writing fails and a disk has fewer, it is taken for full (torch and safetensors say it in many ways)."""
 
 
 @contextmanager
@@ -28,8 +35,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield beside
         beside.chmod(0o666 & ~UMASK)
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
+        full = shutil.disk_usage(path.parent).free < LEAST_FREE
         beside.unlink(missing_ok=True)
+        if full and isinstance(error, Exception) and not isinstance(error, FullyConvError):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
 

@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints. What it calls is imported where it is used, so that help needs no torch."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -65,6 +66,6 @@ def main() -> None:
             raise
         fail(str(error))
     except OSError as error:
-        if debug or error.filename is None:
+        if debug or (error.filename is None and error.errno != errno.ENOSPC):
             raise
-        fail(f"{error.filename}: {error.strerror}.")
+        fail(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
