@@ -18,6 +18,13 @@ def test_rgb_pixels_are_as_stored(save):
     assert np.array_equal(pixels, RGB.transpose(2, 0, 1))
 
 
+def test_what_is_too_large_to_be_read_whole_is_refused(save, monkeypatch):
+    path = save("a.png", RGB)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
+    with pytest.raises(DataError, match=r"a\.png: is larger than the 14 pixels that are read whole"):
+        read_image(path)
+
+
 def test_grey_is_repeated_over_rgb(save):
     assert np.array_equal(read_image(save("a.png", GREY)), np.stack([GREY] * 3))
 

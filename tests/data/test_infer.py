@@ -49,6 +49,19 @@ def test_masks_of_0_and_255_and_1_bit_have_two_classes(infer, masks):
     assert read(1) == [[0, 1]]
 
 
+def test_masks_may_be_gif(infer):
+    data, read = infer([[0, 3, 3]], [[1, 2, 0]], suffix=".gif")  # Pillow writes the first as 0, 1, 1 and a palette
+    assert data.classes == ["class 0", "class 1", "class 2", "class 3"]
+    assert [read(0), read(1)] == [[[0, 3, 3]], [[1, 2, 0]]]
+
+
+def test_masks_that_lie_too_deep_are_not_found(save, tmp_path):
+    save("images/train/aachen/0.png", np.zeros((1, 1, 3)))
+    save("masks/train/aachen/0.png", np.zeros((1, 1)))
+    with pytest.raises(DataError, match=r"no masks were found; .* not in folders further down"):
+        open_data(tmp_path)
+
+
 def test_index_masks_have_classes_up_to_the_highest(infer):
     data, read = infer([[0, 3]], [[1, 0]])
     assert data.classes == ["class 0", "class 1", "class 2", "class 3"]
@@ -133,5 +146,5 @@ def test_grey_levels_are_not_taken_for_class_numbers(infer, values):
 def test_a_data_set_without_masks_cannot_tell_its_classes(save, tmp_path):
     save("images/a.png", np.zeros((1, 1, 3)))
     (tmp_path / "masks").mkdir()
-    with pytest.raises(DataError, match="none of its 0 masks"):
+    with pytest.raises(DataError, match="no masks were found"):
         open_data(tmp_path)

@@ -48,6 +48,8 @@ def test_settings_are_yaml():
         ({"optimizer.name": "adam"}, r"optimizer\.name: .*'adamw' or 'sgd'.*found 'adam'"),
         ({"data.batch_size": "many"}, r"data\.batch_size: .*integer.*found 'many'"),
         ({"training.epochs": 0}, r"training\.epochs: .*greater than or equal to 1"),
+        ({"data.resolutions": [{"crp": [9, 9]}]}, r"Did you mean data\.resolutions\.0\.crop\?"),
+        ({"data.resolutions": [{"crop": 9}]}, r"data\.resolutions\.0\.crop: a list of numbers .* \(found 9\)"),
         ({"data.resolutions": []}, r"must rise and end at 1, found \[\]"),
         ({"data.resolutions": [{"until": 0.5}]}, r"must rise and end at 1, found \[0\.5\]"),
         ({"training.stages": [8, 16]}, r"from coarse to fine.*found \[8, 16\]"),

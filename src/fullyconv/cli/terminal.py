@@ -41,7 +41,8 @@ def table(result: Any, head: str) -> str:
         "frequency_weighted_iou": "frequency-weighted IoU",
     }
     width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
-    lines = [f"{result['images']} images of {result['split']}{', ' * bool(head)}{head}", ""]
+    many = f"{result['images']} image{'s' * (result['images'] != 1)}"
+    lines = [f"{many} of {result['split']}{', ' * bool(head)}{head}", ""]
     lines += [f"{name:{width}}  {rate(result[key])}" for key, name in names.items()]
     lines += ["", f"{'class':{width}}    IoU  accuracy"]
     lines += [f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}" for e in result["per_class"]]

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from fullyconv.data.masks import MAX_CLASSES
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
+from fullyconv.validation import words
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 
@@ -35,7 +36,7 @@ class Descriptor(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: Annotated[list[str], Field(min_length=2, max_length=MAX_CLASSES)]
+    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=MAX_CLASSES)]
     splits: Annotated[dict[str, Folders], Field(min_length=1)]
     ignore_index: Annotated[int, Field(ge=0, le=65535)] | None = None
     palette: list[tuple[Byte, Byte, Byte]] | None = None
@@ -89,5 +90,5 @@ def _explain(fault: ErrorDetails) -> str:
     if fault["type"] == "missing":
         return f"`{where}` is missing"
     if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    return f"`{where}`: {fault['msg']}, found {fault['input']!r}"
+        return words(fault)
+    return f"`{where}`: {words(fault)}, found {fault['input']!r}"

@@ -7,7 +7,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fullyconv.errors import ConfigError, DataError
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -28,17 +28,21 @@ def open_image(path: str | Path) -> Image.Image:
         raise DataError(f"{path}: there is no such file")
     try:
         with Image.open(path) as image:
-            stack = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            stack = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1
             image.load()
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: cannot be read as an image (its content has no known format)") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(f"{path}: is larger than the {most:,} pixels that are read whole") from error
     except Exception as error:  # Pillow's readers raise errors of many kinds on broken files
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
     if stack > 1:
         raise DataError(
             f"{path}: holds {stack} images; one image a file is expected, so split it or save it as one image"
         )
-    return image
+    # Who writes a GIF may number its colours anew: they alone can be trusted.
+    return image.convert("RGB") if image.format == "GIF" else image
 
 
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:

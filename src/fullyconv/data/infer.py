@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.classes import FOREGROUND, numbered
-from fullyconv.data.images import open_image
+from fullyconv.data.images import SUFFIXES, open_image
 from fullyconv.data.masks import IGNORE, MaskCode, is_grey, mask_values
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError
@@ -41,6 +41,11 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str
     Masks that are broken, JPEG or of more than 64 values are left out here (``check`` reports each of them).
     Raises DataError if none is left, or all together have more than 64 classes.
     """
+    if not masks:
+        raise DataError(
+            f"{root}: no masks were found; each lies beside the others in masks/ or masks/SPLIT/ (or SPLIT/masks/), "
+            f"not in folders further down, as one of {', '.join(sorted(SUFFIXES))}"
+        )
     contents = in_parallel(_content, masks)
     trusted = [content for content in contents if not content.fault]
     if not trusted:

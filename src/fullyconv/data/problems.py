@@ -17,7 +17,7 @@ class Kind(Enum):
     NO_IMAGE = "image that is not there", "add the image, or strike it from the split's list"
     NO_MASK = "image without a mask", "add the mask under the image's name, or take the image away"
     ORPHAN = "mask without an image", "add the image under the mask's name, or take the mask away"
-    UNREADABLE = "file that cannot be read", "fetch or export it again"
+    UNREADABLE = "file that cannot be read", "fetch or export it again; cut what is too large into pieces"
     SIZE = (
         "mask (or depth) of another size than its image",
         "export image and mask at the same size; scale masks to nearest only",
@@ -124,7 +124,8 @@ class Report:
 
     def _size(self) -> str:
         sizes = ", ".join(f"{split} {len(self.data.splits[split])}" for split in self.frequencies)
-        return f"{sum(len(self.data.splits[split]) for split in self.frequencies)} images ({sizes})"
+        many = sum(len(self.data.splits[split]) for split in self.frequencies)
+        return f"{many} image{'s' * (many != 1)} ({sizes})"
 
     def _line(self, problem: Problem) -> str:
         names = " = ".join(map(self.data.name, problem.files))

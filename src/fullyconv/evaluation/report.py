@@ -105,9 +105,12 @@ def write_report(
     ]
     images = "1 image" if result["images"] == 1 else f"{result['images']:,} images"
     split = f" of the split “{result['split']}”" if result["split"] else ""
+    seen = (
+        ". What a network was trained on does not tell how it does on new images" if result["split"] == "train" else ""
+    )
     page = PAGE.substitute(
         title=escape(title or run_dir.resolve().name),
-        subtitle=escape(f"Measured on {images}{split}, {len(names)} classes"),
+        subtitle=escape(f"Measured on {images}{split}, {len(names)} classes{seen}"),
         style=STYLE,
         sections="\n".join(filter(None, sections)),
     )

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fullyconv.errors import ConfigError
+from fullyconv.validation import words
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -228,6 +229,9 @@ def known_keys() -> list[str]:
 
 def _nearest(key: str) -> str:
     keys = [*known_keys(), *Config.model_fields]
+    above = key.rpartition(".")[0]
+    if above.startswith("data.resolutions."):
+        keys = [f"{above}.{name}" for name in Resolution.model_fields]
     near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
     if not near:
         near = [known for known in keys if known.split(".")[-1] == key.split(".")[-1]][:1]
@@ -239,5 +243,4 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {key}.{_nearest(key)}"
     found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[:1].lower()}{message[1:]}{found}."
+    return f"{key}: {words(problem)}{found}."
