@@ -42,7 +42,7 @@ def figure(traced: Trace, cell: Cell, image: np.ndarray) -> Figure:
     if scores.field is None:
         layer, kind = traced.whole_image[0]
         raise GeometryError(f"each cell sees the whole image, through {layer} ({kind}): there is no window to draw")
-    drawn = Figure(figsize=(10.4, 5.9), dpi=110, layout="constrained")
+    drawn = Figure(figsize=(10.4, 6.4), dpi=110, layout="constrained")
     left, right = drawn.subplots(1, 2, width_ratios=(1.25, 1))
     _draw_windows(left, scores, cell, image)
     _draw_cells(right, scores, cell)
@@ -89,6 +89,7 @@ def _draw_cells(axes: Axes, scores: Layer, cell: Cell) -> None:
     axes.tick_params(which="minor", length=0)
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
+    axes.locator_params(integer=True)
     axes.set_aspect("equal")
     axes.set_title(f"scores: {height} × {width} cells, {float(scores.stride[0]):g} pixels apart", fontsize=10)
 
