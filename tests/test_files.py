@@ -1,9 +1,11 @@
 """Files are whole or absent, also where the disk is full."""
 
-import shutil
+import errno
+import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from fullyconv import files
 from fullyconv.errors import DataError
@@ -24,10 +26,14 @@ def test_a_file_that_was_not_finished_leaves_the_old_one(tmp_path, error):
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
 
 
-def test_whatever_a_full_disk_makes_a_writer_say_it_is_called_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(OSError, match=r"No space left on device: .*last\.ckpt"):
-        write(tmp_path / "last.ckpt", RuntimeError("unexpected pos 64 vs 0"))
-    with pytest.raises(DataError):
-        write(tmp_path / "mask.png", DataError("no mask"))
+def full(bytes):
+    """A file of a disk that is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("save", [lambda file: file.write(b"half"), lambda file: torch.save(torch.zeros(9), file)])
+def test_a_full_disk_is_told_with_the_file_that_was_written(tmp_path, save):
+    with pytest.raises(OSError, match=r"No space left on device: .*last\.ckpt"):  # noqa: SIM117
+        with files.whole_file(tmp_path / "last.ckpt"):
+            save(SimpleNamespace(write=full, flush=lambda: None))
     assert not list(tmp_path.iterdir())

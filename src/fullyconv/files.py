@@ -1,20 +1,13 @@
 """Files are written whole or not at all."""
 
-import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fullyconv.errors import FullyConvError
-
 UMASK = os.umask(0)  # read once: it can only be read by setting it, for all threads
 os.umask(UMASK)
-
-LEAST_FREE = 2**20
-"""Bytes: where writing fails and a disk has fewer, it is taken for full (torch and safetensors say it in many ways)."""
 
 
 @contextmanager
@@ -36,10 +29,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         beside.chmod(0o666 & ~UMASK)
         beside.replace(path)
     except BaseException as error:
-        full = shutil.disk_usage(path.parent).free < LEAST_FREE
         beside.unlink(missing_ok=True)
-        if full and isinstance(error, Exception) and not isinstance(error, FullyConvError):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save puts its words over it
+        if isinstance(cause, OSError) and cause.filename is None:  # as where the disk is full
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
         raise
 
 

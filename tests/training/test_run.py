@@ -271,6 +271,14 @@ def test_a_batch_that_processes_cannot_share_is_refused(data, tiny, tmp_path):
         train(data, tiny(training__devices=3), tmp_path / "run", say=quiet)
 
 
+def test_without_a_val_split_it_is_said_what_is_kept_and_measured(data, tiny, tmp_path):
+    data.splits["valid"] = data.splits.pop("val")
+    said = []
+    train(data, tiny(training__epochs=1), tmp_path / "run", say=said.append)
+    assert "no split named val, only train, valid: the network of the lowest training loss is kept" in said[0]
+    assert "measured on the images it was trained on" in said[0]
+
+
 def test_data_without_a_train_split_is_refused(data, tiny, tmp_path):
     del data.splits["train"]
     with pytest.raises(ConfigError, match="no split named train; it has val"):

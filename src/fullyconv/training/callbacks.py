@@ -147,8 +147,8 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that are whole or absent, also when the run is killed while one is written."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with whole_file(path) as beside:
-            torch.save(checkpoint, beside)
+        with whole_file(path) as beside, beside.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class Display(lightning.Callback):

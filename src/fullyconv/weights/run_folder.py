@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from fullyconv import fcn
 from fullyconv.errors import ConfigError, WeightsError
-from fullyconv.files import whole_file, write_whole
+from fullyconv.files import write_whole
 from fullyconv.weights import hub
 from fullyconv.weights.hub import ARCHITECTURE, WEIGHTS
 
@@ -18,8 +18,7 @@ def save(net: fcn.FCN, folder: Path) -> None:
     """Write the network to ``folder``. The architecture also goes into the weights file, which so stands alone."""
     spec = json.dumps(net.spec, indent=2, ensure_ascii=False)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    with whole_file(folder / WEIGHTS) as beside:
-        safetensors.torch.save_file(tensors, beside, metadata={"fullyconv": spec})
+    write_whole(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"fullyconv": spec}))
     write_whole(folder / ARCHITECTURE, spec + "\n")
 
 
