@@ -271,6 +271,12 @@ def test_layers_are_named_and_counted() -> None:
         layers[1].sees(8, 0)
 
 
+def test_local_response_normalization_is_one_layer() -> None:
+    """torch pads channels and averages over them: neither is of rows and columns, or a pooling."""
+    layers = trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.LocalResponseNorm(3)), (8, 12)).layers
+    assert [layer.op for layer in layers] == ["convolution", "local response normalization"]
+
+
 def test_outputs_are_flattened_in_order() -> None:
     network = Apply(lambda x: {"coarse": F.max_pool2d(x, 4), "others": [x, F.max_pool2d(x, 2)]})
     assert [layer.size[0] for layer in trace(network, (16, 16)).outputs] == [4, 16, 8]

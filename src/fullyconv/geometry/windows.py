@@ -67,6 +67,8 @@ def pooling(call: Call) -> Signal:
         return steps.pooling(_at(a["kernel_size"], k), stride, _at(a["padding"], k), dilation, a["ceil_mode"])
 
     label = "max pooling" if "max" in call.op else "average pooling"
+    if call.op == "avg_pool3d" and a["kernel_size"][1:] == [1, 1]:
+        label = "local response normalization"  # torch's is an average over neighbouring channels
     return along(call, x, signal, int(call.op.split("pool")[1][0]), step, label)
 
 
@@ -107,6 +109,8 @@ def padding(call: Call) -> Signal:
     spatial = len(pad) // 2
     mode = PADDING[call.op]
     signal = call.recognized(signal, x.shape)
+    if not any(any(pad[2 * (x.dim() - 1 - dim) :][:2]) for dim in signal.dims):
+        return signal  # channels are padded, not rows or columns
 
     def step(k: int, n: int) -> Step:
         before, after = pad[2 * (spatial - 1 - k) :][:2]
