@@ -159,6 +159,11 @@ def test_a_second_mask_of_one_name_is_found(good, save):
     assert "val/masks/v.tif: the image has another mask" in str(check(open_data(good)))
 
 
+def test_two_images_of_one_name_have_one_mask(good, save):
+    save("train/images/a.bmp", picture())
+    assert found(good) == {(Kind.TWINS, "a.bmp", "a.png")}
+
+
 def test_a_problem_kind_lists_ten_files_unless_all_are_wanted(good, save):
     for index in range(13):
         save(f"val/images/lonely{index:02}.png", picture())

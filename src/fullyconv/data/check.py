@@ -44,7 +44,7 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     looks = dict(zip(pairs, in_parallel(lambda pair: _look(pair, data), pairs, progress), strict=True))
 
     problems = [problem for look in looks.values() for problem in look.problems]
-    problems += _orphans(data)
+    problems += _orphans(data) + _twins(pairs)
     problems += [] if data.published else _shared(chosen, looks)
     problems += [
         Problem(Kind.EMPTY, (), f"split {name!r}", "at least one image") for name, pairs in chosen.items() if not pairs
@@ -162,6 +162,19 @@ def _orphans(data: Data) -> list[Problem]:
             "an image with the mask's name, and one mask for each",
         )
         for mask in data.orphans
+    ]
+
+
+def _twins(pairs: Iterable[Pair]) -> list[Problem]:
+    """Images of one name, as ``a.jpg`` and ``a.png``, that take the same mask."""
+    of_mask: dict[Path, list[Path]] = {}
+    for pair in pairs:
+        if pair.mask is not None:
+            of_mask.setdefault(pair.mask, []).append(pair.image)
+    return [
+        Problem(Kind.TWINS, tuple(images), f"the mask {mask.name}", "a mask for each image")
+        for mask, images in of_mask.items()
+        if len(images) > 1
     ]
 
 

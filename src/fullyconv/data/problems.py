@@ -17,6 +17,7 @@ class Kind(Enum):
     NO_IMAGE = "image that is not there", "add the image, or strike it from the split's list"
     NO_MASK = "image without a mask", "add the mask under the image's name, or take the image away"
     ORPHAN = "mask without an image", "add the image under the mask's name, or take the mask away"
+    TWINS = "images with one mask", "give each image a name and a mask of its own, or take one away"
     UNREADABLE = "file that cannot be read", "fetch or export it again; cut what is too large into pieces"
     SIZE = (
         "mask (or depth) of another size than its image",
