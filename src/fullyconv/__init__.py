@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fullyconv.fcn import FCN as FCN
     from fullyconv.fcn import create as create
     from fullyconv.inference.predictor import Predictor as Predictor
-    from fullyconv.weights.push import push_to_hub as push_to_hub
+    from fullyconv.publish import push_to_hub as push_to_hub
     from fullyconv.weights.run_folder import load as load
 
 _HOMES = {
@@ -25,7 +25,7 @@ _HOMES = {
     "create": "fullyconv.fcn",
     "load": "fullyconv.weights.run_folder",
     "open_data": "fullyconv.data",
-    "push_to_hub": "fullyconv.weights.push",
+    "push_to_hub": "fullyconv.publish",
 }
 
 __all__ = ["FCN", "Predictor", "convolutionalize", "create", "geometry", "load", "open_data", "push_to_hub"]

@@ -19,8 +19,9 @@ from huggingface_hub.errors import (
 import fullyconv as fc
 from fullyconv.errors import WeightsError
 from fullyconv.fcn import build
-from fullyconv.weights import hub, push, run_folder
-from fullyconv.weights.card import card
+from fullyconv.publish import push
+from fullyconv.publish.card import card
+from fullyconv.weights import hub, run_folder
 
 EVALUATION = {
     "pixel_accuracy": 0.9,

@@ -30,20 +30,15 @@ def fail(message: str) -> NoReturn:
 
 def table(result: Any, head: str) -> str:
     """The four metrics and the classes, as text; ``head`` names the labeling where there are several."""
+    from fullyconv.evaluation.metrics import METRICS
 
     def rate(value: float | None) -> str:
         return "    -" if value is None else f"{value:.3f}"
 
-    names = {
-        "pixel_accuracy": "pixel accuracy",
-        "mean_accuracy": "mean accuracy",
-        "mean_iou": "mean IoU",
-        "frequency_weighted_iou": "frequency-weighted IoU",
-    }
     width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
     many = f"{result['images']} image{'s' * (result['images'] != 1)}"
     lines = [f"{many} of {result['split']}{', ' * bool(head)}{head}", ""]
-    lines += [f"{name:{width}}  {rate(result[key])}" for key, name in names.items()]
+    lines += [f"{name:{width}}  {rate(result[key])}" for key, name in METRICS.items()]
     lines += ["", f"{'class':{width}}    IoU  accuracy"]
     lines += [f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}" for e in result["per_class"]]
     return "\n".join(lines)

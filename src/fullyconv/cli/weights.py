@@ -41,6 +41,6 @@ def push(
     license: Annotated[str | None, typer.Option(help="The hub's name of a licence, as mit.")] = None,
 ) -> None:
     """Publish a run on the Hugging Face hub, with a model card written from it."""
-    from fullyconv.weights.push import push_to_hub
+    from fullyconv.publish import push_to_hub
 
     say(push_to_hub(run, repo, private=private, license=license))

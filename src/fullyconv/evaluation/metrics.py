@@ -13,6 +13,14 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
 
+METRICS = {
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IoU",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
+"""The paper's four, in its order, and what they are called."""
+
 
 class ClassResult(TypedDict):
     """One class; a rate is None where it has no meaning (see ``metrics``)."""

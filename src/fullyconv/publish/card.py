@@ -7,14 +7,9 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from fullyconv.evaluation.metrics import METRICS
 from fullyconv.fcn import FCN
 
-METRICS = {
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean accuracy",
-    "mean_iou": "mean IoU",
-    "frequency_weighted_iou": "frequency-weighted IoU",
-}
 PAPER = "https://arxiv.org/abs/1605.06211"
 
 

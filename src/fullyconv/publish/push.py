@@ -12,8 +12,8 @@ from huggingface_hub import HfApi
 from fullyconv.errors import WeightsError
 from fullyconv.fcn import FCN
 from fullyconv.files import write_whole
+from fullyconv.publish.card import card, without_paths
 from fullyconv.weights import hub, run_folder
-from fullyconv.weights.card import card, without_paths
 
 EVALUATION, CONFIG = "evaluation.json", "config.yaml"
 
