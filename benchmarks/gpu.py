@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
 from fullyconv import readout
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Lattice
 
 STRIDE = 8
 LATTICE = Lattice((Fraction(STRIDE),) * 2, (Fraction(STRIDE - 1, 2),) * 2)

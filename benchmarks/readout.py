@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from fullyconv import readout
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Lattice
 
 STRIDE = 8
 LATTICE = Lattice((Fraction(STRIDE),) * 2, (Fraction(STRIDE - 1, 2),) * 2)

@@ -142,7 +142,7 @@ def test_torchvisions_alignment_is_kept():
         expected = F.interpolate(net.scores(images), (45, 70), mode="bilinear", align_corners=False)
         torch.testing.assert_close(net(images), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
     traced = geometry.trace(net, (64, 64)).outputs[0]
-    assert traced.offset == (0, 0) != readout.Lattice.stretched((8, 8), (64, 64)).offset
+    assert traced.offset == (0, 0) != geometry.Lattice.stretched((8, 8), (64, 64)).offset
 
 
 def test_the_spec_rebuilds_the_network():

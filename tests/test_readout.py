@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullyconv import readout
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Lattice
 
 VGG_8 = Lattice((Fraction(8),) * 2, (Fraction(7, 2),) * 2)
 RESNET_8 = Lattice((Fraction(8),) * 2, (Fraction(0),) * 2)

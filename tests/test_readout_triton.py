@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullyconv import readout
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Lattice
 
 pytest.importorskip("triton")
 from fullyconv import readout_triton

@@ -17,8 +17,7 @@ from fullyconv import geometry, readout
 from fullyconv.backbones.paper import VGG16
 from fullyconv.data.outlines import Shape
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics
-from fullyconv.geometry import Axis
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Axis, Lattice
 
 SIDE = 320
 SHAPES = (

@@ -80,6 +80,11 @@ class FCN(nn.Module):
         return len(self.classes)
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.mean.device
+
+    @property
     def spec(self) -> dict[str, Any]:
         """The architecture, classes and palette: ``build(**net.spec)`` makes the same network, untrained."""
         return {
@@ -158,13 +163,16 @@ class FCN(nn.Module):
     def predict(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → labels (N, H, W), uint8; with heads (N, heads, H, W), each counting from its first class."""
         scores = self.scores(images)
-        reading = self._reading(images, scores)
-        labels = [readout.labels(part, *reading) for part in self._parts(scores)]
-        return torch.stack(labels, 1) if self.heads else labels[0]
+        return self.labels_on(scores, *self._reading(images, scores)[:2])
+
+    def labels_on(self, scores: Tensor, lattice: Lattice, size: tuple[int, int]) -> Tensor:
+        """The labels, as ``predict`` gives them, of scores on a lattice of their own."""
+        labels = [readout.labels(part, lattice, size, self.interpolation, self.border) for part in self.by_head(scores)]
+        return self.stacked(labels)
 
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → softmax over classes, or over each head's (N, classes, H, W)."""
-        return torch.cat([part.softmax(1) for part in self._parts(self(images))], 1)
+        return torch.cat([part.softmax(1) for part in self.by_head(self(images))], 1)
 
     def loss(
         self,
@@ -195,7 +203,7 @@ class FCN(nn.Module):
                 label_smoothing=label_smoothing,
                 reduction="sum",
             )
-            for part, (plane, own) in zip(self._parts(scores), self._planes(labels, weight), strict=True)
+            for part, (plane, own) in zip(self.by_head(scores), self._planes(labels, weight), strict=True)
         ]
         total = torch.stack(losses).sum()
         if reduction == "sum":
@@ -212,13 +220,17 @@ class FCN(nn.Module):
         """Each head's labels (N, H, W) and class weights."""
         planes = labels.unbind(1) if self.heads else [labels]
         weights = (
-            [None] * len(planes) if weight is None else [own[0] for own in self._parts(weight[None].to(labels.device))]
+            [None] * len(planes) if weight is None else [own[0] for own in self.by_head(weight[None].to(labels.device))]
         )
         return list(zip(planes, weights, strict=True))
 
-    def _parts(self, of_classes: Tensor) -> Sequence[Tensor]:
+    def by_head(self, of_classes: Tensor) -> Sequence[Tensor]:
         """(N, classes, …) head by head."""
         return of_classes.split(list(self.heads.values()), 1) if self.heads else [of_classes]
+
+    def stacked(self, planes: Sequence[Tensor]) -> Tensor:
+        """A plane (N, H, W) of each head → (N, heads, H, W); without heads the only one."""
+        return torch.stack(list(planes), 1) if self.heads else planes[0]
 
     def _reading(self, images: Tensor, scores: Tensor) -> tuple[Lattice, tuple[int, int], Interpolation, Border]:
         size, cells = ((x.shape[2], x.shape[3]) for x in (images, scores))

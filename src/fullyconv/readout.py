@@ -99,6 +99,10 @@ class _Readout:
         return self.block(rows, columns).argmax(1)
 
 
+def label_dtype(classes: int) -> torch.dtype:
+    return torch.uint8 if classes <= 256 else torch.int16
+
+
 def _full_precision(scores: Tensor) -> torch.autocast:
     """Autocast off: in half precision the borders between labels would move."""
     return torch.autocast(scores.device.type, enabled=False)
@@ -129,8 +133,7 @@ def labels(
     border: Border = "repeat",
 ) -> Tensor:
     """Scores (N, C, h, w) → the class of highest logit at each pixel, (N, *size): uint8, int16 above 256 classes."""
-    dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int16
-    result = torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
+    result = torch.empty(scores.shape[0], *size, dtype=label_dtype(scores.shape[1]), device=scores.device)
     with _full_precision(scores):
         readout = _Readout(scores, lattice, method, border)
         strongest = _StrongestOnCPU(readout) if scores.device.type == "cpu" else readout.strongest

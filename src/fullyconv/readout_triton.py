@@ -22,7 +22,8 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fullyconv.readout import Border, Interpolation, Lattice, cells_around
+from fullyconv.geometry import Lattice
+from fullyconv.readout import Border, Interpolation, cells_around, label_dtype
 from fullyconv.readout_kernels import gradient_kernel, labels_kernel, loss_kernel
 
 PIXELS = 256
@@ -124,8 +125,7 @@ def labels(
     border: Border = "repeat",
 ) -> Tensor:
     """``readout.labels``: scores (N, C, h, w), of at most single precision → (N, *size), uint8 or int16."""
-    dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int16
-    result = torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
+    result = torch.empty(scores.shape[0], *size, dtype=label_dtype(scores.shape[1]), device=scores.device)
     tiling = _tiling(scores, lattice, size, method, border)
     with _on(scores.device):
         labels_kernel[(tiling.programs(len(scores)),)](*_arguments(scores, tiling, size), result, **tiling.constants())

@@ -8,6 +8,7 @@ class ColourNet(nn.Module):
 
     heads: dict[str, int] | None = None
     takes_depth = False
+    device = torch.device("cpu")
 
     def __init__(self, classes: tuple[str, ...], in_channels: int = 3) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import fullyconv as fc
 from fullyconv.errors import ConfigError, GeometryError
+from fullyconv.fcn import FCN
 from fullyconv.inference import tiles
 from fullyconv.inference.approximate import predict_approximate
 from fullyconv.inference.memory import auto_tile, needs
@@ -39,7 +40,7 @@ def test_tiles_give_the_scores_and_labels_of_the_whole_image(family, long, short
                 for axis, (crop, cells) in enumerate(zip(part.crop, part.cells, strict=True))
             )
             torch.testing.assert_close(own, scores[..., *place], rtol=0, atol=tolerance)
-            labels = tiles.labels(net, own, part.lattice, part.size)
+            labels = net.labels_on(own, part.lattice, part.size)
             assert (labels == whole[..., part.rows, part.columns]).all()
 
 
@@ -78,16 +79,6 @@ def test_torchvisions_networks_are_stretched_over_the_whole_image():
     assert (tiles.predict_tiled(net, images, 350) == net.predict(images)).all()
 
 
-def test_probabilities_are_those_of_the_whole_image():
-    net = network("ResNet, heads")
-    images = noise(net, 30, 600)
-    with torch.no_grad():
-        whole = net.probabilities(images)
-    for part in tiles.plan(net, (30, 600), (30, 256)):
-        found = tiles.tile_probabilities(net, part, images[..., *part.crop])
-        torch.testing.assert_close(found, whole[..., part.rows, part.columns], rtol=1e-6, atol=1e-9)
-
-
 def test_a_plan_of_a_huge_image_takes_no_time():
     net = network("ResNet, heads")
     parts = tiles.plan(net, (100_000, 100_003), 1024)
@@ -114,11 +105,14 @@ def test_one_approximate_tile_is_the_whole_image():
     assert (predict_approximate(net, images, 80, 16) == net.predict(images)).all()
 
 
-class Shares(torch.nn.Module):
+class Shares(FCN):
     """Probabilities that are the pixels' own: however tiles are blended, they come out again."""
 
-    num_classes, heads = 3, None
-    parameters = staticmethod(lambda: iter([torch.zeros(1)]))
+    def __init__(self, heads=None):
+        torch.nn.Module.__init__(self)
+        self.classes, self.heads = list(range(sum(heads.values()) if heads else 3)), heads
+
+    device = torch.device("cpu")
     probabilities = staticmethod(lambda images: images)
 
 
@@ -128,6 +122,13 @@ def test_blending_puts_every_tile_in_its_place(height, width, tile, part):
     images = torch.rand(2, 3, height, width)
     found = predict_approximate(Shares(), images, tile, int(tile * part))
     assert (found == images.argmax(1)).all()
+
+
+def test_blended_labels_of_heads_are_bytes_where_each_heads_classes_are():
+    images = torch.rand(1, 400, 5, 6)
+    found = predict_approximate(Shares({"one": 200, "other": 200}), images, 4, 2)
+    assert found.dtype == torch.uint8
+    assert (found == torch.stack([part.argmax(1) for part in images.split(200, 1)], 1)).all()
 
 
 def test_the_tile_follows_from_the_memory():

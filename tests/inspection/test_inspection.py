@@ -14,8 +14,8 @@ import fullyconv as fc
 from fullyconv.backbones import paper
 from fullyconv.cli import app
 from fullyconv.errors import ConfigError, GeometryError
+from fullyconv.geometry import Lattice
 from fullyconv.inspection import heat, sight, summary, upsampling
-from fullyconv.readout import Lattice
 from fullyconv.weights import run_folder
 
 

@@ -57,15 +57,14 @@ def evaluate(
 
     Raises DataError for a mask that does not fit its image or the classes.
     """
-    device = device_of(net)
-    confusion, images = ConfusionMatrix(len(net.classes)).to(device), SumMetric().to(device)
+    confusion, images = ConfusionMatrix(len(net.classes)).to(net.device), SumMetric().to(net.device)
     total = len(examples) if isinstance(examples, Sized) else None
     scores: list[ImageScore] = []
     with evaluating(net):
         for index, (image, mask) in enumerate(_load(examples, workers)):
             name = names[index] if names else f"image {index}"
             try:
-                labels, truth = (one_count(x, net.heads) for x in (_predict(net, image), mask.to(device)))
+                labels, truth = (one_count(x, net.heads) for x in (_predict(net, image), mask.to(net.device)))
                 counts = confusion(labels, truth)
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
@@ -121,9 +120,4 @@ def _only(batch: list) -> Any:
 @torch.inference_mode()
 def _predict(net: Any, image: Tensor) -> Tensor:
     """Labels (H, W), or (K, H, W) of K heads, of one image (C, H, W), on the network's device."""
-    return net.predict(image[None].to(device_of(net)))[0]
-
-
-def device_of(net: torch.nn.Module) -> torch.device:
-    """Where the network's parameters are."""
-    return next((p.device for p in net.parameters()), torch.device("cpu"))
+    return net.predict(image[None].to(net.device))[0]

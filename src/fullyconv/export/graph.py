@@ -19,7 +19,8 @@ from torch.utils._sympy.value_ranges import ValueRanges
 
 from fullyconv.errors import ConfigError
 from fullyconv.fcn import FCN
-from fullyconv.readout import Border, Interpolation, Lattice
+from fullyconv.geometry import Lattice
+from fullyconv.readout import Border, Interpolation, label_dtype
 from fullyconv.upsample import KERNELS, Upsample
 
 EXAMPLE = (2, 75, 101)
@@ -96,10 +97,9 @@ class Graph(nn.Module):
         net = self.net
         scores = net.fuse(net.backbone(self._normalize(images)))
         logits = self.read(scores, images.shape[2:])
-        parts = logits.split(list(net.heads.values()), 1) if net.heads else [logits]
-        labels = [part.argmax(1).to(torch.uint8 if part.shape[1] <= 256 else torch.int16) for part in parts]
-        stacked = torch.stack(labels, 1) if net.heads else labels[0]
-        return (stacked, torch.cat([part.softmax(1) for part in parts], 1)) if self.probabilities else stacked
+        parts = net.by_head(logits)
+        labels = net.stacked([part.argmax(1).to(label_dtype(part.shape[1])) for part in parts])
+        return (labels, torch.cat([part.softmax(1) for part in parts], 1)) if self.probabilities else labels
 
     def _normalize(self, images: Tensor) -> Tensor:
         """As ``net.normalize``."""

@@ -84,11 +84,9 @@ def _images(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 def _ties(net: FCN, images: Tensor) -> Tensor:
     """Where the two best logits are a tie, shaped as labels."""
-    logits = net(images)
-    parts = logits.split(list(net.heads.values()), 1) if net.heads else [logits]
     planes = []
-    for part in parts:
+    for part in net.by_head(net(images)):
         best = part.topk(min(2, part.shape[1]), 1).values
         least = TIE * part.abs().amax((1, 2, 3), keepdim=True)[:, 0]
         planes.append(best[:, 0] - best[:, -1] < least if part.shape[1] > 1 else torch.zeros_like(best[:, 0]).bool())
-    return torch.stack(planes, 1) if net.heads else planes[0]
+    return net.stacked(planes)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError
 from fullyconv.fcn import FCN
-from fullyconv.inference.tiles import parts
+from fullyconv.readout import label_dtype
 
 
 @torch.no_grad()
@@ -23,28 +23,26 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
     """
     if not 0 <= overlap <= tile // 2:
         raise ConfigError(f"tiles of {tile} pixels cannot overlap by {overlap}: expected 0 to {tile // 2}")
-    device = next(net.parameters()).device
     height, width = images.shape[2:]
     tops, lefts = (_starts(side, tile, overlap) for side in (height, width))
-    fade = _fade(tile, overlap).to(device)
-    dtype = torch.uint8 if net.num_classes <= 256 else torch.int16
+    fade = _fade(tile, overlap).to(net.device)
     result: Any = None
     total = torch.zeros(())
     for number, top in enumerate(tops):
         bottom = min(top + tile, height)
-        sums = torch.zeros(len(images), net.num_classes, bottom - top, width, device=device)
+        sums = torch.zeros(len(images), net.num_classes, bottom - top, width, device=net.device)
         if number:  # what the tiles above have left for rows of both
             begun = total[:, :, top - tops[number - 1] :]
             sums[:, :, : begun.shape[2]] = begun
         for left in lefts:
             right = min(left + tile, width)
             weight = fade[: bottom - top, None] * fade[: right - left]
-            seen = net.probabilities(images[..., top:bottom, left:right].to(device))
+            seen = net.probabilities(images[..., top:bottom, left:right].to(net.device))
             sums[..., left:right] += weight * seen
         total = sums
         done = bottom if number == len(tops) - 1 else tops[number + 1]
-        found = [part[:, :, : done - top].argmax(1).to(dtype) for part in parts(net, total)]
-        labels = torch.stack(found, 1) if net.heads else found[0]
+        found = [part.argmax(1).to(label_dtype(part.shape[1])) for part in net.by_head(total[:, :, : done - top])]
+        labels = net.stacked(found)
         if result is None:
             result = torch.empty(*labels.shape[:-2], height, width, dtype=labels.dtype, device=images.device)
         result[..., top:done, :] = labels

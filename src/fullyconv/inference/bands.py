@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from fullyconv.fcn import FCN
+from fullyconv.geometry import Lattice
 from fullyconv.inference.streaming import (
     Chunk,
     Convolution,
@@ -29,8 +30,7 @@ from fullyconv.inference.streaming import (
     Transposed,
 )
 from fullyconv.inference.tape import Operation, Ref, Rows, record, rows_of, same_order
-from fullyconv.inference.tiles import Tile, labels, plan, sight, standing_for, tile_labels
-from fullyconv.readout import Lattice
+from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_labels
 from fullyconv.upsample import KERNELS
 
 BAND = 256
@@ -66,9 +66,8 @@ def band_labels(net: FCN, tile: Tile, bands: Iterable[Tensor]) -> Iterator[Tenso
     ``bands``: the tile's crop of an image, from top to bottom, each (1, C, rows, columns) of any number of rows. Labels
     come as soon as what they depend on has come.
     """
-    device = next(net.parameters()).device
     height, width = (side.stop - side.start for side in tile.crop)
-    bands = (band.to(device) for band in bands)
+    bands = (band.to(net.device) for band in bands)
     coarsest, least = net.backbone.strides[-1], net.backbone.minimum
     small = standing_for(height, coarsest, least)
     if small == height:
@@ -108,7 +107,7 @@ class _Reading:
         start = self.cells.start
         assert self.cells.rows is not None
         lattice = Lattice((stride, across), (offset + stride * start - self.done, left))
-        found = labels(self.net, self.cells.rows, lattice, (stop - self.done, width))
+        found = self.net.labels_on(self.cells.rows, lattice, (stop - self.done, width))
         self.done = stop
         self.cells.drop(_first_cell(stop, stride, offset, self.reach))
         return found

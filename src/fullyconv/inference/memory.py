@@ -29,7 +29,7 @@ def auto_tile(net: FCN, size: tuple[int, int], memory: int | None = None) -> int
     ``memory`` None: what the machine, or the GPU that the network is on, has left. Raises ConfigError where not even
     the smallest tile fits.
     """
-    memory = available(next(net.parameters()).device) if memory is None else memory
+    memory = available(net.device) if memory is None else memory
     per_pixel, base = needs(net)
 
     def takes(tiles: Plan) -> float:
@@ -54,7 +54,7 @@ def auto_strip(net: FCN, size: tuple[int, int], memory: int | None = None) -> in
     A layer keeps no rows but those that the scores still to come see: what a pass over a band and the rows that a cell
     sees would take is more than enough. Raises GeometryError where cells see the whole image.
     """
-    memory = available(next(net.parameters()).device) if memory is None else memory
+    memory = available(net.device) if memory is None else memory
     per_pixel, base = needs(net)
     down, _ = sight(net, size)
     rows = min(size[0], BAND + float(down.before + down.after))
@@ -76,7 +76,7 @@ _known: WeakKeyDictionary[FCN, dict[tuple[torch.dtype, torch.device], tuple[floa
 
 def needs(net: FCN) -> tuple[float, float]:
     """Bytes for each pixel that a pass is computed from, and bytes that any pass takes."""
-    found, key = _known.setdefault(net, {}), (net.mean.dtype, net.mean.device)
+    found, key = _known.setdefault(net, {}), (net.mean.dtype, net.device)
     if key not in found:
         found[key] = _counted(net)
     return found[key]
@@ -98,9 +98,8 @@ class _Held(TorchDispatchMode):
         self.known: set[int] = set()
 
     def peak_of(self, net: FCN, side: int) -> int:
-        device = next(net.parameters()).device
         with torch.inference_mode(False), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), self:
-            net.scores(torch.empty(1, net.in_channels, side, side, dtype=torch.uint8, device=device))
+            net.scores(torch.empty(1, net.in_channels, side, side, dtype=torch.uint8, device=net.device))
         return self.peak
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

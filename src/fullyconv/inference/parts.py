@@ -113,7 +113,7 @@ def _is_plain(predictor: Predictor) -> bool:
 def _exactly(predictor: Predictor, tile: tiles.Tile) -> Callable[[Tensor], np.ndarray]:
     @torch.inference_mode()
     def label(crop: Tensor) -> np.ndarray:
-        labels = tiles.tile_labels(predictor.net, tile, crop[None].to(predictor.device))[0]
+        labels = tiles.tile_labels(predictor.net, tile, crop[None].to(predictor.net.device))[0]
         own = labels if predictor.head is None else labels[predictor.head]
         return own.to(torch.uint8).cpu().numpy()
 

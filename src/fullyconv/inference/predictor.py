@@ -100,7 +100,6 @@ class Predictor:
             raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
         self.net = net.to(device).eval() if device is not None else net.eval()
         self.lean = without_border(net) if has_border(net) else net
-        self.device = next((p.device for p in net.parameters()), torch.device(device or "cpu"))
         self.scales = tuple(scales)
         self.flip = flip
         self.head, self.of_head = _choose(net, head)
@@ -126,7 +125,7 @@ class Predictor:
     @torch.inference_mode()
     def segment(self, image: Tensor, probabilities: bool = False) -> Segmentation:
         """Label one image (C, H, W) as ``to_tensor`` gives it."""
-        batch = image[None].to(self.device)
+        batch = image[None].to(self.net.device)
         scores = self._probabilities(batch) if probabilities or self.flip or self.scales != (1.0,) else None
         if scores is not None:
             scores = scores[self.of_head]

@@ -5,7 +5,7 @@ A runner is to ``Predictor`` and ``evaluate`` what a network is. It has no gradi
 
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +29,8 @@ class Runner:
     """
 
     training = False
+    device = torch.device("cpu")
+    """Where it takes images."""
 
     def __init__(self, path: Path, description: dict[str, Any], run: Run):
         self.path, self.description, self.run = path, description, run
@@ -79,10 +81,6 @@ class Runner:
     def to(self, device: str | torch.device) -> Self:
         """Itself: the runtime chose its device when the file was opened."""
         return self
-
-    def parameters(self) -> Iterator[Tensor]:
-        """None: they are the runtime's."""
-        return iter(())
 
 
 def open_model(source: str | Path) -> FCN | Runner:

@@ -90,7 +90,6 @@ class _Recorder(TorchDispatchMode):
         self.held: list[Tensor] = []  # so that ids stay their own
 
     def run(self, shape: Sequence[int], dtype: torch.dtype) -> list[Operation]:
-        device = next(self.net.parameters()).device
 
         def enter(module: nn.Module, _: Any) -> None:
             self.path.append(self.names.get(id(module), ""))
@@ -102,7 +101,7 @@ class _Recorder(TorchDispatchMode):
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         try:
             with evaluating(self.net), torch.inference_mode(False), torch.no_grad(), fake:
-                image = torch.empty(shape, dtype=dtype, device=device)
+                image = torch.empty(shape, dtype=dtype, device=self.net.device)
                 self.places[id(image)] = -1
                 with self:
                     scores = self.net.scores(image)

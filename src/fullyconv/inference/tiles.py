@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from fullyconv import geometry, readout
+from fullyconv import geometry
 from fullyconv.errors import ConfigError, GeometryError
 from fullyconv.fcn import FCN
-from fullyconv.readout import Lattice
+from fullyconv.geometry import Lattice
 from fullyconv.upsample import KERNELS
 
 
@@ -190,26 +190,7 @@ def tile_scores(net: FCN, tile: Tile, crop: Tensor) -> Tensor:
 @torch.no_grad()
 def tile_labels(net: FCN, tile: Tile, crop: Tensor) -> Tensor:
     """Labels (N, *tile.size) from the tile's ``crop`` (N, C, H, W) of the images; with heads (N, heads, *tile.size)."""
-    return labels(net, tile_scores(net, tile, crop), tile.lattice, tile.size)
-
-
-@torch.no_grad()
-def tile_probabilities(net: FCN, tile: Tile, crop: Tensor) -> Tensor:
-    """Probabilities (N, classes, *tile.size), of each head by itself."""
-    scores = tile_scores(net, tile, crop)
-    logits = readout.logits(scores, tile.lattice, tile.size, net.interpolation, net.border)
-    return torch.cat([part.softmax(1) for part in parts(net, logits)], 1)
-
-
-def labels(net: FCN, scores: Tensor, lattice: Lattice, size: tuple[int, int]) -> Tensor:
-    """As ``net.predict`` gives them, of scores on a lattice of their own."""
-    found = [readout.labels(part, lattice, size, net.interpolation, net.border) for part in parts(net, scores)]
-    return torch.stack(found, 1) if net.heads else found[0]
-
-
-def parts(net: FCN, of_classes: Tensor) -> Sequence[Tensor]:
-    """(N, classes, …) head by head."""
-    return of_classes.split(list(net.heads.values()), 1) if net.heads else [of_classes]
+    return net.labels_on(tile_scores(net, tile, crop), tile.lattice, tile.size)
 
 
 def predict_tiled(net: FCN, images: Tensor, tile: int | tuple[int, int] | None) -> Tensor:
@@ -217,10 +198,9 @@ def predict_tiled(net: FCN, images: Tensor, tile: int | tuple[int, int] | None) 
 
     Raises as ``plan`` does.
     """
-    device = next(net.parameters()).device
     result: Any = None
     for part in plan(net, (images.shape[2], images.shape[3]), tile):
-        found = tile_labels(net, part, images[..., *part.crop].to(device))
+        found = tile_labels(net, part, images[..., *part.crop].to(net.device))
         if result is None:
             result = torch.empty(*found.shape[:-2], *images.shape[2:], dtype=found.dtype, device=images.device)
         result[..., part.rows, part.columns] = found

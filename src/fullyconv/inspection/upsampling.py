@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.figures import colourize
 from fullyconv.fcn import FCN
+from fullyconv.geometry import Lattice
 from fullyconv.inspection.heat import contributions
 from fullyconv.palettes import Colour
-from fullyconv.readout import Lattice
 from fullyconv.upsample import Method, Upsample
 
 METHODS: tuple[Method, ...] = get_args(Method)
