@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fullyconv as fc
-from fullyconv import fcn, geometry, readout
+from fullyconv import fcn, geometry
 from fullyconv.backbones import paper, release
 from fullyconv.errors import ConfigError, WeightsError
 
