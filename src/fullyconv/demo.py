@@ -25,6 +25,7 @@ from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report import evaluate_and_report
 from fullyconv.files import whole_file, write_whole
 from fullyconv.inference.predictor import Predictor
+from fullyconv.run_files import EVALUATION, REPORT
 from fullyconv.training.config import Config, load_config
 from fullyconv.training.run import precision
 from fullyconv.training.stages import train
@@ -82,12 +83,12 @@ def run_demo(out: Path, say: Callable[[str], None]) -> None:
     say("5. On the test split")
     nets = [_stage(out / "fcn", stride) for stride in STRIDES]
     results = [evaluate_and_report(net, data, "test") for net in nets[:-1]]
-    results.append(evaluate_and_report(nets[-1], data, "test", out / "fcn", out / "fcn" / "evaluation.json"))
+    results.append(evaluate_and_report(nets[-1], data, "test", out / "fcn", out / "fcn" / EVALUATION))
     text = table(results)
     write_whole(out / "table.md", text)
     print(text)
     _save(draw_segmentations(nets, data), out / "segmentation.png")
-    say(f"Scenes beside truth and predictions: {out / 'segmentation.png'}. Report: {out / 'fcn' / 'report.html'}.")
+    say(f"Scenes beside truth and predictions: {out / 'segmentation.png'}. Report: {out / 'fcn' / REPORT}.")
 
 
 def _clear(out: Path) -> None:

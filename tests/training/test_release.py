@@ -14,8 +14,9 @@ from fullyconv.backbones.paper import VGG16
 from fullyconv.data import open_data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.fcn import FCN
+from fullyconv.run_files import LAST
 from fullyconv.training.batches import Batches
-from fullyconv.training.callbacks import LAST, Clock
+from fullyconv.training.callbacks import Clock
 from fullyconv.training.config import load_config
 from fullyconv.training.run import class_weights, training_loader
 from fullyconv.training.stages import new_network, train

@@ -11,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fullyconv.training.callbacks import LAST
+from fullyconv.run_files import LAST
 from fullyconv.training.stages import train
 
 

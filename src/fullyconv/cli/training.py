@@ -9,6 +9,7 @@ import typer
 from fullyconv.cli.networks import checked, measure, placed
 from fullyconv.cli.terminal import say
 from fullyconv.errors import ConfigError
+from fullyconv.run_files import CONFIG, EVALUATION
 
 SetOption = Annotated[
     list[str] | None,
@@ -85,12 +86,12 @@ def train(
     if net is None:  # one of several processes; the first has the last word
         return
     split = "val" if "val" in data_set.splits else "train"
-    measure(placed(net), data_set, split, out, out / "evaluation.json")
+    measure(placed(net), data_set, split, out, out / EVALUATION)
 
 
 def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, Any]) -> Path:
     """A run goes on with its own configuration."""
-    config = out / "config.yaml"
+    config = out / CONFIG
     given = [f"--recipe {recipe}"] if recipe else []
     given += [key for key, value in overrides.items() if key != "data.path" and value is not None]
     if given:

@@ -9,6 +9,7 @@ from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument
 from fullyconv.cli.networks import checked, measure, network
 from fullyconv.cli.terminal import fail, progress_bar, say
 from fullyconv.errors import ConfigError
+from fullyconv.run_files import CONFIG, EVALUATION
 
 
 def evaluate(
@@ -24,12 +25,12 @@ def evaluate(
     net = network(model)
     run = Path(model) if Path(model).is_dir() else None
     data_set = checked(data, layout or _layout_of(run, data), split)
-    measure(net, data_set, split, run, out or (run / "evaluation.json" if run else None))
+    measure(net, data_set, split, run, out or (run / EVALUATION if run else None))
 
 
 def _layout_of(run: Path | None, data: Path) -> str | None:
     """That of the run's own data, where these lie so, too: a folder of NYUDv2 can be read in four ways."""
-    config = run / "config.yaml" if run else None
+    config = run / CONFIG if run else None
     if config is None or not config.is_file():
         return None
     from fullyconv.data.layouts import LAYOUTS

@@ -7,6 +7,7 @@ import typer
 
 from fullyconv.cli.terminal import say
 from fullyconv.errors import ConfigError
+from fullyconv.run_files import WEIGHTS
 
 
 def convert(
@@ -24,7 +25,7 @@ def convert(
     from fullyconv.convert import convert as run_conversion
     from fullyconv.weights import run_folder
 
-    if (out / run_folder.WEIGHTS).exists():
+    if (out / WEIGHTS).exists():
         raise ConfigError(f"--out {out}: a network is there already. Give a new folder, or remove it.")
     options: dict[str, Any] = {"padding": padding, "classes": classes}
     net = run_conversion(source, model, **options)

@@ -26,6 +26,7 @@ from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.page import PAGE, STYLE
 from fullyconv.files import write_whole
 from fullyconv.palettes import VOC_VOID, Colour
+from fullyconv.run_files import CONFIG, CURVES, REPORT
 
 LONGEST_SIDE = 400
 LONGEST_CURVE = 300
@@ -64,7 +65,7 @@ def evaluate_and_report(
     if run is not None:
         root = quote(str(data.root))
         command = (
-            f"fullyconv train --recipe {quote(str(run / 'config.yaml'))} --data {root} --out RUN\n"
+            f"fullyconv train --recipe {quote(str(run / CONFIG))} --data {root} --out RUN\n"
             f"fullyconv evaluate RUN --data {root} --split {quote(split)}"
         )
         write_report(run, result, net.palette, *best_and_worst(net, dataset, scores), command=command)
@@ -99,9 +100,9 @@ def write_report(
         _section("Best images", "".join(_example(example, palette) for example in best)),
         _section("Worst images", "".join(_example(example, palette) for example in worst)),
         _legend(names, palette) if best or worst else "",
-        _section("Training", _curves(_read(run_dir / "metrics.csv"))),
+        _section("Training", _curves(_read(run_dir / CURVES))),
         _section("To repeat this run", _text(command)),
-        _section("Configuration", _text(_read(run_dir / "config.yaml"))),
+        _section("Configuration", _text(_read(run_dir / CONFIG))),
     ]
     images = "1 image" if result["images"] == 1 else f"{result['images']:,} images"
     split = f" of the split “{result['split']}”" if result["split"] else ""
@@ -114,8 +115,8 @@ def write_report(
         style=STYLE,
         sections="\n".join(filter(None, sections)),
     )
-    write_whole(run_dir / "report.html", page)
-    return run_dir / "report.html"
+    write_whole(run_dir / REPORT, page)
+    return run_dir / REPORT
 
 
 def _section(title: str, content: str) -> str:

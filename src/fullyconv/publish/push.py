@@ -13,9 +13,8 @@ from fullyconv.errors import WeightsError
 from fullyconv.fcn import FCN
 from fullyconv.files import write_whole
 from fullyconv.publish.card import card, without_paths
+from fullyconv.run_files import CONFIG, EVALUATION
 from fullyconv.weights import hub, run_folder
-
-EVALUATION, CONFIG = "evaluation.json", "config.yaml"
 
 
 def push_to_hub(

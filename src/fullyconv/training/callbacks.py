@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fullyconv.files import whole_file, write_whole
+from fullyconv.run_files import CURVES, LAST
 from fullyconv.training.config import Config, Optimizer
 from fullyconv.training.module import RATE, Module
 from fullyconv.weights import run_folder
 
-LAST = Path("checkpoints") / "last.ckpt"
 STEPS_A_ROW = 50
 """metrics.csv has a row after so many steps, and one after each validation."""
 
@@ -111,7 +111,7 @@ class Keeper(lightning.Callback):
             self.best = value
         module.refuse_weights_that_are_not_finite()
         if trainer.is_global_zero:
-            write_whole(self.run / "metrics.csv", _as_csv(self.rows))
+            write_whole(self.run / CURVES, _as_csv(self.rows))
             if improved:
                 run_folder.save(module.result, self.run)
         trainer.save_checkpoint(self.run / LAST)

@@ -18,8 +18,9 @@ from fullyconv.data.augment import train_transform
 from fullyconv.data.data import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
+from fullyconv.run_files import LAST
 from fullyconv.training.batches import Batches, TrainingSet, collate
-from fullyconv.training.callbacks import LAST, Clock, Display, Keeper, WholeCheckpoints
+from fullyconv.training.callbacks import Clock, Display, Keeper, WholeCheckpoints
 from fullyconv.training.config import Config
 from fullyconv.training.module import Module
 from fullyconv.weights import run_folder

@@ -14,13 +14,11 @@ from fullyconv.classes import difference
 from fullyconv.data.data import Data
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
-from fullyconv.training.callbacks import LAST
+from fullyconv.run_files import CONFIG, LAST, WEIGHTS
 from fullyconv.training.config import Config
 from fullyconv.training.run import train_network
 from fullyconv.weights import run_folder
 from fullyconv.weights.initialize import initialize
-
-CONFIG = "config.yaml"
 
 
 def train(
@@ -76,7 +74,7 @@ def _hand_on(net: fcn.FCN, following: fcn.FCN) -> None:
 
 
 def _refuse_other_classes(data: Data, run: Path) -> None:
-    spec = run_folder.read(run / run_folder.WEIGHTS)[0]
+    spec = run_folder.read(run / WEIGHTS)[0]
     if differs := difference(data.classes, spec["classes"]):
         raise DataError(
             f"--resume: the classes of {data.root} are not those of {run}: {differs}. A run goes on with its own data; "

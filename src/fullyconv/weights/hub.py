@@ -15,12 +15,10 @@ from huggingface_hub.errors import (
 )
 
 from fullyconv.errors import WeightsError
+from fullyconv.run_files import ARCHITECTURE, WEIGHTS
 
 PATIENCE = 10.0
 """Seconds to wait for the hub's first answer."""
-WEIGHTS, ARCHITECTURE = "model.safetensors", "model.json"
-
-
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)", re.ASCII)
 """``org/name``."""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from fullyconv import fcn
 from fullyconv.classes import difference
 from fullyconv.errors import WeightsError
+from fullyconv.run_files import WEIGHTS
 from fullyconv.weights import run_folder
 
 BODY = "backbone.body."
@@ -69,7 +70,7 @@ def _of_classes(net: fcn.FCN) -> set[str]:
 
 
 def _read(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    path = source / run_folder.WEIGHTS if source.is_dir() else source
+    path = source / WEIGHTS if source.is_dir() else source
     if not path.is_file():
         raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")
     return run_folder.read(path)

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from fullyconv import fcn
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.files import write_whole
+from fullyconv.run_files import ARCHITECTURE, WEIGHTS
 from fullyconv.weights import hub
-from fullyconv.weights.hub import ARCHITECTURE, WEIGHTS
 
 
 def save(net: fcn.FCN, folder: Path) -> None:
