@@ -16,14 +16,14 @@ from fullyconv import fcn, geometry, readout
 from fullyconv.backbones import smallvgg
 from fullyconv.convolutionalization import convolutionalize
 from fullyconv.data import open_data
-from fullyconv.data.images import read_image
+from fullyconv.data.images import read_image, write_image
 from fullyconv.data.layouts import Data
 from fullyconv.data.shapes import CROP, make
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.figures import index_image, panels
 from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report import evaluate_and_report
-from fullyconv.files import whole_file, write_whole
+from fullyconv.files import write_whole
 from fullyconv.inference.predictor import Predictor
 from fullyconv.run_files import EVALUATION, REPORT
 from fullyconv.training.config import Config, load_config
@@ -70,7 +70,7 @@ def run_demo(out: Path, say: Callable[[str], None]) -> None:
     say("3. The same classifier, dense")
     dense = convolutionalize(classifier, CROP)
     say(f"   on crops, its answer differs by {_difference(classifier, dense):.1e} (relative)")
-    _save(draw_heatmap(dense, data, net.normalize), out / "heatmap.png")
+    write_image(out / "heatmap.png", draw_heatmap(dense, data, net.normalize))
     say(f"   on a whole scene it gives a map: {out / 'heatmap.png'}")
 
     say("4. FCN-32s → FCN-16s → FCN-8s, each from the one before")
@@ -87,7 +87,7 @@ def run_demo(out: Path, say: Callable[[str], None]) -> None:
     text = table(results)
     write_whole(out / "table.md", text)
     print(text)
-    _save(draw_segmentations(nets, data), out / "segmentation.png")
+    write_image(out / "segmentation.png", draw_segmentations(nets, data))
     say(f"Scenes beside truth and predictions: {out / 'segmentation.png'}. Report: {out / 'fcn' / REPORT}.")
 
 
@@ -198,8 +198,3 @@ def draw_segmentations(nets: list[fcn.FCN], data: Data) -> Image.Image:
         predictions = [index_image(Predictor(net)(pair.image).labels, data.palette) for net in nets]
         rows.append([Image.open(pair.image), Image.open(pair.mask), *predictions])  # type: ignore[arg-type]
     return panels(rows, ["image", "truth", *(f"FCN-{stride}s" for stride in STRIDES)], 260)
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    with whole_file(path) as beside:
-        picture.save(beside)

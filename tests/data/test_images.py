@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fullyconv.data.images import list_images, read_image
+from fullyconv.data.images import list_images, read_image, write_image
 from fullyconv.errors import ConfigError, DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
@@ -130,3 +130,20 @@ def test_floating_point_is_refused(save):
 def test_other_channel_counts_are_refused(save):
     with pytest.raises(ConfigError, match="channels is 2; images can be read with 1"):
         read_image(save("a.png", RGB), channels=2)
+
+
+@pytest.fixture
+def room_for_20_000_bytes():
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_picture_that_has_no_room_is_told_and_leaves_nothing(tmp_path, room_for_20_000_bytes, name):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))
+    with pytest.raises(OSError, match=f"File too large: .*{name}"):
+        write_image(tmp_path / name, picture)
+    assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fullyconv import __version__, geometry
 from fullyconv.bench.process import in_own_process
 from fullyconv.bench.runtimes import FILES, device_of, is_exported, missing, network, runtimes_of
+from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
 from fullyconv.export.graph import input_dtype
 from fullyconv.fcn import FCN
@@ -24,7 +25,6 @@ from fullyconv.inference.runners import open_runner
 SIZE = (500, 500)
 SIDE = {"cpu": 3072, "cuda": 8192}
 """Of the matrices whose product is timed."""
-Progress = Callable[[int, int | None], None]
 
 
 def bench(

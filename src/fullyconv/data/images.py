@@ -1,11 +1,14 @@
-"""Reading image files of any usual form into arrays."""
+"""Image files: of any usual form, read into arrays; PNG and JPEG, written."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fullyconv.errors import ConfigError, DataError
+from fullyconv.files import write_whole
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 
@@ -107,3 +110,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             "are expected, so scale them and save it again"
         )
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def write_image(path: Path, picture: Image.Image, **options: Any) -> None:
+    """Write a picture to ``path`` (.png or .jpg), whole or not at all. ``options`` are Pillow's.
+
+    It is encoded first: where a disk is full while it writes a JPEG file, Pillow breaks off without a word.
+    """
+    encoded = io.BytesIO()
+    picture.save(encoded, format="PNG" if path.suffix.lower() == ".png" else "JPEG", **options)
+    write_whole(path, encoded.getvalue())

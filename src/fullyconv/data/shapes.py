@@ -9,7 +9,6 @@ so that finer fusion shows.
 import secrets
 import shutil
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -23,7 +22,9 @@ from PIL import Image
 
 from fullyconv.data import drawing
 from fullyconv.data.drawing import Array
+from fullyconv.data.images import write_image
 from fullyconv.data.outlines import Shape
+from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 
@@ -148,7 +149,7 @@ def make(
     test: int = 100,
     crops_per_class: int = 200,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Draw the built-in data set into the folder ``root``, whole or not at all.
 
@@ -191,25 +192,21 @@ def make(
 
 def _write_scene(root: Path, seed: int, split: str, index: int) -> None:
     scene = draw_scene(_generator(seed, split, index))
-    _save(scene.image, root / "images" / split / f"{index:04d}.jpg")
+    jpeg = root / "images" / split / f"{index:04d}.jpg"
+    write_image(jpeg, scene.image, quality=95, subsampling="4:4:4")
     mask = Image.fromarray(scene.mask)
     mask.putpalette([value for rgb in PALETTE for value in rgb])
-    _save(mask, root / "masks" / split / f"{index:04d}.png")
+    write_image(root / "masks" / split / f"{index:04d}.png", mask)
 
 
 def _write_crop(root: Path, seed: int, split: str, name: str, index: int) -> None:
     crop = draw_crop(_generator(seed, f"{split}/{name}", index), name)
-    _save(crop, root / "crops" / split / name / f"{index:04d}.png")
+    write_image(root / "crops" / split / name / f"{index:04d}.png", crop)
 
 
 def _generator(seed: int, group: str, index: int) -> np.random.Generator:
     """A random stream for each picture, so that neither their order nor their number matters."""
     return np.random.default_rng([seed, index, *group.encode()])
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, quality=95, subsampling="4:4:4")  # PNG knows neither option and takes no notice
 
 
 def _descriptor() -> str:

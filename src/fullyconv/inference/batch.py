@@ -1,7 +1,6 @@
 """Many images: found, read ahead, labelled and written, in the folders they came in."""
 
 import glob
-import io
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,12 +13,11 @@ import torch
 from PIL.Image import DecompressionBombError
 from torch import Tensor
 
-from fullyconv.data.images import SUFFIXES
+from fullyconv.data.images import SUFFIXES, write_image
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError
-from fullyconv.files import write_whole
 from fullyconv.inference.parts import Tile, segment_in_parts, tiling
-from fullyconv.inference.predictor import Predictor, Segmentation, png
+from fullyconv.inference.predictor import Predictor, Segmentation
 from fullyconv.inference.rasters import source
 from fullyconv.inference.rasters.predict import predict_raster
 
@@ -206,13 +204,11 @@ def _nothing_at(given: str | Path) -> str:
 def _write_beside(segmentation: Segmentation, target: Path, overlay: bool, scores: bool) -> None:
     """What is written before the mask: where that is, the rest is."""
     if overlay:
-        file = io.BytesIO()
-        segmentation.overlay().save(file, format="JPEG", quality=92, subsampling=0)
-        write_whole(_overlay_path(target), file.getvalue())
+        write_image(_overlay_path(target), segmentation.overlay(), quality=92, subsampling=0)
     if scores:
         folder = target.with_name(f"{target.stem}_scores")
         for name in segmentation.classes:
-            write_whole(folder / f"{_file_name(name)}.png", png(segmentation.heatmap(name)))
+            write_image(folder / f"{_file_name(name)}.png", segmentation.heatmap(name))
 
 
 def _overlay_path(target: Path) -> Path:

@@ -1,6 +1,5 @@
 """An image in whatever form it has, in; a segmentation, out."""
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from fullyconv.data.images import write_image
 from fullyconv.data.masks import MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.figures import displayable, index_image, overlay, with_legend
-from fullyconv.files import write_whole
 from fullyconv.inference.border import has_border, without_border
 from fullyconv.inference.forms import ImageLike, to_tensor
 from fullyconv.palettes import Colour
@@ -53,7 +52,7 @@ class Segmentation:
         """
         if Path(path).suffix.lower() != ".png":
             raise ConfigError(f"{path}: labels are written as PNG, which keeps them exactly; end the path in .png")
-        write_whole(path, png(index_image(self.labels, self.palette)))
+        write_image(Path(path), index_image(self.labels, self.palette))
 
     def heatmap(self, of: str | int) -> Image.Image:
         """The probability of a class, by name or index, as a picture.
@@ -168,13 +167,6 @@ def _choose(net: Any, head: str | None) -> tuple[int | None, slice]:
     index = 0 if head is None else names.index(head)
     first = sum(heads[name] for name in names[:index])
     return index, slice(first, first + heads[names[index]])
-
-
-def png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
-    return file.getvalue()
 
 
 def _resize(images: Tensor, size: list[int]) -> Tensor:
