@@ -9,7 +9,7 @@ import fullyconv
 
 ROOT = Path(fullyconv.__file__).parent
 ORDER = (
-    *("errors", "files", "run_files", "validation", "modes", "classes", "palettes", "geometry", "upsample"),
+    *("errors", "extras", "files", "run_files", "validation", "modes", "classes", "palettes", "geometry", "upsample"),
     *("readout", "readout_kernels", "readout_triton", "backbones", "fusion", "fcn", "convolutionalization"),
     *("weights", "data", "convert", "evaluation", "training", "publish"),
     *("inference", "inspection", "export", "bench", "demo", "cli", "__main__"),

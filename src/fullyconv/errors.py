@@ -19,3 +19,8 @@ class WeightsError(FullyConvError):
 
 class GeometryError(FullyConvError):
     """A network's layers cannot be aligned, traced or converted."""
+
+
+def first_line(error: BaseException) -> str:
+    """Of what an error of another library says; its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

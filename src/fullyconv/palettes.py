@@ -1,5 +1,6 @@
 """Colours for classes: PASCAL VOC's, and a default that colour-blind readers can tell apart."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -66,6 +67,14 @@ def default_palette(count: int) -> list[Colour]:
     Distance is CIELAB's, the smaller of the two that a viewer with all cones and one without green cones see.
     """
     return list(_far_apart()[:count])
+
+
+def table(palette: Sequence[Colour], void: Colour = VOC_VOID) -> np.ndarray:
+    """The 256 colours of an index image, (256, 3) uint8: the last is ``void``'s, those without a class are black."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    colours[255] = void
+    return colours
 
 
 @cache

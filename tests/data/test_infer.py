@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fullyconv.data import default_palette, open_data
+from fullyconv.data import open_data
 from fullyconv.data.masks import IGNORE, read_mask
 from fullyconv.errors import DataError
+from fullyconv.palettes import default_palette
 
 RED, GREEN, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 0), (255, 255, 255)
 

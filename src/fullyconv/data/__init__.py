@@ -11,18 +11,15 @@ from fullyconv.data.layouts import open_data
 from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import Pair
 from fullyconv.data.problems import Problem, Report
-from fullyconv.palettes import Colour, default_palette
 
 __all__ = [
     "IGNORE",
     "ClassPixels",
-    "Colour",
     "Data",
     "Pair",
     "Problem",
     "Report",
     "check",
     "class_pixels",
-    "default_palette",
     "open_data",
 ]

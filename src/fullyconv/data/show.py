@@ -11,6 +11,7 @@ from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import whole_file
+from fullyconv.palettes import table
 
 _VOID = (255, 255, 255)
 _WIDTH = 2.6  # of one picture, in inches
@@ -39,7 +40,7 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
     for split, pair in (samples[place] for place in places):
         pixels, labels = read_pair(pair, data.codes)
         labels = _through_all(labels, data)
-        rows_of_pictures.append((f"{split}: {pair.image.name}", _pictures(pixels, labels, _colours(data))))
+        rows_of_pictures.append((f"{split}: {pair.image.name}", _pictures(pixels, labels, table(data.palette, _VOID))))
         shown.append(labels)
     each = len(rows_of_pictures[0][1])
     across = min(max(1, 6 // each), len(places))
@@ -56,13 +57,6 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
     figure.set_size_inches(_WIDTH * each * across, (height + 0.25) * rows + 0.8)
     with whole_file(out) as beside:
         figure.savefig(beside, format=form)
-
-
-def _colours(data: Data) -> np.ndarray:
-    """The colour of each label, (256, 3) uint8."""
-    colours = np.full((256, 3), _VOID, np.uint8)
-    colours[: len(data.classes)] = data.palette
-    return colours
 
 
 def _through_all(labels: np.ndarray, data: Data) -> np.ndarray:

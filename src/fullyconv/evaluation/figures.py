@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fullyconv.data import IGNORE
-from fullyconv.palettes import VOC_VOID, Colour
+from fullyconv.palettes import VOC_VOID, Colour, table
 
 WRONG: Colour = (214, 39, 40)
 PAPER, INK = (255, 255, 255), (32, 32, 32)
@@ -26,13 +26,13 @@ def displayable(image: Tensor | np.ndarray) -> np.ndarray:
 def index_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
     """Labels (H, W) uint8 as a picture of mode P: its values are the classes, its palette their colours."""
     picture = Image.fromarray(labels.astype(np.uint8)).convert("P")
-    picture.putpalette(_table(palette).tobytes())
+    picture.putpalette(table(palette).tobytes())
     return picture
 
 
 def colourize(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
     """The classes' colours, (H, W, 3) uint8; ``IGNORE`` is PASCAL VOC's cream."""
-    return _table(palette)[labels]
+    return table(palette)[labels]
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], alpha: float = 0.5) -> np.ndarray:
@@ -112,14 +112,6 @@ def _to_width(picture: Image.Image, width: int) -> Image.Image:
     size = (width, max(1, round(picture.height * width / picture.width)))
     method = Image.Resampling.NEAREST if picture.mode == "P" else Image.Resampling.LANCZOS
     return picture.resize(size, method).convert("RGB")
-
-
-def _table(palette: Sequence[Colour]) -> np.ndarray:
-    """The 256 colours of an index image, (256, 3) uint8."""
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[: len(palette)] = palette
-    table[IGNORE] = VOC_VOID
-    return table
 
 
 @lru_cache

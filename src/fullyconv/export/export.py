@@ -15,9 +15,10 @@ from fullyconv import __version__
 from fullyconv.errors import ConfigError
 from fullyconv.export.graph import input_dtype, trace
 from fullyconv.export.verify import Agreement, verify
+from fullyconv.extras import require
 from fullyconv.fcn import FCN
 from fullyconv.files import UMASK
-from fullyconv.inference.runners import KEY, open_runner, require
+from fullyconv.inference.runners import KEY, open_runner
 from fullyconv.modes import evaluating
 
 PACKAGES: dict[str, tuple[str, ...]] = {
@@ -61,7 +62,7 @@ def check_target(path: Path, int8: bool = False) -> None:
     if int8 and path.suffix == ".pt2":
         raise ConfigError(f"{path}: 8-bit integers are for .onnx and .xml; torch.export files keep floats.")
     for package in PACKAGES[path.suffix] + (("onnxruntime",) if int8 else ()):
-        require(package)
+        require(package, "export")
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -122,7 +123,7 @@ def _write_openvino(program: torch.export.ExportedProgram, path: Path, about: di
 
 def to_openvino(onnx: Path, path: Path, about: dict[str, Any]) -> None:
     """An ONNX file as OpenVINO IR, its weights in full precision."""
-    openvino = require("openvino")
+    openvino = require("openvino", "export")
     model = openvino.Core().read_model(onnx)
     model.set_rt_info(json.dumps(about, ensure_ascii=False), KEY)
     openvino.save_model(model, path, compress_to_fp16=False)

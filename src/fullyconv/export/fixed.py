@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from fullyconv.export.graph import Graph, input_dtype
+from fullyconv.extras import require
 from fullyconv.fcn import FCN
 from fullyconv.inference.border import has_border, without_border
-from fullyconv.inference.runners import require
+from fullyconv.inference.runners import compiled
 
 
 def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Tensor], Tensor]:
@@ -17,7 +18,7 @@ def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Te
     Where sizes are known, what depends on them alone is computed once, here; the paper's border is left out.
     Raises ConfigError where OpenVINO is not installed.
     """
-    openvino = require("openvino")
+    openvino = require("openvino", "export")
     net = without_border(net) if has_border(net) else net.eval()
     images = torch.zeros(batch, net.in_channels, *size, dtype=input_dtype(net))
     with torch.no_grad():
@@ -25,10 +26,9 @@ def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Te
         program = torch.export.export(Graph(net).eval(), (images,))
     model = openvino.convert_model(program)
     model.reshape(list(images.shape))
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = openvino.Core().compile_model(model, "CPU", options)
+    graph = compiled(model)
 
     def predict(images: Tensor) -> Tensor:
-        return torch.from_numpy(compiled([images.numpy()])[0].copy())
+        return torch.from_numpy(graph([images.numpy()])[0].copy())
 
     return predict

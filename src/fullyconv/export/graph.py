@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
 
-from fullyconv.errors import ConfigError
+from fullyconv.errors import ConfigError, first_line
 from fullyconv.fcn import FCN
 from fullyconv.geometry import Lattice
 from fullyconv.readout import Border, Interpolation, label_dtype
@@ -50,7 +50,7 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
     except ConfigError:
         raise
     except Exception as error:  # torch.export raises almost anything for what it cannot follow
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ConfigError(f"{net.name} cannot be exported with a free height and width: {reason}") from error
     for node in program.graph.find_nodes(op="placeholder"):
         if node.name == "images" and any(isinstance(node.meta["val"].shape[axis], int) for axis in free):

@@ -14,14 +14,15 @@ import torch
 
 from fullyconv.data import Data
 from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.data.parallel import Progress
 from fullyconv.errors import DataError
 from fullyconv.evaluation.evaluate import evaluate
 from fullyconv.export.export import check_target, description, evaluating, move, to_openvino, write
 from fullyconv.export.verify import Agreement, verify
+from fullyconv.extras import require
 from fullyconv.fcn import FCN
-from fullyconv.inference.runners import KEY, Runner, open_runner, require
+from fullyconv.inference.runners import KEY, Runner, open_runner
 
-Progress = Callable[[int, int | None], None]
 IMAGES = 100
 """That calibration looks at."""
 TIMED = 20
@@ -103,7 +104,7 @@ def _calibration(examples: SegmentationDataset, count: int, dtype: str) -> Itera
 
 
 def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[dict[str, np.ndarray]]) -> None:
-    require("onnxruntime")
+    require("onnxruntime", "export")
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -164,5 +165,5 @@ def _cost(
     return Cost(calibrated, split, len(dataset), (ious[0], ious[1]), (seconds[0], seconds[1]))
 
 
-def _offset(progress: Progress | None, first: int, total: int) -> Progress | None:
+def _offset(progress: Progress | None, first: int, total: int) -> Callable[[int, int | None], None] | None:
     return None if progress is None else lambda done, _: progress(first + done, total)

@@ -3,7 +3,6 @@
 A runner is to ``Predictor`` and ``evaluate`` what a network is. It has no gradients and no training mode.
 """
 
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fullyconv.errors import ConfigError, DataError, WeightsError
+from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
+from fullyconv.extras import require
 from fullyconv.fcn import FCN
 
 KEY = "fullyconv"
@@ -62,8 +62,9 @@ class Runner:
         try:
             outputs = self.run(images.to(self.dtype))
         except Exception as error:  # each runtime has errors of its own
+            reason = first_line(error).rstrip(".")
             raise DataError(
-                f"{self.path} fails on images {tuple(images.shape)}: {_reason(error)}. Where memory is short, use "
+                f"{self.path} fails on images {tuple(images.shape)}: {reason}. Where memory is short, use "
                 "--tile approximate, smaller images, or the run that it was exported from, which needs less."
             ) from error
         return [output.to(images.device) for output in outputs]
@@ -111,20 +112,12 @@ def open_runner(path: str | Path) -> Runner:
     except (ConfigError, WeightsError):
         raise
     except Exception as error:  # each runtime has errors of its own
-        raise WeightsError(f"{path} cannot be opened: {_reason(error)}") from error
+        raise WeightsError(f"{path} cannot be opened: {first_line(error).rstrip('.')}") from error
     return Runner(path, description, run)
 
 
-def require(name: str) -> Any:
-    """A module of the extra ``export``. Raises ConfigError where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"{name} is not installed: pip install 'fullyconv[export]'") from error
-
-
 def _open_onnx(path: Path) -> tuple[str, Run]:
-    ort = require("onnxruntime")
+    ort = require("onnxruntime", "export")
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what fails is raised
@@ -140,20 +133,24 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
 
 
 def _open_openvino(path: Path) -> tuple[str, Run]:
-    openvino = require("openvino")
+    openvino = require("openvino", "export")
     if not path.with_suffix(".bin").is_file():
         raise WeightsError(f"{path}: its weights, {path.with_suffix('.bin').name}, are not beside it.")
-    core = openvino.Core()
-    model = core.read_model(path)
-    # Without the hint some processors compute in bfloat16, which moves the borders between labels.
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = core.compile_model(model, "CPU", options)
+    model = openvino.Core().read_model(path)
+    graph = compiled(model)
 
     def run(images: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(output.copy()) for output in compiled([_array(images)]).values()]
+        return [torch.from_numpy(output.copy()) for output in graph([_array(images)]).values()]
 
     text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
     return _text(text, path), run
+
+
+def compiled(model: Any) -> Any:
+    """An OpenVINO model made ready for the CPU, with as many threads as torch has."""
+    # Without the hint some processors compute in bfloat16, which moves the borders between labels.
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    return require("openvino", "export").Core().compile_model(model, "CPU", options)
 
 
 def _open_program(path: Path) -> tuple[str, Run]:
@@ -176,10 +173,6 @@ OPENERS: dict[str, Callable[[Path], tuple[str, Run]]] = {
 
 def _array(images: Tensor) -> np.ndarray:
     return images.cpu().contiguous().numpy()
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _text(description: str | None, path: Path) -> str:

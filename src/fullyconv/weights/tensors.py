@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from fullyconv.errors import WeightsError
+from fullyconv.errors import WeightsError, first_line
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 """Keys under which training scripts keep the state dict of their network."""
@@ -103,4 +103,4 @@ def _reason(error: Exception) -> str:
     """In its own first words; torch's on pickles are advice to execute them."""
     if isinstance(error, UnpicklingError):
         return ""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)[:200]

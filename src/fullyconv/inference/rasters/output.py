@@ -18,9 +18,9 @@ import numpy as np
 
 from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError
+from fullyconv.extras import require
 from fullyconv.files import whole_file
-from fullyconv.inference.rasters.source import require
-from fullyconv.palettes import VOC_VOID, Colour
+from fullyconv.palettes import Colour, table
 
 try:
     import fcntl
@@ -129,10 +129,7 @@ class LabelFile(AbstractContextManager["LabelFile"]):
 
     def finish(self, classes: list[str], palette: list[Colour], tags: list[tuple[Any, ...]]) -> None:
         """Put the blocks together as a TIFF, BigTIFF beyond 4 GB, with its palette, classes and georeference."""
-        tifffile = require("tifffile")
-        colours = np.zeros((256, 3), np.uint16)
-        colours[: len(palette)] = palette
-        colours[IGNORE] = VOC_VOID
+        tifffile = require("tifffile", "raster")
         text = _metadata(classes)
         large = sum(length + 16 for _, length in self.places.values()) > CLASSIC
         with whole_file(self.target) as beside, tifffile.TiffWriter(beside, bigtiff=large) as writer:
@@ -142,7 +139,7 @@ class LabelFile(AbstractContextManager["LabelFile"]):
                 dtype=np.uint8,
                 tile=(self.block, self.block),
                 photometric="palette",
-                colormap=colours.T * 257,
+                colormap=table(palette).T.astype(np.uint16) * 257,
                 compression=DEFLATE,
                 metadata=None,
                 software="fullyconv",

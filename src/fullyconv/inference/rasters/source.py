@@ -1,6 +1,5 @@
 """Windows of TIFF files of any size, as the tensors a network takes."""
 
-import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from PIL import TiffImagePlugin
 
 from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError, DataError
+from fullyconv.extras import require
 from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
 from fullyconv.inference.rasters.slides import Slide
 
@@ -59,7 +59,8 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
-    rasterio, tifffile = require("rasterio"), require("tifffile")
+    use = "reads georeferenced, tiled and large TIFF files"
+    rasterio, tifffile = (require(name, "raster", use) for name in ("rasterio", "tifffile"))
     try:
         file = tifffile.TiffFile(path)
     except Exception as error:  # as above
@@ -165,14 +166,3 @@ def _georeference(dataset: Any, masked: bool) -> list[tuple[Any, ...]]:
 
 KEPT = (*GEOREFERENCE, 34736, 34737, 42113, 50844)
 """Also its parameters as numbers and text, nodata, and rational polynomials."""
-
-
-def require(name: str) -> Any:
-    """A module of the extra ``raster``. Raises ConfigError where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(
-            f"{name} is not installed, which reads georeferenced, tiled and large TIFF files: "
-            "pip install 'fullyconv[raster]'"
-        ) from error
