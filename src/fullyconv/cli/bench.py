@@ -81,7 +81,7 @@ def patchwise(
     ),
 ) -> None:
     """Slide AlexNet over an image patch by patch, and run it over all of it at once."""
-    from fullyconv.inspection.patchwise import report
+    from fullyconv.bench.patchwise import report
 
     for line in report(size):
         print(line, flush=True)

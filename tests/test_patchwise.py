@@ -5,7 +5,7 @@ import torch
 
 from fullyconv import geometry
 from fullyconv.backbones import paper
-from fullyconv.inspection import patchwise
+from fullyconv.bench import patchwise
 
 
 @pytest.fixture(autouse=True)
