@@ -170,7 +170,7 @@ def test_a_problem_kind_lists_ten_files_unless_all_are_wanted(good, save):
     report = check(open_data(good))
     assert str(report).count("lonely") == 10
     assert "  and 3 more\n" in str(report)
-    assert report.format(limit=None).count("lonely") == 13
+    assert report.format_problems(limit=None).count("lonely") == 13
 
 
 def test_copies_are_found_by_their_pixels_not_their_bytes(good, save):

@@ -61,11 +61,6 @@ class Problem:
     found: str
     expected: str
 
-    @property
-    def remedy(self) -> str:
-        """What to do about it."""
-        return self.kind.remedy
-
 
 @dataclass(frozen=True)
 class Report:
@@ -81,11 +76,7 @@ class Report:
             raise DataError(self.format_problems())
 
     def __str__(self) -> str:
-        return self.format()
-
-    def format(self, limit: int | None = 10) -> str:
-        """The whole report as plain text, with at most ``limit`` of each kind of problem (None: all)."""
-        return f"{self.format_problems(limit)}\n\n{self.format_frequencies()}"
+        return f"{self.format_problems()}\n\n{self.format_frequencies()}"
 
     def format_problems(self, limit: int | None = 10) -> str:
         """The problems as plain text, grouped by kind, with at most ``limit`` of each (None: all)."""

@@ -65,7 +65,6 @@ def _file() -> FileDescriptorProto:
 
 _classes = message_factory.GetMessages([_file()], pool=descriptor_pool.DescriptorPool())
 
-BlobShape = _classes[f"{_PACKAGE}.BlobShape"]
 BlobProto = _classes[f"{_PACKAGE}.BlobProto"]
 LayerParameter = _classes[f"{_PACKAGE}.LayerParameter"]
 V1LayerParameter = _classes[f"{_PACKAGE}.V1LayerParameter"]
