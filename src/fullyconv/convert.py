@@ -9,7 +9,9 @@ from torch import Tensor
 from fullyconv import fcn
 from fullyconv.backbones import Padding
 from fullyconv.backbones import release as trunks
+from fullyconv.classes import numbered
 from fullyconv.data import nyud, siftflow
+from fullyconv.data.masks import MAX_CLASSES
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.palettes import VOC_CLASSES, Colour, voc_palette
 from fullyconv.weights import caffe, pytorch_fcn, release
@@ -18,8 +20,6 @@ from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
 
 TORCHVISION = "torchvision"
 """The source that is fetched, not a file."""
-MAX_CLASSES = 255
-"""Labels are bytes, and one of them is void."""
 
 
 class DataSet(NamedTuple):
@@ -38,8 +38,7 @@ _CONTEXT = [
     "wall", "water", "window", "wood",
 ]
 # fmt: on
-_NYUD_COLOR, _NYUD_HHA, _NYUD_LOG_DEPTH = (92.318, 97.203, 116.19), (132.431, 94.076, 118.477), (7.844,)
-_NYUD_MEANS = {3: _NYUD_COLOR, 4: _NYUD_COLOR + _NYUD_LOG_DEPTH, 6: _NYUD_COLOR + _NYUD_HHA}
+_NYUD_COLOR = (92.318, 97.203, 116.19)
 VOC = DataSet(VOC_CLASSES, voc_palette(len(VOC_CLASSES)), trunks.MEAN)
 CONTEXT = DataSet([*VOC_CLASSES, *_CONTEXT], voc_palette(len(VOC_CLASSES) + len(_CONTEXT)), trunks.MEAN)
 SIFT_FLOW = DataSet([*siftflow.SEMANTIC, *siftflow.GEOMETRIC], None, (108.353, 115.294, 114.578))
@@ -109,7 +108,7 @@ def _from_layers(
     )
     net = fcn.build(
         name,
-        known.classes if known else [f"class {index}" for index in range(count)],
+        known.classes if known else numbered(count),
         known.palette if known else None,
         in_channels=channels,
         padding=padding,
@@ -125,6 +124,7 @@ def _data_set(count: int, channels: int, heads: bool, hha: bool) -> DataSet | No
     """The one of the release with as many classes, if any."""
     if heads:
         return SIFT_FLOW if count == len(SIFT_FLOW.classes) else None
-    if count == len(nyud.CLASSES) and channels in _NYUD_MEANS:
-        return DataSet(nyud.CLASSES, None, _NYUD_HHA if hha else _NYUD_MEANS[channels])
+    if count == len(nyud.CLASSES) and channels in (3, *trunks.FURTHER_MEANS):
+        mean = trunks.MEAN_HHA if hha else _NYUD_COLOR + trunks.FURTHER_MEANS.get(channels, ())
+        return DataSet(nyud.CLASSES, None, mean)
     return next((known for known in (VOC, CONTEXT) if count == len(known.classes)), None)

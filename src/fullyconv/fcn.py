@@ -15,17 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fullyconv import readout
-from fullyconv.backbones import Backbone, Padding, backbone, release
+from fullyconv.backbones import Backbone, Padding, backbone, release, torchvision
+from fullyconv.classes import numbered
 from fullyconv.errors import ConfigError
 from fullyconv.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.geometry import Lattice
-from fullyconv.palettes import default_palette
+from fullyconv.palettes import Colour, default_palette
 from fullyconv.readout import Border, Interpolation
 from fullyconv.upsample import KERNELS, Method
-
-Color = tuple[int, int, int]
-WHOLE = ("fcn_resnet50", "fcn_resnet101")
-"""torchvision's networks, which have names of their own."""
 
 
 class FCN(nn.Module):
@@ -47,7 +44,7 @@ class FCN(nn.Module):
         name: str,
         backbone: Backbone,
         classes: Sequence[str],
-        palette: Sequence[Color],
+        palette: Sequence[Colour],
         *,
         in_channels: int = 3,
         width: int | None = None,
@@ -289,7 +286,7 @@ def build(
     Raises ConfigError for a name or an option that does not exist, WeightsError where weights cannot be fetched.
     """
     match = re.fullmatch(r"fcn(32|16|8|4|2)s-(.+)", name)
-    if match is None and name not in WHOLE:
+    if match is None and name not in torchvision.NETWORKS:
         raise ConfigError(
             f"Unknown network {name!r}: expected fcn32s, 16s, 8s, 4s or 2s and a backbone, as in fcn8s-resnet50."
         )
@@ -330,4 +327,4 @@ def _check_heads(heads: Mapping[str, int], classes: int, upsample: Method, width
 
 def create(name: str, num_classes: int, **options: Any) -> FCN:
     """As ``build``, for classes without names: ``create("fcn8s-resnet50", num_classes=12, pretrained=True)``."""
-    return build(name, [f"class {i}" for i in range(num_classes)], **options)
+    return build(name, numbered(num_classes), **options)

@@ -20,19 +20,22 @@ CLASSIFIER = "classifier.6."
 
 
 def load(trunk: VGG16) -> None:
-    """Fetch the weights into ``trunk``. Raises WeightsError where they cannot be fetched.
+    """Fetch the weights into ``trunk``. Raises WeightsError where they cannot be fetched."""
+    tensors, first = vgg16_trunk(fetch_vgg16()), "conv1_1.weight"
+    tensors[first] = for_channels(tensors[first], trunk.get_parameter(first).shape[1])
+    trunk.load_state_dict(tensors, strict=False)  # at once's scales are not among them
 
-    Where its images do not have three channels: the response to grey is kept by one or two; further ones than three
-    start as the mean over the colours.
+
+def for_channels(colors: Tensor, channels: int) -> Tensor:
+    """A first convolution's weights (out, 3, h, w) for images of so many channels (out, channels, h, w).
+
+    The response to grey is kept by one or two; further ones than three start as the mean over the colours (early
+    fusion: PAMI paper, section 5, NYUDv2).
     """
-    tensors = vgg16_trunk(fetch_vgg16())
-    colors, channels = tensors["conv1_1.weight"], trunk.get_parameter("conv1_1.weight").shape[1]
     mean = colors.mean(1, keepdim=True)
     if channels < 3:
-        tensors["conv1_1.weight"] = mean.repeat(1, channels, 1, 1) * 3 / channels
-    elif channels > 3:
-        tensors["conv1_1.weight"] = torch.cat([colors, mean.repeat(1, channels - 3, 1, 1)], 1)
-    trunk.load_state_dict(tensors, strict=False)  # at once's scales are not among them
+        return mean.repeat(1, channels, 1, 1) * 3 / channels
+    return torch.cat([colors, mean.repeat(1, channels - 3, 1, 1)], 1)
 
 
 def fetch_vgg16() -> dict[str, Tensor]:

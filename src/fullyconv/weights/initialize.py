@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fullyconv import fcn
+from fullyconv.backbones.imagenet import for_channels
 from fullyconv.classes import difference
 from fullyconv.errors import WeightsError
 from fullyconv.run_files import WEIGHTS
@@ -84,12 +85,10 @@ def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Te
     first = next(name for name, tensor in own.items() if name.startswith("backbone.") and tensor.dim() == 4)
     widened = {}
     for name in (first, "mean", "std"):
-        if name not in tensors or tensors[name].shape[1] != 3 or own[name].shape[1] <= 3:
-            continue
-        colors = tensors[name]
-        more = own[name].shape[1] - 3
-        further = colors.mean(1, keepdim=True).expand(-1, more, -1, -1) if name == first else own[name][:, 3:]
-        widened[name] = torch.cat([colors, further], 1)
+        channels = own[name].shape[1]
+        if name in tensors and tensors[name].shape[1] == 3 < channels:
+            known = tensors[name]
+            widened[name] = for_channels(known, channels) if name == first else torch.cat([known, own[name][:, 3:]], 1)
     return widened
 
 

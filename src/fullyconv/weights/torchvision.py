@@ -9,6 +9,7 @@ from torchvision.models.segmentation import FCN_ResNet50_Weights, FCN_ResNet101_
 
 from fullyconv import fcn
 from fullyconv.backbones import Padding, imagenet
+from fullyconv.classes import numbered
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.palettes import VOC_CLASSES, voc_palette
 
@@ -118,8 +119,7 @@ def _own(layer: str) -> str:
 
 
 def _build(name: str, known: list[str] | None, count: int, padding: Padding | None) -> fcn.FCN:
-    classes = known or [f"class {index}" for index in range(count)]
-    return fcn.build(name, classes, voc_palette(count) if known else None, padding=padding)
+    return fcn.build(name, known or numbered(count), voc_palette(count) if known else None, padding=padding)
 
 
 def _refuse_others(name: str) -> None:
