@@ -196,6 +196,11 @@ def test_options_that_do_not_go_together_are_refused(run, options, words):
     assert words in str(error)
 
 
+def test_a_file_that_is_not_there_is_not_taken_for_a_name():
+    error = CliRunner().invoke(app, ["inspect", "missing.safetensors"]).exception
+    assert "missing.safetensors: no such file" in str(error)
+
+
 def test_an_unknown_class_is_answered_with_the_classes(run):
     options = ["--image", str(run / "image.png"), "--heat", "cat", "--figure", "f.png"]
     error = CliRunner().invoke(app, ["inspect", str(run), *options]).exception

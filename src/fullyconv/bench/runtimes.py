@@ -9,16 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fullyconv import fcn
 from fullyconv.errors import ConfigError
 from fullyconv.export.fixed import on_openvino
 from fullyconv.fcn import FCN
 from fullyconv.inference.border import has_border, without_border
 from fullyconv.inference.runners import OPENERS, open_runner
 from fullyconv.weights import run_folder
+from fullyconv.weights.named import is_name, untrained
 
-CLASSES = 21
-"""Of a network that is given by its name alone, with random weights."""
 FILES = {"onnxruntime": ".onnx", "openvino": ".xml"}
 """What a runtime runs is exported first."""
 BORDERLESS = "-borderless"
@@ -34,10 +32,7 @@ def is_exported(model: str) -> bool:
 
 def network(model: str) -> FCN:
     """A run folder, a weights file or a hub id; else a network's name: random weights."""
-    if Path(model).exists() or "/" in model or Path(model).suffix:
-        return run_folder.load(model).eval()
-    channels = 6 if "latefusion" in model else 3
-    return fcn.create(model, CLASSES, in_channels=channels).eval()
+    return untrained(model) if is_name(model) else run_folder.load(model)
 
 
 def runtimes_of(model: str, net: FCN | None) -> list[str]:

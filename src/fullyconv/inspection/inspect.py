@@ -16,9 +16,9 @@ from fullyconv.evaluation.figures import displayable
 from fullyconv.files import whole_file
 from fullyconv.inspection import heat, sight, summary, upsampling
 from fullyconv.weights import run_folder
+from fullyconv.weights.named import is_name, untrained
 
 SIZE = (500, 500)
-CLASSES = 21
 SCENE = 1  # the seed of a drawn scene with large and small shapes
 
 
@@ -38,7 +38,7 @@ def inspect_model(
     Raises ConfigError for options that do not go together, WeightsError, DataError and GeometryError.
     """
     _check(size, image, cell, of_class, ways, out)
-    trained = Path(model).exists() or "/" in model  # a hub id
+    trained = not is_name(model)
     net = _network(model, trained, classes, padding)
     if of_class is not None or ways:
         assert out is not None
@@ -93,9 +93,8 @@ def _check(
 
 def _network(model: str, trained: bool, classes: int | None, padding: str | None) -> fcn.FCN:
     if not trained:
-        channels = 6 if "latefusion" in model else 3
         with torch.device("meta"):  # its geometry is asked for, not its weights
-            return fcn.create(model, classes or CLASSES, padding=padding, in_channels=channels).eval()
+            return untrained(model, classes, padding)
     if classes is not None or padding is not None:
         raise ConfigError(f"--classes and --padding are for untrained networks; {model} has its own.")
     return run_folder.load(model)
