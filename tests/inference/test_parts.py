@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES, noise, small
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from fullyconv.errors import GeometryError
@@ -105,3 +107,27 @@ def test_bands_take_less_than_they_are_given(family):
     takes = memory.RESERVE * (held.peak - images.nbytes)
     assert memory.auto_strip(net, size, int(takes)) != 64
     assert memory.auto_strip(net, size, int(4 * takes)) == 64
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_tiles_that_are_not_exact_lie_side_by_side_within_what_is_read_for_them(height, width):
+    labelled = [np.zeros(side, int) for side in (height, width)]
+    image = torch.zeros(3, 1, 1)
+    for part in parts.parts(Recorder(), (height, width), "approximate"):
+        for axis, (window, crop) in enumerate(zip(part.window, part.crop, strict=True)):
+            side = (height, width)[axis]
+            assert max(0, window.start - 256) == crop.start
+            assert min(side, window.stop + 256) == crop.stop
+            labelled[axis][window] += 1
+        size = tuple(crop.stop - crop.start for crop in part.crop)
+        assert part.label(image.expand(3, *size)).shape == tuple(w.stop - w.start for w in part.window)
+    assert labelled[0].min() > 0
+    assert labelled[1].min() > 0
+
+
+class Recorder:
+    """A predictor whose labels are shapes alone."""
+
+    def segment(self, image):
+        self.labels = np.broadcast_to(np.uint8(0), image.shape[1:])
+        return self

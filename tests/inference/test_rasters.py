@@ -2,73 +2,27 @@
 
 import importlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from geotiffs import CLASSES, PLACE, geotiff, labels_of, network, noise, rasterio, tifffile, whole
 from PIL import Image
 
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.fcn import build
 from fullyconv.inference.batch import predict_files
-from fullyconv.inference.parts import parts
 from fullyconv.inference.predictor import Predictor
-from fullyconv.inference.rasters.output import LabelFile
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.inference.rasters.source import by_window, open_raster
-from fullyconv.weights import run_folder
-
-rasterio = pytest.importorskip("rasterio")
-tifffile = pytest.importorskip("tifffile")
-pytest.importorskip("imagecodecs")
-
-PLACE = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 4_100_000)}
-CLASSES = ["sea & <ice>", 'the "dry"', "Straße"]
-
-
-def noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
-
-
-def geotiff(path: Path, pixels: np.ndarray, **options) -> Path:
-    """(bands, h, w) as a file in tiles of 64 pixels, at a place on earth."""
-    profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, **PLACE, **options}
-    bands, height, width = pixels.shape
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path, "w", driver="GTiff", width=width, height=height, count=bands, dtype=pixels.dtype, **profile
-    ) as file:
-        file.write(pixels)
-    return path
-
-
-def labels_of(path: Path) -> np.ndarray:
-    with rasterio.open(path) as file:
-        return file.read(1)
 
 
 @pytest.fixture(scope="module")
 def net():
-    torch.manual_seed(0)
-    net = build("fcn8s-smallvgg", CLASSES).eval()
-    for score in net.score.values():
-        torch.nn.init.normal_(score.weight)
-    return net
+    return network()
 
 
 @pytest.fixture
 def predictor(net):
     return Predictor(net)
-
-
-def whole(net, pixels: np.ndarray) -> np.ndarray:
-    """(3, h, w) in one pass."""
-    return net.predict(torch.from_numpy(np.ascontiguousarray(pixels))[None])[0].numpy()
 
 
 @pytest.mark.parametrize("tile", [48, 100, 256, 300, "auto"])
@@ -224,159 +178,6 @@ def test_without_the_extra_the_remedy_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(ConfigError, match=r"pip install 'fullyconv\[raster\]'"), open_raster(image, 3):
         pass
-
-
-class Stop(BaseException):
-    pass
-
-
-def stop_after(tiles: int):
-    def progress(done: int, _: int) -> None:
-        if done == tiles:
-            raise Stop
-
-    return progress
-
-
-@pytest.mark.parametrize("torn", [0, 1, 40])
-def test_a_run_that_was_stopped_is_gone_on_with(net, predictor, tmp_path, torn):
-    """``torn``: so many of the last bytes are missing."""
-    image, target = geotiff(tmp_path / "a.tif", noise(3, 200, 200)), tmp_path / "labels.tif"
-    predict_raster(predictor, image, tmp_path / "at once.tif", 64)
-    partial = tmp_path / "labels.tif.partial"
-    with pytest.raises(Stop):
-        predict_raster(predictor, image, target, 64, progress=stop_after(7))
-    assert not target.exists()
-    content = partial.read_bytes()
-    partial.write_bytes(content[: len(content) - torn])
-    with pytest.raises(Stop):
-        predict_raster(predictor, image, target, 64, progress=stop_after(8))
-    seen = []
-    predict_raster(predictor, image, target, 64, progress=lambda *at: seen.append(at))
-    assert seen == [(done, 16) for done in range(9, 17)]
-    assert target.read_bytes() == (tmp_path / "at once.tif").read_bytes()
-    assert not partial.exists()
-
-
-def test_a_run_is_gone_on_with_in_tiles_of_another_size(predictor, tmp_path):
-    image, target = geotiff(tmp_path / "a.tif", noise(3, 600, 700)), tmp_path / "labels.tif"
-    predict_raster(predictor, image, tmp_path / "at once.tif", "auto")
-    with pytest.raises(Stop):
-        predict_raster(predictor, image, target, 256, progress=stop_after(5))
-    seen = []
-    predict_raster(predictor, image, target, 512, progress=lambda *at: seen.append(at))
-    assert seen == [(2, 4), (3, 4), (4, 4)]
-    assert target.read_bytes() == (tmp_path / "at once.tif").read_bytes()
-
-
-def test_another_networks_or_images_unfinished_labels_are_not_gone_on_with(net, predictor, tmp_path):
-    image, target = geotiff(tmp_path / "a.tif", noise(3, 200, 200)), tmp_path / "labels.tif"
-    other = build("fcn8s-smallvgg", CLASSES).eval()
-    with pytest.raises(Stop):
-        predict_raster(Predictor(other), image, target, 64, progress=stop_after(7))
-    seen = []
-    with pytest.raises(Stop):
-        predict_raster(predictor, image, target, 64, progress=lambda *at: (seen.append(at), stop_after(7)(*at)))
-    assert seen[0] == (1, 16)
-    pixels = noise(3, 200, 200, seed=1)
-    predict_raster(predictor, geotiff(image, pixels), target, 64)
-    assert np.array_equal(labels_of(target), whole(net, pixels))
-
-
-def test_a_file_that_another_run_is_writing_is_left_alone(predictor, tmp_path):
-    image, target = geotiff(tmp_path / "a.tif", noise(3, 200, 200)), tmp_path / "labels.tif"
-    with LabelFile(target, (200, 200), 64, {}):
-        before = (tmp_path / "labels.tif.partial").read_bytes()
-        with pytest.raises(ConfigError, match=r"labels\.tif: another run is writing it"):
-            predict_raster(predictor, image, target, 64)
-        assert (tmp_path / "labels.tif.partial").read_bytes() == before
-        assert not target.exists()
-    predict_raster(predictor, image, target, 64)  # its run has ended
-    assert target.exists()
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from fullyconv.inference.predictor import Predictor
-from fullyconv.inference.rasters.predict import predict_raster
-from fullyconv.weights import run_folder
-
-def progress(done, of):
-    if done == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-model, image, target = map(Path, sys.argv[1:])
-predict_raster(Predictor(run_folder.load(model)), image, target, 64, progress=progress)
-"""
-
-
-def test_a_killed_process_leaves_nothing_half_valid_and_the_next_gives_the_same_file(net, predictor, tmp_path):
-    run_folder.save(net, tmp_path / "model")
-    image, target = geotiff(tmp_path / "a.tif", noise(3, 200, 200)), tmp_path / "out" / "labels.tif"
-    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "model", image, target], check=False)
-    assert killed.returncode == -9
-    assert [path.name for path in target.parent.iterdir()] == ["labels.tif.partial"]
-    seen = []
-    predict_raster(predictor, image, target, 64, progress=lambda *at: seen.append(at))
-    assert seen[0] == (6, 16)
-    predict_raster(predictor, image, tmp_path / "at once.tif", 64)
-    assert target.read_bytes() == (tmp_path / "at once.tif").read_bytes()
-
-
-@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([16, 32]), st.integers(1, 3), st.randoms())
-def test_windows_written_in_any_order_make_up_the_image(tmp_path_factory, height, width, block, blocks, random):
-    folder = tmp_path_factory.mktemp("labels")
-    labels, side = noise(height, width), block * blocks
-    windows = [
-        (slice(top, min(top + side, height)), slice(left, min(left + side, width)))
-        for top in range(0, height, side)
-        for left in range(0, width, side)
-    ]
-    random.shuffle(windows)
-    with LabelFile(folder / "labels.tif", (height, width), block, {}) as file:
-        for window in windows:
-            assert not file.has(*window)
-            file.write(*window, labels[window])
-            assert file.has(*window)
-        file.finish(["a"], [(1, 2, 3)], [])
-    assert np.array_equal(tifffile.imread(folder / "labels.tif"), labels)
-
-
-def test_labels_beyond_four_gigabytes_are_bigtiff(tmp_path, monkeypatch):
-    for large, expected in ((False, False), (True, True)):
-        with LabelFile(tmp_path / "labels.tif", (16, 16), 16, {}) as file:
-            file.write(slice(0, 16), slice(0, 16), noise(16, 16))
-            if large:
-                monkeypatch.setattr("fullyconv.inference.rasters.output.CLASSIC", 100)
-            file.finish(["a"], [(1, 2, 3)], [])
-        with tifffile.TiffFile(tmp_path / "labels.tif") as written:
-            assert written.is_bigtiff == expected
-            assert np.array_equal(written.asarray(), noise(16, 16))
-
-
-@given(st.integers(1, 3000), st.integers(1, 3000))
-def test_tiles_that_are_not_exact_lie_side_by_side_within_what_is_read_for_them(height, width):
-    labelled = [np.zeros(side, int) for side in (height, width)]
-    image = torch.zeros(3, 1, 1)
-    for part in parts(Recorder(), (height, width), "approximate"):
-        for axis, (window, crop) in enumerate(zip(part.window, part.crop, strict=True)):
-            side = (height, width)[axis]
-            assert max(0, window.start - 256) == crop.start
-            assert min(side, window.stop + 256) == crop.stop
-            labelled[axis][window] += 1
-        size = tuple(crop.stop - crop.start for crop in part.crop)
-        assert part.label(image.expand(3, *size)).shape == tuple(w.stop - w.start for w in part.window)
-    assert labelled[0].min() > 0
-    assert labelled[1].min() > 0
-
-
-class Recorder:
-    """A predictor whose labels are shapes alone."""
-
-    def segment(self, image):
-        self.labels = np.broadcast_to(np.uint8(0), image.shape[1:])
-        return self
 
 
 def test_which_files_are_read_by_window(tmp_path):
