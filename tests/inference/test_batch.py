@@ -8,7 +8,7 @@ from PIL import Image
 
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference import batch, predictor
-from fullyconv.inference.batch import plan, predict_files
+from fullyconv.inference.batch import predict_files, targets_of
 from fullyconv.inference.predictor import Predictor
 
 
@@ -138,21 +138,21 @@ def places(targets: dict[Path, Path], root: Path) -> dict[str, str]:
 
 def test_patterns_keep_the_folders_below_their_fixed_part(photos, tmp_path):
     out = tmp_path / "out"
-    pattern = places(plan([str(photos / "d*" / "*.png")], out), tmp_path)
+    pattern = places(targets_of([str(photos / "d*" / "*.png")], out), tmp_path)
     assert pattern == {"photos/day/c.png": "out/day/c.png"}
-    deep = places(plan([str(photos / "**" / "*.tif")], out), tmp_path)
+    deep = places(targets_of([str(photos / "**" / "*.tif")], out), tmp_path)
     assert deep == {"photos/day/night/a.tif": "out/day/night/a.png"}
-    folders = places(plan([str(photos / "d*")], out), tmp_path)
+    folders = places(targets_of([str(photos / "d*")], out), tmp_path)
     assert folders == {"photos/day/c.png": "out/day/c.png", "photos/day/night/a.tif": "out/day/night/a.png"}
 
 
 def test_a_name_with_brackets_is_a_name_first(tmp_path):
     path = image(tmp_path / "photo[1].png")
-    assert plan([path], tmp_path / "out") == {path: tmp_path / "out" / "photo[1].png"}
+    assert targets_of([path], tmp_path / "out") == {path: tmp_path / "out" / "photo[1].png"}
 
 
 def test_an_image_given_twice_is_labelled_once(photos, tmp_path):
-    twice = plan([photos, photos / "a.png", photos / "day" / ".." / "a.png"], tmp_path / "out")
+    twice = targets_of([photos, photos / "a.png", photos / "day" / ".." / "a.png"], tmp_path / "out")
     assert len(twice) == 4
 
 
@@ -166,7 +166,7 @@ def test_results_inside_the_folder_are_not_labelled_again(colour_net, photos):
 def test_two_images_for_one_file_are_refused(tmp_path, names):
     paths = [image(tmp_path / name) for name in names]
     with pytest.raises(ConfigError, match=r"would both be written to .*a\.png"):
-        plan(paths, tmp_path / "out")
+        targets_of(paths, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("name", "overlay"), [("a.png", False), ("a_overlay.jpg", True)])

@@ -16,7 +16,7 @@ from torch import Tensor
 from fullyconv.data.images import SUFFIXES, write_image
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError
-from fullyconv.inference.parts import Tile, segment_in_parts, tiling
+from fullyconv.inference.parts import TileOption, segment_in_parts, tiling
 from fullyconv.inference.predictor import Predictor, Segmentation
 from fullyconv.inference.rasters import source
 from fullyconv.inference.rasters.predict import predict_raster
@@ -36,7 +36,7 @@ def predict_files(
     *,
     overlay: bool = False,
     scores: bool = False,
-    tile: Tile = "auto",
+    tile: TileOption = "auto",
     level: int = 0,
     progress: Progress | None = None,
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -54,7 +54,7 @@ def predict_files(
     Raises before anything is written: DataError where an input names no image, ConfigError where two images
     would be written to one file, or a result over an image.
     """
-    targets = plan(inputs, Path(out), overlay, tile)
+    targets = targets_of(inputs, Path(out), overlay, tile)
     pictures, rasters = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
         for picture in (True, False)
@@ -72,12 +72,12 @@ def predict_files(
             raise
 
     def label(_: Path, pixels: Tensor) -> Segmentation:
-        parts = tiling(predictor, (pixels.shape[1], pixels.shape[2]), tile)
-        if parts is None:
+        tiled = tiling(predictor, (pixels.shape[1], pixels.shape[2]), tile)
+        if tiled is None:
             return predictor.segment(pixels, probabilities=scores)
         if scores:
             raise ConfigError("--scores takes images that are labelled whole, not in tiles")
-        return segment_in_parts(predictor, pixels, parts, bands=tile == "auto")
+        return segment_in_parts(predictor, pixels, tiled, bands=tile == "auto")
 
     def write(image: Path, segmentation: Segmentation) -> None:
         _write_beside(segmentation, targets[image], overlay, scores)
@@ -127,7 +127,9 @@ class Steps:
             self.progress(self.done, self.all)
 
 
-def plan(inputs: Sequence[str | Path], out: Path, overlay: bool = False, tile: Tile = "auto") -> dict[Path, Path]:
+def targets_of(
+    inputs: Sequence[str | Path], out: Path, overlay: bool = False, tile: TileOption = "auto"
+) -> dict[Path, Path]:
     """Each image that ``inputs`` name, with the index PNG it is to give, or the TIFF where it is read by window.
 
     Raises as ``predict_files`` does.
@@ -183,7 +185,7 @@ def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
     return [(p, place) for p, place in shown if not p.resolve().is_relative_to(out.resolve())]
 
 
-def _is_read_by_window(image: Path, tile: Tile) -> bool:
+def _is_read_by_window(image: Path, tile: TileOption) -> bool:
     return image.suffix.lower() in source.SUFFIXES and (tile != "auto" or source.by_window(image))
 
 

@@ -21,7 +21,7 @@ from fullyconv.inference.bands import predict_bands
 from fullyconv.inference.memory import auto_strip, auto_tile
 from fullyconv.inference.predictor import Predictor, Segmentation
 
-Tile = int | Literal["auto", "approximate"]
+TileOption = int | Literal["auto", "approximate"]
 """As asked for: "auto" is no tiles where the image fits into memory."""
 Tiling = int | Literal["approximate"] | None
 """The side of exact tiles, in pixels; tiles for networks that have none that are exact; or no tiles."""
@@ -44,7 +44,7 @@ class Part(NamedTuple):
         return self.rows, self.columns
 
 
-def tiling(predictor: Predictor, size: tuple[int, int], tile: Tile) -> Tiling:
+def tiling(predictor: Predictor, size: tuple[int, int], tile: TileOption) -> Tiling:
     """How an image of ``size`` is tiled. What cannot be tiled exactly is, by itself, not tiled."""
     if tile != "auto":
         return tile

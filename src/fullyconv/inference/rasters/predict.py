@@ -15,7 +15,7 @@ from fullyconv.data.masks import IGNORE
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
 from fullyconv.fcn import FCN
-from fullyconv.inference.parts import Part, Tile, Tiling, parts, tiling
+from fullyconv.inference.parts import Part, TileOption, Tiling, parts, tiling
 from fullyconv.inference.predictor import Predictor, Segmentation
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
 from fullyconv.inference.rasters.raster import Raster
@@ -26,7 +26,7 @@ def predict_raster(
     predictor: Predictor,
     image: Path,
     target: Path,
-    tile: Tile,
+    tile: TileOption,
     level: int = 0,
     whole: Callable[[Tensor], Segmentation] | None = None,
     progress: Progress | None = None,
