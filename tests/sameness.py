@@ -17,8 +17,8 @@ from torchvision.models import segmentation
 
 import fullyconv as fc
 from fullyconv.backbones import Padding
-from fullyconv.convert import convert
 from fullyconv.fcn import FCN
+from fullyconv.weights.convert import convert
 
 BGR = (104.00699, 116.66877, 122.67892)
 SIFT_FLOW_BGR = (114.578, 115.294, 108.353)

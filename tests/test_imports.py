@@ -11,7 +11,7 @@ ROOT = Path(fullyconv.__file__).parent
 ORDER = (
     *("errors", "extras", "files", "run_files", "validation", "modes", "classes", "palettes", "geometry", "upsample"),
     *("readout", "readout_kernels", "readout_triton", "backbones", "fusion", "fcn", "convolutionalization"),
-    *("weights", "data", "convert", "evaluation", "training", "publish"),
+    *("data", "weights", "evaluation", "training", "publish"),
     *("inference", "inspection", "export", "bench", "demo", "cli", "__main__"),
 )
 """From the ground up."""

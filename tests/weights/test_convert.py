@@ -14,9 +14,9 @@ from sameness import BGR, CASES, LOG_DEPTH, NYUD_BGR, NYUD_HHA, Case, blobs_of, 
 
 import fullyconv as fc
 from fullyconv import cli
-from fullyconv.convert import convert
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.weights import run_folder
+from fullyconv.weights.convert import convert
 
 pytestmark = pytest.mark.usefixtures("thin")
 SIFT_FLOW_BGR = (114.578, 115.294, 108.353)

@@ -22,8 +22,8 @@ def convert(
     ] = None,
 ) -> None:
     """Turn weights of Caffe, pytorch-fcn or torchvision into a run folder."""
-    from fullyconv.convert import convert as run_conversion
     from fullyconv.weights import run_folder
+    from fullyconv.weights.convert import convert as run_conversion
 
     if (out / WEIGHTS).exists():
         raise ConfigError(f"--out {out}: a network is there already. Give a new folder, or remove it.")
