@@ -1,7 +1,30 @@
-"""The names of classes: where nobody gave any, and whether two lists of them mean the same."""
+"""The names of classes: PASCAL VOC's, those that nobody gave, and whether two lists of names mean the same."""
 
 from collections.abc import Sequence
 
+VOC_CLASSES = [
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
 FOREGROUND = ["background", "foreground"]
 """What masks of 0 and 255 hold, where nobody says more."""
 SHOWN = 5

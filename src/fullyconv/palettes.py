@@ -6,30 +6,6 @@ from functools import cache
 import numpy as np
 
 Colour = tuple[int, int, int]
-
-VOC_CLASSES = [
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-]
 VOC_VOID: Colour = (224, 224, 192)
 
 # Okabe and Ito, "Color Universal Design" (2008).

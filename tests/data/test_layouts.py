@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import yaml
 
+from fullyconv.classes import VOC_CLASSES
 from fullyconv.data import Pair, open_data
 from fullyconv.data.masks import IGNORE, read_mask
 from fullyconv.errors import DataError
-from fullyconv.palettes import VOC_CLASSES, default_palette, voc_palette
+from fullyconv.palettes import default_palette, voc_palette
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 MASK = [[0, 1], [1, 0]]

@@ -5,11 +5,11 @@ The paper trains on SBD's train images and validates on those of VOC 2011's val 
 
 from pathlib import Path
 
+from fullyconv.classes import VOC_CLASSES
 from fullyconv.data import voc
 from fullyconv.data.archive import find, find_one, read_list
 from fullyconv.data.data import Data
 from fullyconv.data.pairs import Pair
-from fullyconv.palettes import VOC_CLASSES
 
 _PLACES = ("benchmark_RELEASE/dataset", "dataset", "sbd", "SBD", "*/benchmark_RELEASE/dataset")
 _ENTRIES = ("img", "cls", "train.txt", "val.txt")

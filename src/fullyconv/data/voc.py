@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from fullyconv.classes import VOC_CLASSES
 from fullyconv.data.archive import find, find_one, in_order, read_list
 from fullyconv.data.data import Data
 from fullyconv.data.images import list_images
 from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
-from fullyconv.palettes import VOC_CLASSES, VOC_VOID, voc_palette
+from fullyconv.palettes import VOC_VOID, voc_palette
 
 ENTRIES = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 PALETTE = voc_palette(len(VOC_CLASSES))

@@ -9,11 +9,11 @@ from torch import Tensor
 from fullyconv import fcn
 from fullyconv.backbones import Padding
 from fullyconv.backbones import release as trunks
-from fullyconv.classes import numbered
+from fullyconv.classes import VOC_CLASSES, numbered
 from fullyconv.data import nyud, siftflow
 from fullyconv.data.masks import MAX_CLASSES
 from fullyconv.errors import ConfigError, WeightsError
-from fullyconv.palettes import VOC_CLASSES, Colour, voc_palette
+from fullyconv.palettes import Colour, voc_palette
 from fullyconv.weights import caffe, pytorch_fcn, release
 from fullyconv.weights import torchvision as torchvision_weights
 from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors

@@ -9,9 +9,9 @@ from torchvision.models.segmentation import FCN_ResNet50_Weights, FCN_ResNet101_
 
 from fullyconv import fcn
 from fullyconv.backbones import Padding, imagenet
-from fullyconv.classes import numbered
+from fullyconv.classes import VOC_CLASSES, numbered
 from fullyconv.errors import ConfigError, WeightsError
-from fullyconv.palettes import VOC_CLASSES, voc_palette
+from fullyconv.palettes import voc_palette
 
 WHOLE = {
     "fcn_resnet50": FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
