@@ -178,6 +178,12 @@ def test_an_image_is_never_written_over(colour_net, tmp_path, name, overlay):
     assert (tmp_path / name).read_bytes() == before
 
 
+def test_pictures_have_no_levels(colour_net, photos, tmp_path):
+    with pytest.raises(ConfigError, match=r"--level 1: .* is read as a picture, which has no levels"):
+        predict_files(Predictor(colour_net), [photos], tmp_path / "out", level=1)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -249,7 +249,7 @@ def _check_each_row(operation: Operation, given: dict[str, Any], rows: Rows, sha
         **dict.fromkeys(("native_batch_norm", "cudnn_batch_norm", "batch_norm"), lambda: rows.dim > 1),
         **dict.fromkeys(("permute", "transpose", "unsqueeze", "squeeze", "slice", "_to_copy", "clone"), lambda: True),
     }
-    pointwise = torch.Tag.pointwise in operation.func.tags
+    pointwise = torch.Tag.pointwise in operation.func.tags or name == "hardtanh"  # torch before 2.15 tags it not
     if not (pointwise or (name in whole_rows and whole_rows[name]())):
         raise operation.refuse("it is not known to take rows one by one")
 

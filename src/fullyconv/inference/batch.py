@@ -52,13 +52,18 @@ def predict_files(
     and those that failed, with why.
 
     Raises before anything is written: DataError where an input names no image, ConfigError where two images
-    would be written to one file, or a result over an image.
+    would be written to one file, or a result over an image, and where a picture is to have a ``level`` above 0.
     """
     targets = targets_of(inputs, Path(out), overlay, tile)
     pictures, rasters = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
         for picture in (True, False)
     )
+    if level and pictures:
+        raise ConfigError(
+            f"--level {level}: {pictures[0]} is read as a picture, which has no levels; label the pyramids by "
+            "themselves (small TIFF files are read as pyramids with --tile 1024)"
+        )
     done: list[Path] = []
     failed: list[tuple[Path, str]] = []
     steps = Steps(len(targets), progress)
