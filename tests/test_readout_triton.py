@@ -14,7 +14,7 @@ from fullyconv import readout
 from fullyconv.geometry import Lattice
 
 triton = pytest.importorskip("triton")
-from fullyconv import readout_triton
+from fullyconv import readout_triton  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu" and Version(triton.__version__) < Version("3.9") and Version(np.__version__) >= Version("2.4"):
