@@ -33,7 +33,7 @@ from fullyconv.inference.tape import Operation, Ref, Rows, record, rows_of, same
 from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_labels
 from fullyconv.upsample import KERNELS
 
-BAND = 256
+BAND = 128
 """Rows of the image at a time: many enough to keep the processor busy, few enough to be little memory."""
 
 
