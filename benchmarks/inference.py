@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from fullyconv.export.fixed import on_openvino
 from fullyconv.fcn import FCN
-from fullyconv.inference.border import has_border, without_border
+from fullyconv.inference.border import leanest
 
 CLASSES = 12
 SIZE, SMP_SIZE = (360, 480), (352, 480)
@@ -46,7 +46,7 @@ def noise(size: tuple[int, int]) -> Tensor:
 def ours(net: FCN, size: tuple[int, int], label: str) -> dict[str, Run]:
     """In torch, and on OpenVINO for this size; the paper's without the work on their border."""
     images, fixed = noise(size), on_openvino(net, size)
-    net = without_border(net) if has_border(net) else net
+    net = leanest(net)
     return {f"ours: {label}, torch": lambda: net.predict(images), f"ours: {label}, OpenVINO": lambda: fixed(images)}
 
 

@@ -34,9 +34,8 @@ def checked(path: Path, layout: str | None, split: str | None = None) -> Any:
 def measure(net: Any, data: Any, split: str, run: Path | None, out: Path | None) -> None:
     """Measure, print, and where there is a run folder write its report."""
     from fullyconv.evaluation.report import evaluate_and_report
-    from fullyconv.inference.border import has_border, without_border
+    from fullyconv.inference.border import leanest
 
-    net = without_border(net) if has_border(net) else net
     with progress_bar(f"evaluating on {split}") as step:
-        result = evaluate_and_report(net, data, split, run, out, progress=step)
+        result = evaluate_and_report(leanest(net), data, split, run, out, progress=step)
     print("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))

@@ -40,7 +40,8 @@ def train_transform(
     if flip:
         steps.append(v2.RandomHorizontalFlip(flip))
     if color:
-        steps += [_JitterRGB(brightness=color, contrast=color, saturation=color), _WhiteBalance(color / 4)]
+        jitter = v2.ColorJitter(brightness=color, contrast=color, saturation=color)
+        steps.append(_OfRGB([jitter, _WhiteBalance(color / 4)]))
     return v2.Compose(steps)
 
 
@@ -90,8 +91,8 @@ class ScaledCrop(v2.Transform):
         return tv_tensors.wrap(region, like=inpt)
 
 
-class _JitterRGB(v2.ColorJitter):
-    """Colour jitter that lets images without three channels through."""
+class _OfRGB(v2.Compose):
+    """Transforms that let images without three channels through."""
 
     def forward(self, *inputs: Any) -> Any:
         return super().forward(*inputs) if inputs[0].shape[0] == 3 else inputs
@@ -113,10 +114,8 @@ class _WhiteBalance(v2.Transform):
         return {"gains": torch.empty(3, 1, 1).uniform_(1 - self.strength, 1 + self.strength)}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        if inpt.shape[0] != 3:
-            return inpt
-        image = (inpt.as_subclass(Tensor) * params["gains"]).clamp_(0, 255)
-        return tv_tensors.wrap((image.round_() if inpt.dtype == torch.uint8 else image).to(inpt.dtype), like=inpt)
+        image = (inpt.as_subclass(Tensor) * params["gains"]).round_().clamp_(0, 255)
+        return tv_tensors.wrap(image.to(inpt.dtype), like=inpt)
 
 
 def _draw(length: int, out: int, factor: float) -> tuple[int, int, int, int]:

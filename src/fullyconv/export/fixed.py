@@ -8,7 +8,7 @@ from torch import Tensor
 from fullyconv.export.graph import Graph, input_dtype
 from fullyconv.extras import require
 from fullyconv.fcn import FCN
-from fullyconv.inference.border import has_border, without_border
+from fullyconv.inference.border import leanest
 from fullyconv.inference.runners import compiled
 
 
@@ -19,7 +19,7 @@ def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Te
     Raises ConfigError where OpenVINO is not installed.
     """
     openvino = require("openvino", "export")
-    net = without_border(net) if has_border(net) else net.eval()
+    net = leanest(net).eval()
     images = torch.zeros(batch, net.in_channels, *size, dtype=input_dtype(net))
     with torch.no_grad():
         net.scores(images)  # the border's maps of this size are kept, and are constants from now on

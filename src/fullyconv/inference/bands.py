@@ -247,9 +247,10 @@ def _check_each_row(operation: Operation, given: dict[str, Any], rows: Rows, sha
         "addmm": lambda: rows.dim == 0,
         "mm": lambda: rows.dim == 0,
         **dict.fromkeys(("native_batch_norm", "cudnn_batch_norm", "batch_norm"), lambda: rows.dim > 1),
+        "hardtanh": lambda: True,  # pointwise, without the tag in torch 2.11
         **dict.fromkeys(("permute", "transpose", "unsqueeze", "squeeze", "slice", "_to_copy", "clone"), lambda: True),
     }
-    pointwise = torch.Tag.pointwise in operation.func.tags or name == "hardtanh"  # torch before 2.15 tags it not
+    pointwise = torch.Tag.pointwise in operation.func.tags
     if not (pointwise or (name in whole_rows and whole_rows[name]())):
         raise operation.refuse("it is not known to take rows one by one")
 

@@ -17,7 +17,7 @@ from fullyconv.data.images import write_image
 from fullyconv.data.masks import MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.figures import displayable, index_image, overlay, with_legend
-from fullyconv.inference.border import has_border, without_border
+from fullyconv.inference.border import leanest
 from fullyconv.inference.forms import ImageLike, to_tensor
 from fullyconv.palettes import Colour
 
@@ -98,7 +98,7 @@ class Predictor:
         if len(net.classes) > MAX_CLASSES:
             raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
         self.net = net.to(device).eval() if device is not None else net.eval()
-        self.lean = without_border(net) if has_border(net) else net
+        self.lean = leanest(net)
         self.scales = tuple(scales)
         self.flip = flip
         self.head, self.of_head = _choose(net, head)
