@@ -138,4 +138,4 @@ def _scene(size: tuple[int, int]) -> np.ndarray:
 
 def _write(drawn: Figure, out: Path) -> None:
     with whole_file(out) as beside:
-        drawn.savefig(beside, format="png")
+        drawn.savefig(beside, format="png", bbox_inches="tight")  # a title may reach beyond the figure
