@@ -39,6 +39,27 @@ def test_a_run_learns_and_keeps_its_best_network(data, tiny, tmp_path):
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_a_run_with_clipping_trains_in_any_precision(data, tiny, tmp_path, precision, optimizer):
+    """A CPU needs no hardware of its own for bf16: so what processors with it do is tested on all."""
+    config = tiny(training__precision=precision, optimizer__name=optimizer, training__steps=3)
+    assert config.optimizer.clip > 0
+    net = train(data, config, tmp_path / "run", say=quiet)
+    assert all(torch.isfinite(p).all() and p.dtype == torch.float32 for p in net.parameters())
+
+
+def test_clipping_bounds_the_norm_of_the_gradients_before_a_step(data, tiny):
+    config = tiny(training__precision="bf16")
+    module = Module(new_network(data, config, quiet), config, None, [])
+    optimizer = module.configure_optimizers()
+    for parameter in module.net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    module.configure_gradient_clipping(optimizer, 0.5)
+    norm = torch.cat([p.grad.flatten() for p in module.net.parameters()]).norm()
+    assert norm.item() == pytest.approx(0.5, rel=1e-3)
+
+
 def test_sgd_with_a_summed_loss_and_cosine_learns_too(data, tiny, tmp_path):
     sgd = {"optimizer__name": "sgd", "optimizer__lr": 1e-5, "optimizer__schedule": "cosine", "optimizer__clip": 0}
     config = tiny(**sgd, training__loss="sum", training__epochs=8)

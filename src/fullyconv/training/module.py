@@ -133,8 +133,24 @@ class Module(lightning.LightningModule):
         ]
         if options.name == "sgd":
             return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
-        fused = self.device.type == "cpu"  # on a GPU it would not go with clipping in half precision
+        fused = self.device.type == "cpu"
         return torch.optim.AdamW(groups, lr=options.lr, fused=fused, foreach=not fused)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients' norm, whatever the precision.
+
+        In half precision Lightning itself refuses to clip before a fused optimizer's step, because such an optimizer
+        may undo a gradient scaler's scaling within the step. There is no scaler on a CPU, where ours is fused; on a
+        GPU, where fp16 has one, ours is not fused, and the gradients that arrive here are unscaled.
+        """
+        if gradient_clip_val:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
 
 def _ema(decay: float) -> Any:
