@@ -24,8 +24,8 @@ from torch import Tensor
 from fullyconv.bench.bench import operations
 from fullyconv.bench.process import matrix_rate
 from fullyconv.export.fixed import on_openvino
-from fullyconv.fcn import FCN
-from fullyconv.inference.border import without_border
+from fullyconv.model.border import without_border
+from fullyconv.model.fcn import FCN
 
 BASE, WHOLE = "pytorch-fcn, eager", "OpenVINO, whole graph"
 FREEZING = {"freezing": True}

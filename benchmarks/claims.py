@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from fullyconv import fcn
 from fullyconv.data import open_data
-from fullyconv.data.shapes import make
-from fullyconv.demo import BACKBONE, RECIPE, STRIDES, train_classifier
-from fullyconv.evaluation.report import evaluate_and_report
+from fullyconv.demo.shapes import make
+from fullyconv.demo.story import BACKBONE, RECIPE, STRIDES, train_classifier
+from fullyconv.evaluation.report.report import evaluate_and_report
+from fullyconv.model import fcn
 from fullyconv.training.config import load_config
 from fullyconv.training.stages import train
 from fullyconv.weights import run_folder

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from fullyconv import fcn
 from fullyconv.errors import FullyConvError
 from fullyconv.export import export
-from fullyconv.inference.runners import open_runner
+from fullyconv.inference.exported import open_runner
+from fullyconv.model import fcn
 
 NETWORKS = {
     "fcn8s-vgg16": {},

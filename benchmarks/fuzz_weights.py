@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from caffe import nets
 from caffe.model import Net, caffemodel
 
-from fullyconv.backbones import paper
 from fullyconv.errors import WeightsError
-from fullyconv.fcn import FCN
+from fullyconv.model.backbones import paper
+from fullyconv.model.fcn import FCN
 from fullyconv.weights import caffe, pytorch_fcn, release
 from fullyconv.weights.tensors import read_tensors
 

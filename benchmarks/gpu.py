@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
-from fullyconv import readout
 from fullyconv.geometry import Lattice
+from fullyconv.model import readout
 
 STRIDE = 8
 LATTICE = Lattice((Fraction(STRIDE),) * 2, (Fraction(STRIDE - 1, 2),) * 2)
@@ -79,7 +79,7 @@ def fused(device):
     """The readout's fused form for the device."""
     if device == "cpu":
         return readout
-    from fullyconv import readout_triton
+    from fullyconv.model.readout import triton as readout_triton
 
     return readout_triton
 

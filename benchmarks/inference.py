@@ -30,8 +30,8 @@ from peers import Labels, pytorch_fcn, scored
 from torch import Tensor, nn
 
 from fullyconv.export.fixed import on_openvino
-from fullyconv.fcn import FCN
-from fullyconv.inference.border import leanest
+from fullyconv.model.border import leanest
+from fullyconv.model.fcn import FCN
 
 CLASSES = 12
 SIZE, SMP_SIZE = (360, 480), (352, 480)

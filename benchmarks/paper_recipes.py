@@ -20,10 +20,10 @@ from typing import NamedTuple
 import torch
 from matplotlib.figure import Figure
 
-from fullyconv import fcn
-from fullyconv.backbones import paper
 from fullyconv.data import IGNORE, open_data
 from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.model import fcn
+from fullyconv.model.backbones import paper
 from fullyconv.training.config import Config, load_config
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder

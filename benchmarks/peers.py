@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fullyconv.fcn import FCN, create
+from fullyconv.model.fcn import FCN, create
 
 DEPTHS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 

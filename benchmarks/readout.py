@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from fullyconv import readout
 from fullyconv.geometry import Lattice
+from fullyconv.model import readout
 
 STRIDE = 8
 LATTICE = Lattice((Fraction(STRIDE),) * 2, (Fraction(STRIDE - 1, 2),) * 2)

@@ -19,7 +19,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from fullyconv.fcn import FCN
+from fullyconv.model.fcn import FCN
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))

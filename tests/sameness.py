@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torchvision.models import segmentation
 
 import fullyconv as fc
-from fullyconv.backbones import Padding
-from fullyconv.fcn import FCN
+from fullyconv.model.backbones import Padding
+from fullyconv.model.fcn import FCN
 from fullyconv.weights.convert import convert
 
 BGR = (104.00699, 116.66877, 122.67892)

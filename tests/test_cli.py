@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fullyconv import cli
-from fullyconv.fcn import build
+from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
 
 CLASSES = ["blue", "red"]

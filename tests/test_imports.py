@@ -9,10 +9,9 @@ import fullyconv
 
 ROOT = Path(fullyconv.__file__).parent
 ORDER = (
-    *("errors", "extras", "files", "run_files", "validation", "modes", "classes", "palettes", "geometry", "upsample"),
-    *("readout", "readout_kernels", "readout_triton", "backbones", "fusion", "fcn", "convolutionalization"),
-    *("data", "weights", "evaluation", "training", "publish"),
-    *("inference", "inspection", "export", "bench", "demo", "cli", "__main__"),
+    *("errors", "extras", "files", "validation", "modes", "classes", "palettes", "geometry"),
+    *("model", "convolutionalization", "data", "weights", "results", "evaluation", "training", "publish"),
+    *("inference", "demo", "inspection", "export", "bench", "cli", "__main__"),
 )
 """From the ground up."""
 FILES = {

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fullyconv as fc
-from fullyconv import fcn, geometry
-from fullyconv.backbones import paper, release
+from fullyconv import geometry
 from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model import fcn
+from fullyconv.model.backbones import paper, release
 
 NAMES = ("fcn32s-vgg16", "fcn16s-vgg16", "fcn8s-vgg16", "fcn8s-atonce-vgg16", "fcn32s-alexnet", "fcn32s-googlenet")
 

@@ -3,7 +3,7 @@
 import pytest
 from caffe import nets
 
-from fullyconv.backbones import paper
+from fullyconv.model.backbones import paper
 
 THIN = 16
 

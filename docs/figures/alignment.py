@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from fullyconv import geometry, readout
-from fullyconv.backbones.paper import VGG16
-from fullyconv.data.outlines import Shape
+from fullyconv import geometry
+from fullyconv.demo.outlines import Shape
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics
 from fullyconv.geometry import Axis, Lattice
+from fullyconv.model import readout
+from fullyconv.model.backbones.paper import VGG16
 
 SIDE = 320
 SHAPES = (

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fullyconv import geometry
 from fullyconv.geometry import Step
-from fullyconv.upsample import Deconvolution, Upsample
+from fullyconv.model.upsample import Deconvolution, Upsample
 
 HALF_PIXEL = Fraction(-7, 16)
 """Where the first cell of an eight times finer map lies, in coarse cells, if their borders coincide."""

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import fullyconv as fc
 from fullyconv import geometry
-from fullyconv.backbones.paper import VGG16, AlexNet, GoogLeNet
-from fullyconv.data.outlines import Shape
+from fullyconv.demo.outlines import Shape
 from fullyconv.geometry import Axis, Layer
+from fullyconv.model.backbones.paper import VGG16, AlexNet, GoogLeNet
 
 EXAMPLE = (geometry.convolution(5), geometry.pooling(2), geometry.convolution(5))
 """The small classifier of the text: conv 5×5, pool 2×2, then a fully connected layer as conv 5×5."""

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from fullyconv import geometry as geometry
     from fullyconv.convolutionalization import convolutionalize as convolutionalize
     from fullyconv.data import open_data as open_data
-    from fullyconv.fcn import FCN as FCN
-    from fullyconv.fcn import create as create
     from fullyconv.inference.predictor import Predictor as Predictor
+    from fullyconv.model.fcn import FCN as FCN
+    from fullyconv.model.fcn import create as create
     from fullyconv.publish import push_to_hub as push_to_hub
     from fullyconv.weights.run_folder import load as load
 
 _HOMES = {
-    "FCN": "fullyconv.fcn",
+    "FCN": "fullyconv.model.fcn",
     "Predictor": "fullyconv.inference.predictor",
     "convolutionalize": "fullyconv.convolutionalization",
-    "create": "fullyconv.fcn",
+    "create": "fullyconv.model.fcn",
     "load": "fullyconv.weights.run_folder",
     "open_data": "fullyconv.data",
     "push_to_hub": "fullyconv.publish",

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from fullyconv.data import check, class_pixels, open_data
-from fullyconv.data.problems import Kind
+from fullyconv.data.checks.problems import Kind
 from fullyconv.errors import DataError
 
 RANDOM = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from archives import sbd, voc
 from torchvision.datasets.utils import check_integrity
 
 from fullyconv.cli import main
-from fullyconv.data import download as downloads
 from fullyconv.data import open_data
+from fullyconv.data.published import download as downloads
 from fullyconv.errors import ConfigError, DataError
 
 

@@ -8,7 +8,7 @@ from scipy.io import savemat
 from scipy.sparse import csc_array
 
 from fullyconv.data.masks import IGNORE, MaskCode, read_mask, to_labels
-from fullyconv.data.matlab import read_matrix
+from fullyconv.data.published.matlab import read_matrix
 from fullyconv.errors import DataError
 
 

@@ -10,9 +10,9 @@ from scipy.io import loadmat, savemat
 from torchvision.datasets import SBDataset, VOCSegmentation
 
 from fullyconv.data import IGNORE, check, class_pixels, open_data
+from fullyconv.data.checks.problems import Kind
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.pairs import read_pair
-from fullyconv.data.problems import Kind
 from fullyconv.data.show import show
 from fullyconv.errors import ConfigError, DataError
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from fullyconv.data import IGNORE, open_data
 from fullyconv.errors import DataError
-from fullyconv.evaluation.charts import LARGEST_TABLE, line_chart
 from fullyconv.evaluation.evaluate import Comparison
 from fullyconv.evaluation.metrics import metrics
-from fullyconv.evaluation.report import evaluate_and_report, write_report
+from fullyconv.evaluation.report.charts import LARGEST_TABLE, line_chart
+from fullyconv.evaluation.report.report import evaluate_and_report, write_report
 
 PALETTE = [(200, 10, 10), (10, 200, 10), (10, 10, 200)]
 CURVES = """epoch,lr-SGD,step,train_loss,val_loss,val_mean_iou,val_pixel_accuracy

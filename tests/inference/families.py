@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import fullyconv as fc
-from fullyconv.backbones import paper
+from fullyconv.model.backbones import paper
 
 FAMILIES = {
     "paper": ("fcn8s-vgg16", {}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fullyconv.fcn import build
+from fullyconv.model.fcn import build
 
 rasterio = pytest.importorskip("rasterio")
 tifffile = pytest.importorskip("tifffile")

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullyconv.errors import ConfigError
-from fullyconv.fcn import build
 from fullyconv.inference.predictor import Predictor
 from fullyconv.inference.rasters.output import LabelFile
 from fullyconv.inference.rasters.predict import predict_raster
+from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 import fullyconv as fc
 from fullyconv.errors import ConfigError, GeometryError
-from fullyconv.fcn import FCN
 from fullyconv.inference import tiles
-from fullyconv.inference.approximate import predict_approximate
+from fullyconv.inference.blended import predict_approximate
 from fullyconv.inference.memory import auto_tile, needs
+from fullyconv.model.fcn import FCN
 
 network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
 long_sides = {"long": st.integers(400, 700), "short": st.integers(1, 40), "upright": st.booleans()}

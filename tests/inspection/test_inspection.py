@@ -11,11 +11,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 import fullyconv as fc
-from fullyconv.backbones import paper
 from fullyconv.cli import app
 from fullyconv.errors import ConfigError, GeometryError
 from fullyconv.geometry import Lattice
 from fullyconv.inspection import heat, sight, summary, upsampling
+from fullyconv.model.backbones import paper
 from fullyconv.weights import run_folder
 
 

@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fullyconv import fcn
-from fullyconv.backbones.paper import VGG16
 from fullyconv.data import open_data
 from fullyconv.data.dataset import SegmentationDataset
-from fullyconv.fcn import FCN
-from fullyconv.run_files import LAST
+from fullyconv.model import fcn
+from fullyconv.model.backbones.paper import VGG16
+from fullyconv.model.fcn import FCN
 from fullyconv.training.batches import Batches
 from fullyconv.training.callbacks import Clock
 from fullyconv.training.config import load_config
 from fullyconv.training.run import class_weights, training_loader
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
+from fullyconv.weights.run_files import LAST
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 import archives

@@ -11,8 +11,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fullyconv.run_files import LAST
 from fullyconv.training.stages import train
+from fullyconv.weights.run_files import LAST
 
 
 def quiet(_):

@@ -108,7 +108,7 @@ def test_a_frozen_backbone_stays_as_it_was(data, tiny, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images(data, tiny, tmp_path, monkeypatch):
-    from fullyconv.fcn import FCN
+    from fullyconv.model.fcn import FCN
 
     original, calls = FCN.loss, []
 

@@ -5,8 +5,8 @@ import timm
 import torch
 
 import fullyconv as fc
-from fullyconv.backbones.smallvgg import SmallVGG
 from fullyconv.errors import WeightsError
+from fullyconv.model.backbones.smallvgg import SmallVGG
 from fullyconv.weights.classifier import adopt
 
 

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 
 import fullyconv as fc
 from fullyconv.errors import WeightsError
-from fullyconv.fcn import build
+from fullyconv.model.fcn import build
 from fullyconv.publish import push
 from fullyconv.publish.card import card
 from fullyconv.weights import hub, run_folder

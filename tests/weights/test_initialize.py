@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from fullyconv import fcn
-from fullyconv.backbones.paper import VGG16
 from fullyconv.errors import WeightsError
+from fullyconv.model import fcn
+from fullyconv.model.backbones.paper import VGG16
 from fullyconv.weights import run_folder
 from fullyconv.weights.initialize import initialize
 
@@ -119,7 +119,7 @@ def test_late_fusion_of_networks_for_other_classes_scores_afresh(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path, monkeypatch, name, channels, count, message):
-    from fullyconv.backbones.paper import AlexNet
+    from fullyconv.model.backbones.paper import AlexNet
 
     monkeypatch.setattr(AlexNet, "widths", (4, 4, 4, 4, 4))
     monkeypatch.setattr(AlexNet, "hidden", 8)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 import fullyconv as fc
 from fullyconv.errors import WeightsError
-from fullyconv.fcn import build
+from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
 
 

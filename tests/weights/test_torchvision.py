@@ -7,9 +7,9 @@ from torch import nn
 from torchvision.models import segmentation
 
 import fullyconv as fc
-from fullyconv.backbones import imagenet
-from fullyconv.backbones.paper import VGG16
 from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model.backbones import imagenet
+from fullyconv.model.backbones.paper import VGG16
 from fullyconv.weights import torchvision
 
 

@@ -18,9 +18,9 @@ from fullyconv.bench.runtimes import FILES, device_of, is_exported, missing, net
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
 from fullyconv.export.graph import input_dtype
-from fullyconv.fcn import FCN
-from fullyconv.inference.border import has_border, without_border
-from fullyconv.inference.runners import open_runner
+from fullyconv.inference.exported import open_runner
+from fullyconv.model.border import has_border, without_border
+from fullyconv.model.fcn import FCN
 
 SIZE = (500, 500)
 SIDE = {"cpu": 3072, "cuda": 8192}

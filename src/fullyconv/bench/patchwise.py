@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fullyconv import geometry
-from fullyconv.backbones.paper import AlexNet
+from fullyconv.model.backbones.paper import AlexNet
 
 CLASSES = 1000
 BATCHES = (1, 10, 50)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError
 from fullyconv.export.fixed import on_openvino
-from fullyconv.fcn import FCN
-from fullyconv.inference.border import has_border, without_border
-from fullyconv.inference.runners import OPENERS, open_runner
+from fullyconv.inference.exported import OPENERS, open_runner
+from fullyconv.model.border import has_border, without_border
+from fullyconv.model.fcn import FCN
 from fullyconv.weights import run_folder
 from fullyconv.weights.named import is_name, untrained
 

@@ -18,7 +18,7 @@ def make(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.", min=0)] = 0,
 ) -> None:
     """Write the built-in data set: drawn scenes with masks, and crops of single objects."""
-    from fullyconv.data.shapes import make
+    from fullyconv.demo.shapes import make
 
     with progress_bar("drawing") as step:
         make(folder, train=train, val=val, test=test, seed=seed, progress=step)
@@ -30,7 +30,7 @@ def download(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; several may share a folder.")],
 ) -> None:
     """Fetch one of the paper's data sets, as its authors publish it."""
-    from fullyconv.data.download import download
+    from fullyconv.data.published.download import download
 
     say(f"{download(name, folder)}")
 

@@ -8,7 +8,7 @@ from fullyconv.cli.terminal import progress_bar, table
 
 def network(model: str) -> Any:
     """The network, on the GPU where there is one; an exported one on its runtime."""
-    from fullyconv.inference.runners import open_model
+    from fullyconv.inference.exported import open_model
 
     return placed(open_model(model))
 
@@ -33,8 +33,8 @@ def checked(path: Path, layout: str | None, split: str | None = None) -> Any:
 
 def measure(net: Any, data: Any, split: str, run: Path | None, out: Path | None) -> None:
     """Measure, print, and where there is a run folder write its report."""
-    from fullyconv.evaluation.report import evaluate_and_report
-    from fullyconv.inference.border import leanest
+    from fullyconv.evaluation.report.report import evaluate_and_report
+    from fullyconv.model.border import leanest
 
     with progress_bar(f"evaluating on {split}") as step:
         result = evaluate_and_report(leanest(net), data, split, run, out, progress=step)

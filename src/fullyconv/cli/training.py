@@ -9,7 +9,7 @@ import typer
 from fullyconv.cli.networks import checked, measure, placed
 from fullyconv.cli.terminal import say
 from fullyconv.errors import ConfigError
-from fullyconv.run_files import CONFIG, EVALUATION
+from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 SetOption = Annotated[
     list[str] | None,
@@ -19,7 +19,7 @@ SetOption = Annotated[
 
 def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("runs/demo")) -> None:
     """The whole story on built-in data, in minutes, on a CPU."""
-    from fullyconv.demo import run_demo
+    from fullyconv.demo.story import run_demo
 
     run_demo(out, say)
 

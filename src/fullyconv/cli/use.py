@@ -9,7 +9,7 @@ from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument
 from fullyconv.cli.networks import checked, measure, network
 from fullyconv.cli.terminal import fail, progress_bar, say
 from fullyconv.errors import ConfigError
-from fullyconv.run_files import CONFIG, EVALUATION
+from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 
 def evaluate(
@@ -33,7 +33,7 @@ def _layout_of(run: Path | None, data: Path) -> str | None:
     config = run / CONFIG if run else None
     if config is None or not config.is_file():
         return None
-    from fullyconv.data.layouts import LAYOUTS
+    from fullyconv.data.opening import LAYOUTS
     from fullyconv.training.config import load_config
 
     layout = load_config(config).data.layout

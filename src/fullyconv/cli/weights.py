@@ -7,7 +7,7 @@ import typer
 
 from fullyconv.cli.terminal import say
 from fullyconv.errors import ConfigError
-from fullyconv.run_files import WEIGHTS
+from fullyconv.weights.run_files import WEIGHTS
 
 
 def convert(

@@ -4,13 +4,13 @@ What needs torch is in ``fullyconv.data.dataset`` and ``fullyconv.data.augment``
 without.
 """
 
-from fullyconv.data.check import check
+from fullyconv.data.checks.check import check
+from fullyconv.data.checks.problems import Problem, Report
 from fullyconv.data.data import Data
 from fullyconv.data.frequencies import ClassPixels, class_pixels
-from fullyconv.data.layouts import open_data
 from fullyconv.data.masks import IGNORE
+from fullyconv.data.opening import open_data
 from fullyconv.data.pairs import Pair
-from fullyconv.data.problems import Problem, Report
 
 __all__ = [
     "IGNORE",

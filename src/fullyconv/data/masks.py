@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.data.images import open_image
-from fullyconv.data.matlab import SUFFIX, read_matrix
+from fullyconv.data.published.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import SumMetric
 
 from fullyconv.errors import DataError
-from fullyconv.evaluation.figures import displayable
 from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
 from fullyconv.modes import evaluating
+from fullyconv.results.figures import displayable
 
 
 @dataclass(frozen=True)

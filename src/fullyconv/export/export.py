@@ -16,9 +16,9 @@ from fullyconv.errors import ConfigError
 from fullyconv.export.graph import input_dtype, trace
 from fullyconv.export.verify import Agreement, verify
 from fullyconv.extras import require
-from fullyconv.fcn import FCN
 from fullyconv.files import UMASK
-from fullyconv.inference.runners import KEY, open_runner
+from fullyconv.inference.exported import KEY, open_runner
+from fullyconv.model.fcn import FCN
 from fullyconv.modes import evaluating
 
 PACKAGES: dict[str, tuple[str, ...]] = {

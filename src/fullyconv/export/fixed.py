@@ -7,9 +7,9 @@ from torch import Tensor
 
 from fullyconv.export.graph import Graph, input_dtype
 from fullyconv.extras import require
-from fullyconv.fcn import FCN
-from fullyconv.inference.border import leanest
-from fullyconv.inference.runners import compiled
+from fullyconv.inference.exported import compiled
+from fullyconv.model.border import leanest
+from fullyconv.model.fcn import FCN
 
 
 def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Tensor], Tensor]:

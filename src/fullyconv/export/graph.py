@@ -18,10 +18,10 @@ from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from fullyconv.errors import ConfigError, first_line
-from fullyconv.fcn import FCN
 from fullyconv.geometry import Lattice
-from fullyconv.readout import Border, Interpolation, label_dtype
-from fullyconv.upsample import KERNELS, Upsample
+from fullyconv.model.fcn import FCN
+from fullyconv.model.readout import Border, Interpolation, label_dtype
+from fullyconv.model.upsample import KERNELS, Upsample
 
 EXAMPLE = (2, 75, 101)
 """Batch, height and width of the images that the graph is traced with."""

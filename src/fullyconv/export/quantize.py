@@ -20,8 +20,8 @@ from fullyconv.evaluation.evaluate import evaluate
 from fullyconv.export.export import check_target, description, evaluating, move, to_openvino, write
 from fullyconv.export.verify import Agreement, verify
 from fullyconv.extras import require
-from fullyconv.fcn import FCN
-from fullyconv.inference.runners import KEY, Runner, open_runner
+from fullyconv.inference.exported import KEY, Runner, open_runner
+from fullyconv.model.fcn import FCN
 
 IMAGES = 100
 """That calibration looks at."""

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fullyconv.errors import ConfigError
-from fullyconv.fcn import FCN
-from fullyconv.inference.runners import Runner
+from fullyconv.inference.exported import Runner
+from fullyconv.model.fcn import FCN
 
 SIZES = 10
 LONGEST = 160

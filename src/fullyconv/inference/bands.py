@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from fullyconv.fcn import FCN
 from fullyconv.geometry import Lattice
 from fullyconv.inference.streaming import (
     Chunk,
@@ -31,7 +30,8 @@ from fullyconv.inference.streaming import (
 )
 from fullyconv.inference.tape import Operation, Ref, Rows, record, rows_of, same_order
 from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_labels
-from fullyconv.upsample import KERNELS
+from fullyconv.model.fcn import FCN
+from fullyconv.model.upsample import KERNELS
 
 BAND = 128
 """Rows of the image at a time: many enough to keep the processor busy, few enough to be little memory."""

@@ -17,9 +17,10 @@ from fullyconv.data.images import SUFFIXES, write_image
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError
 from fullyconv.inference.parts import TileOption, segment_in_parts, tiling
-from fullyconv.inference.predictor import Predictor, Segmentation
+from fullyconv.inference.predictor import Predictor
 from fullyconv.inference.rasters import source
 from fullyconv.inference.rasters.predict import predict_raster
+from fullyconv.results.segmentation import Segmentation
 
 KINDS = SUFFIXES | source.SUFFIXES
 AHEAD = 4

@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from fullyconv.errors import ConfigError
-from fullyconv.fcn import FCN
 from fullyconv.inference.bands import BAND
 from fullyconv.inference.tiles import Plan, plan, sight
+from fullyconv.model.fcn import FCN
 
 RESERVE = 2.0
 """What a pass takes at most, over its tensors: libraries' own copies, and memory that comes back late."""

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from fullyconv.errors import ConfigError, GeometryError
-from fullyconv.evaluation.figures import displayable
-from fullyconv.fcn import FCN
 from fullyconv.inference import tiles
-from fullyconv.inference.approximate import predict_approximate
 from fullyconv.inference.bands import predict_bands
+from fullyconv.inference.blended import predict_approximate
 from fullyconv.inference.memory import auto_strip, auto_tile
-from fullyconv.inference.predictor import Predictor, Segmentation
+from fullyconv.inference.predictor import Predictor
+from fullyconv.model.fcn import FCN
+from fullyconv.results.figures import displayable
+from fullyconv.results.segmentation import Segmentation
 
 TileOption = int | Literal["auto", "approximate"]
 """As asked for: "auto" is no tiles where the image fits into memory."""

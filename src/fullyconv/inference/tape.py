@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
 from fullyconv.errors import GeometryError
-from fullyconv.fcn import FCN
+from fullyconv.model.fcn import FCN
 from fullyconv.modes import evaluating
 
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from fullyconv import geometry
 from fullyconv.errors import ConfigError, GeometryError
-from fullyconv.fcn import FCN
 from fullyconv.geometry import Lattice
-from fullyconv.upsample import KERNELS
+from fullyconv.model.fcn import FCN
+from fullyconv.model.upsample import KERNELS
 
 
 class Tile(NamedTuple):

@@ -13,11 +13,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from fullyconv import readout
 from fullyconv.errors import ConfigError
-from fullyconv.evaluation.figures import overlay
-from fullyconv.fcn import FCN
+from fullyconv.model import readout
+from fullyconv.model.fcn import FCN
 from fullyconv.modes import evaluating
+from fullyconv.results.figures import overlay
 
 
 @torch.no_grad()

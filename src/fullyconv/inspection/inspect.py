@@ -8,13 +8,14 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fullyconv import fcn, geometry
-from fullyconv.data import shapes
+from fullyconv import geometry
 from fullyconv.data.images import read_image
+from fullyconv.demo import shapes
 from fullyconv.errors import ConfigError
-from fullyconv.evaluation.figures import displayable
 from fullyconv.files import whole_file
 from fullyconv.inspection import heat, sight, summary, upsampling
+from fullyconv.model import fcn
+from fullyconv.results.figures import displayable
 from fullyconv.weights import run_folder
 from fullyconv.weights.named import is_name, untrained
 

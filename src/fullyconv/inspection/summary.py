@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from fullyconv import geometry
-from fullyconv.fcn import FCN
 from fullyconv.geometry import Axis, Layer, Trace
+from fullyconv.model.fcn import FCN
 
 COLUMNS = ("layer", "operation", "output", "stride", "offset", "field", "parameters", "operations")
 TEXT_COLUMNS = 2

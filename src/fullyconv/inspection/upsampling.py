@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fullyconv.errors import ConfigError
-from fullyconv.evaluation.figures import colourize
-from fullyconv.fcn import FCN
 from fullyconv.geometry import Lattice
 from fullyconv.inspection.heat import contributions
+from fullyconv.model.fcn import FCN
+from fullyconv.model.upsample import Method, Upsample
 from fullyconv.palettes import Colour
-from fullyconv.upsample import Method, Upsample
+from fullyconv.results.figures import colourize
 
 METHODS: tuple[Method, ...] = get_args(Method)
 

@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from fullyconv.evaluation.metrics import METRICS
-from fullyconv.fcn import FCN
+from fullyconv.model.fcn import FCN
 
 PAPER = "https://arxiv.org/abs/1605.06211"
 

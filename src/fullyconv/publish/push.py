@@ -10,11 +10,11 @@ import yaml
 from huggingface_hub import HfApi
 
 from fullyconv.errors import WeightsError
-from fullyconv.fcn import FCN
 from fullyconv.files import write_whole
+from fullyconv.model.fcn import FCN
 from fullyconv.publish.card import card, without_paths
-from fullyconv.run_files import CONFIG, EVALUATION
 from fullyconv.weights import hub, run_folder
+from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 
 def push_to_hub(

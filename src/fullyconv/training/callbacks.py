@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fullyconv.files import whole_file, write_whole
-from fullyconv.run_files import CURVES, LAST
 from fullyconv.training.config import Config, Optimizer
 from fullyconv.training.module import RATE, Module
 from fullyconv.weights import run_folder
+from fullyconv.weights.run_files import CURVES, LAST
 
 STEPS_A_ROW = 50
 """metrics.csv has a row after so many steps, and one after each validation."""

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
-from fullyconv.fcn import FCN
+from fullyconv.model.fcn import FCN
 from fullyconv.training.config import Config
 
 RATE = "rate"

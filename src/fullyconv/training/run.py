@@ -13,17 +13,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from fullyconv import fcn
 from fullyconv.data.augment import train_transform
 from fullyconv.data.data import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
-from fullyconv.run_files import LAST
+from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
 from fullyconv.training.callbacks import Clock, Display, Keeper, WholeCheckpoints
 from fullyconv.training.config import Config
 from fullyconv.training.module import Module
 from fullyconv.weights import run_folder
+from fullyconv.weights.run_files import LAST
 
 
 def train_network(

@@ -9,16 +9,16 @@ import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from fullyconv import fcn
 from fullyconv.classes import difference
 from fullyconv.data.data import Data
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
-from fullyconv.run_files import CONFIG, LAST, WEIGHTS
+from fullyconv.model import fcn
 from fullyconv.training.config import Config
 from fullyconv.training.run import train_network
 from fullyconv.weights import run_folder
 from fullyconv.weights.initialize import initialize
+from fullyconv.weights.run_files import CONFIG, LAST, WEIGHTS
 
 
 def train(

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from fullyconv.errors import WeightsError
-from fullyconv.fcn import FCN
+from fullyconv.model.fcn import FCN
 
 
 def adopt(net: FCN, classifier: nn.Module) -> None:

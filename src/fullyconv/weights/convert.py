@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from fullyconv import fcn
-from fullyconv.backbones import Padding
-from fullyconv.backbones import release as trunks
 from fullyconv.classes import VOC_CLASSES, numbered
-from fullyconv.data import nyud, siftflow
 from fullyconv.data.masks import MAX_CLASSES
+from fullyconv.data.published import nyud, siftflow
 from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model import fcn
+from fullyconv.model.backbones import Padding
+from fullyconv.model.backbones import release as trunks
 from fullyconv.palettes import Colour, voc_palette
 from fullyconv.weights import caffe, pytorch_fcn, release
 from fullyconv.weights import torchvision as torchvision_weights

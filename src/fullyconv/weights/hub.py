@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from fullyconv.errors import WeightsError
-from fullyconv.run_files import ARCHITECTURE, WEIGHTS
+from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
 
 PATIENCE = 10.0
 """Seconds to wait for the hub's first answer."""

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fullyconv import fcn
-from fullyconv.backbones.imagenet import for_channels
 from fullyconv.classes import difference
 from fullyconv.errors import WeightsError
-from fullyconv.run_files import WEIGHTS
+from fullyconv.model import fcn
+from fullyconv.model.backbones.imagenet import for_channels
 from fullyconv.weights import run_folder
+from fullyconv.weights.run_files import WEIGHTS
 
 BODY = "backbone.body."
 STREAMS = (BODY + "color.", BODY + "hha.")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fullyconv import fcn
 from fullyconv.classes import VOC_CLASSES
+from fullyconv.model import fcn
 
 ENDINGS = (".safetensors", ".onnx", ".xml", ".pt2", ".pth", ".pt", ".ckpt", ".caffemodel")
 """Of files; names have dots, too: timm's fcn8s-resnet18.a1_in1k."""

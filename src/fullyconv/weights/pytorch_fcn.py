@@ -6,7 +6,7 @@ Their layers have the release's names, and their images its order of colours.
 import torch
 from torch import Tensor
 
-from fullyconv.backbones.paper import AT_ONCE
+from fullyconv.model.backbones.paper import AT_ONCE
 from fullyconv.weights.caffe import Layers
 
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fullyconv import fcn
 from fullyconv.errors import WeightsError
-from fullyconv.fcn import FCN
-from fullyconv.upsample import Method
+from fullyconv.model import fcn
+from fullyconv.model.fcn import FCN
+from fullyconv.model.upsample import Method
 from fullyconv.weights.caffe import Layers
 
 HEADS = {"semantic": "_sem", "geometric": "_geo"}

@@ -7,11 +7,11 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
-from fullyconv import fcn
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.files import write_whole
-from fullyconv.run_files import ARCHITECTURE, WEIGHTS
+from fullyconv.model import fcn
 from fullyconv.weights import hub
+from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
 
 
 def save(net: fcn.FCN, folder: Path) -> None:

@@ -7,10 +7,10 @@ from torch import Tensor
 from torchvision.models import VGG16_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights, FCN_ResNet101_Weights
 
-from fullyconv import fcn
-from fullyconv.backbones import Padding, imagenet
 from fullyconv.classes import VOC_CLASSES, numbered
 from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model import fcn
+from fullyconv.model.backbones import Padding, imagenet
 from fullyconv.palettes import voc_palette
 
 WHOLE = {

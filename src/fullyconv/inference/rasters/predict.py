@@ -14,12 +14,13 @@ from fullyconv import __version__
 from fullyconv.data.masks import IGNORE
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
-from fullyconv.fcn import FCN
 from fullyconv.inference.parts import Part, TileOption, Tiling, parts, tiling
-from fullyconv.inference.predictor import Predictor, Segmentation
+from fullyconv.inference.predictor import Predictor
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
 from fullyconv.inference.rasters.raster import Raster
 from fullyconv.inference.rasters.source import open_raster
+from fullyconv.model.fcn import FCN
+from fullyconv.results.segmentation import Segmentation
 
 
 def predict_raster(

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.inference.forms import to_tensor
+from fullyconv.inference.inputs import to_tensor
 
 LARGEST_BLOCK = 512 * 2**20
 """Bytes that a file's blocks, which are decoded whole, may have."""

@@ -1,0 +1,1 @@
+"""How users lay out data sets of their own: a descriptor, folders, PASCAL VOC."""

@@ -1,0 +1,105 @@
+"""Data sets of the user's own: a descriptor, or folders of images and masks."""
+
+import hashlib
+from pathlib import Path
+
+from fullyconv.data.data import Data
+from fullyconv.data.images import list_images
+from fullyconv.data.layouts.descriptor import read_descriptor
+from fullyconv.data.layouts.infer import infer_classes, palette_of
+from fullyconv.data.masks import IGNORE, MaskCode
+from fullyconv.data.pairs import Pair
+from fullyconv.data.published.archive import in_order
+from fullyconv.errors import DataError
+from fullyconv.palettes import default_palette
+
+DESCRIPTOR = "dataset.yaml"
+
+
+def is_descriptor(path: Path) -> bool:
+    """Whether ``path`` is a descriptor, or a folder that holds one."""
+    return (path / DESCRIPTOR).is_file() if path.is_dir() else path.suffix.lower() in (".yaml", ".yml")
+
+
+def is_folders(path: Path) -> bool:
+    """Whether ``path`` holds folders of images and masks."""
+    return path.is_dir() and (
+        _has(path, "images", "masks") or any(_has(folder, "images", "masks") for folder in _folders(path))
+    )
+
+
+def open_descriptor(path: Path) -> Data:
+    """What a descriptor describes; ``path`` is the file, or its folder. Raises DataError."""
+    path = path / DESCRIPTOR if path.is_dir() else path
+    descriptor, root = read_descriptor(path), path.parent
+    folders = {name: (root / split.images, root / split.masks) for name, split in descriptor.splits.items()}
+    missing = [str(folder) for pair in folders.values() for folder in pair if not folder.is_dir()]
+    if missing:
+        raise DataError(f"{path}: its splits name folders that are not there: {', '.join(dict.fromkeys(missing))}")
+    splits, orphans = _pair_all(folders)
+    palette, void = descriptor.colours()
+    colours = {colour: label for label, colour in enumerate(palette)} | ({void: IGNORE} if void else {})
+    count = len(descriptor.classes)
+    if not palette:
+        masks = (pair.mask for pairs in splits.values() for pair in pairs if pair.mask)
+        first = next(masks, None)
+        palette = (palette_of(first, count) if first else None) or default_palette(count)
+    code = MaskCode(count, descriptor.ignore_index, colours or None)
+    return Data(root, "descriptor", descriptor.classes, palette, code, splits, orphans)
+
+
+def open_folders(root: Path) -> Data:
+    """Images and masks in ``images/`` and ``masks/``, paired by stem: ``open_data`` has the rules. Raises DataError."""
+    images, masks = root / "images", root / "masks"
+    if not _has(root, "images", "masks"):
+        splits, orphans = _pair_all(
+            {folder.name: (folder / "images", folder / "masks") for folder in _folders(root) if _has(folder, "images")}
+        )
+    elif names := sorted({folder.name for folder in _folders(images) + _folders(masks)}):
+        loose = list_images(images) + list_images(masks)
+        if loose:
+            raise DataError(
+                f"{root}: {len(loose)} files, {loose[0].relative_to(root)} among them, lie beside the splits "
+                f"{', '.join(names)}; move them into a split, or take the split folders away"
+            )
+        splits, orphans = _pair_all({name: (images / name, masks / name) for name in names})
+    else:
+        pairs, orphans = _pair(images, masks)
+        splits = _divide(pairs)
+    files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
+    code, classes, palette = infer_classes(root, files + orphans)
+    return Data(root, "folders", classes, palette, code, splits, orphans)
+
+
+def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:
+    paired = {name: _pair(*both) for name, both in folders.items()}
+    orphans = [mask for _, unpaired in paired.values() for mask in unpaired]
+    return in_order({name: pairs for name, (pairs, _) in paired.items()}), list(dict.fromkeys(orphans))
+
+
+def _pair(images: Path, masks: Path) -> tuple[list[Pair], list[Path]]:
+    """Pairs by stem, and the masks left over. Of two masks with one stem the first by name is taken."""
+    files = list_images(masks)
+    first = {path.stem: path for path in reversed(files)}
+    pairs = [Pair(image, first.get(image.stem)) for image in list_images(images)]
+    taken = {pair.mask for pair in pairs}
+    return pairs, [path for path in files if path not in taken]
+
+
+def _divide(pairs: list[Pair]) -> dict[str, list[Pair]]:
+    """Test, val and train by the hash of the stem; the rule is in ``open_data``."""
+    ranked = sorted(pairs, key=lambda pair: hashlib.sha256(pair.image.stem.encode()).digest())
+    tenth = max(1, round(len(pairs) / 10))
+    tests = tenth if len(pairs) >= 3 else 0
+    vals = tenth if len(pairs) >= 2 else 0
+    test, val = ranked[:tests], ranked[tests : tests + vals]
+    divided = {"train": ranked[tests + vals :], "val": val, "test": test}
+    return {name: sorted(part, key=lambda pair: pair.image.name) for name, part in divided.items() if part}
+
+
+def _has(folder: Path, *names: str) -> bool:
+    return all((folder / name).is_dir() for name in names)
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))

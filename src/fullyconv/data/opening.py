@@ -1,0 +1,107 @@
+"""Which layout a data set has: how its files lie and what they mean."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from fullyconv.data.data import Data
+from fullyconv.data.layouts import folders, voc
+from fullyconv.data.published import context, nyud, sbd, siftflow
+from fullyconv.errors import DataError
+
+
+class Layout(NamedTuple):
+    """How a data set may lie: in words, whether a path has it, and what opens it."""
+
+    looks: str
+    fits: Callable[[Path], bool]
+    open: Callable[[Path], Data]
+
+
+LAYOUTS = {
+    "descriptor": Layout(
+        f"a {folders.DESCRIPTOR} file, or a folder that holds one", folders.is_descriptor, folders.open_descriptor
+    ),
+    "pascal-context": Layout(
+        "trainval, labels.txt and 59_labels.txt beside VOC2010 (or VOCdevkit/VOC2010)",
+        context.is_context,
+        context.open_context,
+    ),
+    "sbd+voc": Layout(
+        "SBD and VOC 2011 in one folder; trains on SBD's train, validates on seg11valid",
+        sbd.is_sbd_with_voc,
+        sbd.open_sbd_with_voc,
+    ),
+    "sbd+voc-union": Layout(
+        "SBD and VOC 2011 in one folder; trains on the train of both, validates on seg11valid",
+        sbd.is_sbd_with_voc,
+        sbd.open_union,
+    ),
+    "voc": Layout(
+        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list a split), or VOCdevkit around them",
+        voc.is_voc,
+        voc.open_voc,
+    ),
+    "sbd": Layout("SBD: img, cls, train.txt and val.txt, or benchmark_RELEASE around them", sbd.is_sbd, sbd.open_sbd),
+    **{
+        name: Layout(
+            f"NYUDv2: data/{' and data/'.join(filter(None, given[:2]))}, segmentation, trainval.txt and test.txt",
+            partial(nyud.is_nyud, layout=name),
+            partial(nyud.open_nyud, layout=name),
+        )
+        for name, given in nyud.INPUTS.items()
+    },
+    **{
+        name: Layout(
+            f"SIFT Flow ({' and '.join(heads)}): Images, SemanticLabels, GeoLabels, trainval.txt and test.txt",
+            siftflow.is_siftflow,
+            partial(siftflow.open_siftflow, layout=name),
+        )
+        for name, heads in siftflow.LABELINGS.items()
+    },
+    "folders": Layout(
+        "folders images and masks, with or without a folder for each split in them (or around them)",
+        folders.is_folders,
+        folders.open_folders,
+    ),
+}
+
+
+def open_data(path: str | Path, layout: str | None = None) -> Data:
+    """Find out which images and masks there are and what the masks mean.
+
+    ``path`` is a descriptor or a folder; ``layout`` forces what is otherwise the first of ``LAYOUTS`` that fits. Of
+    the user's own data:
+
+    - **descriptor**: a ``dataset.yaml`` (see ``Descriptor``), or a folder that holds one.
+    - **voc**: PASCAL VOC's folders, its 21 classes, 255 void. Each list in ImageSets/Segmentation is a
+      split, except trainval where train and val are there, as it only repeats them.
+    - **folders**: ``images/`` and ``masks/``; with ``SPLIT/`` inside both, or around both. Classes come
+      from the masks (see ``infer_classes``). Without splits, the images are sorted by the SHA-256 of their
+      stem; the first tenth (rounded, at least one) is test, the next tenth val, the rest train. Fewer than
+      three have no test, a single one has no val either.
+
+    The others are published data sets, each described in the module that opens it. Images and masks are paired by
+    stem. What does not pair, or cannot be read, is left for ``check`` to report.
+    Raises DataError if no layout fits, folders or lists are missing, the description is wrong, or classes cannot be
+    inferred.
+    """
+    path = Path(path)
+    if layout is not None and layout not in LAYOUTS:
+        raise DataError(f"layout is {layout!r}; {', '.join(LAYOUTS)} are known")
+    expected = "".join(f"\n  {name}: {LAYOUTS[name].looks}" for name in ([layout] if layout else LAYOUTS))
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; a data set is one of{expected}")
+    fitting = [name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)]
+    if not fitting:
+        raise DataError(f"{path}: no data set found. Looked for{expected}\nand found {_list(path)}")
+    return LAYOUTS[fitting[0]].open(path)
+
+
+def _list(path: Path, limit: int = 10) -> str:
+    if path.is_file():
+        return f"a file {path.suffix or 'without a suffix'}"
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir() if not entry.name.startswith("."))
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(names[:limit]) + more) or "an empty folder"

@@ -1,0 +1,105 @@
+"""NYUDv2 (Silberman et al., ECCV 2012) with the 40 classes of Gupta et al. (CVPR 2013), as the FCN release has it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from fullyconv.data.data import Data
+from fullyconv.data.masks import IGNORE, MaskCode
+from fullyconv.data.pairs import Pair
+from fullyconv.data.published.archive import find, find_one, read_list
+from fullyconv.palettes import default_palette
+
+CLASSES = [
+    "wall",
+    "floor",
+    "cabinet",
+    "bed",
+    "chair",
+    "sofa",
+    "table",
+    "door",
+    "window",
+    "bookshelf",
+    "picture",
+    "counter",
+    "blinds",
+    "desk",
+    "shelves",
+    "curtain",
+    "dresser",
+    "pillow",
+    "mirror",
+    "floor mat",
+    "clothes",
+    "ceiling",
+    "books",
+    "refridgerator",  # as the data set spells it
+    "television",
+    "paper",
+    "towel",
+    "shower curtain",
+    "box",
+    "whiteboard",
+    "person",
+    "night stand",
+    "toilet",
+    "sink",
+    "lamp",
+    "bathtub",
+    "bag",
+    "otherstructure",
+    "otherfurniture",
+    "otherprop",
+]
+
+
+class Input(NamedTuple):
+    """What a network is given: pictures of one folder of the data, and after their channels those of another."""
+
+    image: str
+    more: str | None = None
+    channels: int | None = None
+
+
+INPUTS = {
+    "nyud": Input("images", None, 3),
+    "nyud-hha": Input("hha", None, 3),
+    "nyud-rgbd": Input("images", "depth", 4),
+    "nyud-color-hha": Input("images", "hha", 6),
+}
+_PLACES = ("nyud",)
+_ENTRIES = ("data", "segmentation", "test.txt")
+
+
+def is_nyud(root: Path, layout: str) -> bool:
+    """Whether NYUDv2 is at ``root`` or below it, with the folders of this layout."""
+    return bool(find(root, _PLACES, [*_ENTRIES, *(f"data/{folder}" for folder in _folders(layout))]))
+
+
+def open_nyud(root: Path, layout: str) -> Data:
+    """NYUDv2 in one of the layouts of ``INPUTS``.
+
+    Train is the paper's: trainval.txt (795 images); test has 654. Where there is no trainval.txt, train.txt and
+    val.txt are the splits. Raises DataError if a list is missing.
+    """
+    root = find_one(root, _PLACES, _ENTRIES)
+    lists = {"train": "trainval"} if (root / "trainval.txt").is_file() else {"train": "train", "val": "val"}
+    splits = {
+        split: [_pair(root, number, layout) for number in read_list(root / f"{name}.txt")]
+        for split, name in {**lists, "test": "test"}.items()
+    }
+    values = {0: IGNORE} | {label + 1: label for label in range(len(CLASSES))}
+    code = MaskCode(len(CLASSES), values=values, key="segmentation")
+    palette = default_palette(len(CLASSES))
+    channels = INPUTS[layout].channels
+    return Data(root, layout, list(CLASSES), palette, code, splits, channels=channels, published=True)
+
+
+def _folders(layout: str) -> list[str]:
+    image, more, _ = INPUTS[layout]
+    return [image, more] if more else [image]
+
+
+def _pair(root: Path, number: str, layout: str) -> Pair:
+    image, *more = (root / "data" / folder / f"img_{number}.png" for folder in _folders(layout))
+    return Pair(image, root / "segmentation" / f"img_{number}.mat", tuple(more))

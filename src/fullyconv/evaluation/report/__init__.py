@@ -1,0 +1,1 @@
+"""A page that shows how a run went and how well its network does."""

@@ -1,0 +1,235 @@
+"""``report.html``: a run in one self-contained file."""
+
+import csv
+import io
+import json
+import math
+import re
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fullyconv.classes import difference
+from fullyconv.data import IGNORE, Data
+from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.errors import DataError
+from fullyconv.evaluation.evaluate import Comparison, best_and_worst, evaluate
+from fullyconv.evaluation.metrics import Result
+from fullyconv.evaluation.report.charts import Points, class_bars, confusion_table, line_chart, percent, swatch
+from fullyconv.evaluation.report.page import PAGE, STYLE
+from fullyconv.files import write_whole
+from fullyconv.palettes import VOC_VOID, Colour
+from fullyconv.results.figures import WRONG, errors, index_image
+from fullyconv.weights.run_files import CONFIG, CURVES, REPORT
+
+LONGEST_SIDE = 400
+LONGEST_CURVE = 300
+MOST_CURVES = 4
+# A column of metrics.csv belongs to the chart whose word it holds: train_loss_step, val_mean_iou, lr-SGD.
+CHARTS = {
+    "Loss": {"loss"},
+    "IoU": {"iou", "miou"},
+    "Accuracy": {"acc", "accuracy"},
+    "Learning rate": {"lr"},
+}
+
+
+def evaluate_and_report(
+    net: Any,
+    data: Data,
+    split: str,
+    run: Path | None = None,
+    out: Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Result:
+    """Measure ``net`` on a split; write the result to ``out`` (JSON) and ``report.html`` into ``run``.
+
+    Raises DataError where the classes of the data are not the network's.
+    """
+    if differs := difference(data.classes, net.classes):
+        raise DataError(
+            f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes, "
+            "or name them alike, in dataset.yaml, if they are the same"
+        )
+    dataset = SegmentationDataset(data, split, channels=net.in_channels)
+    names = [data.name(pair.image) for pair in dataset.pairs]
+    result, scores = evaluate(net, dataset, split, names, progress=progress, absent_excluded=data.absent_excluded)
+    if out is not None:
+        write_whole(out, json.dumps(result, indent=2))
+    if run is not None:
+        root = quote(str(data.root))
+        command = (
+            f"fullyconv train --recipe {quote(str(run / CONFIG))} --data {root} --out RUN\n"
+            f"fullyconv evaluate RUN --data {root} --split {quote(split)}"
+        )
+        write_report(run, result, net.palette, *best_and_worst(net, dataset, scores), command=command)
+    return result
+
+
+def write_report(
+    run_dir: str | Path,
+    result: Result,
+    palette: Sequence[Colour],
+    best: Sequence[Comparison] = (),
+    worst: Sequence[Comparison] = (),
+    command: str = "",
+    title: str = "",
+) -> Path:
+    """Write ``report.html`` into a run folder and return its path.
+
+    ``result`` is what ``evaluation.json`` holds, ``palette`` one colour per class (of all heads), ``command`` what
+    repeats the run, ``title`` the run folder's name unless given. ``metrics.csv`` (Lightning's columns, whichever
+    there are) gives the curves and ``config.yaml`` the configuration; a part whose source is missing is left
+    out.
+    """
+    run_dir = Path(run_dir)
+    names = [row["name"] for row in result["per_class"]]
+    confusion = '<p class="note">The percentage of each true class\'s pixels that was given each label.</p>'
+    palette, others = palette[: len(names)], palette[len(names) :]
+    sections = [
+        _numbers(result),
+        _section("Classes", class_bars(result, palette)),
+        *_further_heads(result, others),
+        _section("Confusion", confusion + confusion_table(result)),
+        _section("Best images", "".join(_example(example, palette) for example in best)),
+        _section("Worst images", "".join(_example(example, palette) for example in worst)),
+        _legend(names, palette) if best or worst else "",
+        _section("Training", _curves(_read(run_dir / CURVES))),
+        _section("To repeat this run", _text(command)),
+        _section("Configuration", _text(_read(run_dir / CONFIG))),
+    ]
+    images = "1 image" if result["images"] == 1 else f"{result['images']:,} images"
+    split = f" of the split “{result['split']}”" if result["split"] else ""
+    seen = (
+        ". What a network was trained on does not tell how it does on new images" if result["split"] == "train" else ""
+    )
+    page = PAGE.substitute(
+        title=escape(title or run_dir.resolve().name),
+        subtitle=escape(f"Measured on {images}{split}, {len(names)} classes{seen}"),
+        style=STYLE,
+        sections="\n".join(filter(None, sections)),
+    )
+    write_whole(run_dir / REPORT, page)
+    return run_dir / REPORT
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>\n{content}\n</section>" if content else ""
+
+
+def _further_heads(result: Result, palette: Sequence[Colour]) -> list[str]:
+    """The labelings after the first, each with its numbers and classes."""
+    sections = []
+    for name, own in list(result.get("heads", {}).items())[1:]:
+        count = len(own["per_class"])
+        sections.append(_section(f"Labeling: {escape(name)}", _numbers(own) + class_bars(own, palette[:count])))
+        palette = palette[count:]
+    return sections
+
+
+def _numbers(result: Result) -> str:
+    shown = {
+        "Mean IoU": result["mean_iou"],
+        "Pixel accuracy": result["pixel_accuracy"],
+        "Mean accuracy": result["mean_accuracy"],
+        "Frequency-weighted IoU": result["frequency_weighted_iou"],
+    }
+    return (
+        '<dl class="numbers">'
+        + "".join(
+            f"<div><dt>{name}</dt><dd>{percent(value).replace('%', '<small>%</small>')}</dd></div>"
+            for name, value in shown.items()
+        )
+        + "</dl>"
+    )
+
+
+def _text(text: str) -> str:
+    return f'<pre tabindex="0">{escape(text.strip())}</pre>' if text.strip() else ""
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _legend(names: Sequence[str], palette: Sequence[Colour]) -> str:
+    entries = [*zip(names, palette, strict=True), ("not labelled in the truth", VOC_VOID), ("wrong", WRONG)]
+    return (
+        '<p class="legend">'
+        + "".join(f"<span>{swatch(colour)}{escape(name)}</span>" for name, colour in entries)
+        + "</p>"
+    )
+
+
+def _example(example: Comparison, palette: Sequence[Colour]) -> str:
+    """Image, truth, prediction and errors side by side, two by two on a narrow screen."""
+    known = example.truth != IGNORE
+    wrong = float((example.prediction != example.truth)[known].mean())
+    views = [
+        ("Image", Image.fromarray(example.image)),
+        ("Truth", index_image(example.truth, palette)),
+        ("Prediction", index_image(example.prediction, palette)),
+        ("Errors", Image.fromarray(errors(example.image, example.prediction, example.truth))),
+    ]
+    figures = "".join(
+        f'<figure><img{" class=labels" if picture.mode == "P" else ""} src="{_embedded(picture)}"'
+        f' alt="{view} of {escape(example.name)}"><figcaption>{view}</figcaption></figure>'
+        for view, picture in views
+    )
+    return (
+        f'<figure class="example"><figcaption><b>{escape(example.name)}</b> · '
+        f"mean IoU {percent(example.mean_iou)} · {percent(wrong)} of the pixels wrong</figcaption>"
+        f'<div class="views">{figures}</div></figure>'
+    )
+
+
+def _embedded(picture: Image.Image) -> str:
+    """A data URI: PNG for labels, whose colours must not mix, JPEG for photographs."""
+    labels = picture.mode == "P"
+    scale = min(1.0, LONGEST_SIDE / max(picture.size))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    picture = picture.resize(size, Image.Resampling.NEAREST if labels else Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, format="PNG" if labels else "JPEG", optimize=True, quality=80)
+    return f"data:image/{'png' if labels else 'jpeg'};base64,{b64encode(file.getvalue()).decode()}"
+
+
+def _curves(table: str) -> str:
+    """One chart for each kind of column; rows may leave columns empty, as Lightning's logger does."""
+    rows = list(csv.DictReader(io.StringIO(table)))
+    columns = list(rows[0]) if rows else []
+    x_column = next((name for name in ("step", "epoch") if name in columns), None)
+    charts = []
+    for title, words in CHARTS.items():
+        series: dict[str, Points] = {}
+        for column in columns:
+            if words & set(re.split("[^a-z]+", column.lower())) and len(series) < MOST_CURVES:
+                points = _points(rows, x_column, column)
+                if points:
+                    series[column.replace("_", " ")] = points
+        if series:
+            charts.append(line_chart(title, series, x_column or "row"))
+    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _points(rows: list[dict[str, str]], x_column: str | None, column: str) -> Points:
+    """The finite values of a column in order of x, averaged in groups where there are many."""
+    pairs = [
+        (_number(row[x_column]) if x_column else float(index), _number(row[column])) for index, row in enumerate(rows)
+    ]
+    finite = np.array(sorted(pair for pair in pairs if math.isfinite(sum(pair)))).reshape(-1, 2)
+    groups = np.array_split(finite, min(len(finite), LONGEST_CURVE)) if len(finite) else []
+    return [(float(x), float(y)) for x, y in (group.mean(axis=0) for group in groups)]
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan

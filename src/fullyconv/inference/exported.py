@@ -1,0 +1,181 @@
+"""Networks exported to files, opened on the runtime of each: ONNX Runtime, OpenVINO, torch.export.
+
+A runner is to ``Predictor`` and ``evaluate`` what a network is. It has no gradients and no training mode.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
+from fullyconv.extras import require
+from fullyconv.model.fcn import FCN
+
+KEY = "fullyconv"
+"""Under which an exported file keeps its description, as JSON."""
+Run = Callable[[Tensor], list[Tensor]]
+
+
+class Runner:
+    """A file's graph: ``predict`` and ``probabilities`` as the network gives them.
+
+    ``description`` is what the export wrote: name, source, classes, palette, heads, in_channels, probabilities, int8,
+    dtype and version. Images that are not of the graph's ``dtype``, as resized ones are, are rounded to it.
+    """
+
+    training = False
+    device = torch.device("cpu")
+    """Where it takes images."""
+
+    def __init__(self, path: Path, description: dict[str, Any], run: Run):
+        self.path, self.description, self.run = path, description, run
+        self.classes: list[str] = description["classes"]
+        self.palette = [(r, g, b) for r, g, b in description["palette"]]
+        self.heads: dict[str, int] | None = description["heads"]
+        self.in_channels: int = description["in_channels"]
+        self.takes_depth = self.in_channels == 4 and description["dtype"] == "float32"
+        self.dtype: torch.dtype = getattr(torch, description["dtype"])
+
+    def predict(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → labels (N, H, W), or (N, heads, H, W). Raises DataError where the runtime fails."""
+        return self._run(images)[0]
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, classes, H, W). Raises ConfigError where the file was exported without, else as above."""
+        if not self.description["probabilities"]:
+            raise ConfigError(
+                f"{self.path} gives labels alone. For probabilities (heat maps, several scales, flips) export the "
+                "network with --probabilities."
+            )
+        return self._run(images)[1]
+
+    def _run(self, images: Tensor) -> list[Tensor]:
+        if images.dim() != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(f"images must be (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
+        if self.dtype == torch.uint8 and images.is_floating_point():
+            images = images.round().clamp(0, 255)
+        try:
+            outputs = self.run(images.to(self.dtype))
+        except Exception as error:  # each runtime has errors of its own
+            reason = first_line(error).rstrip(".")
+            raise DataError(
+                f"{self.path} fails on images {tuple(images.shape)}: {reason}. Where memory is short, use "
+                "--tile approximate, smaller images, or the run that it was exported from, which needs less."
+            ) from error
+        return [output.to(images.device) for output in outputs]
+
+    def eval(self) -> Self:
+        """Itself: it is never in training."""
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Itself. Raises ConfigError where training is asked for."""
+        if mode:
+            raise ConfigError(f"{self.path} is an exported network, which cannot be trained: train the run it is from.")
+        return self
+
+    def to(self, device: str | torch.device) -> Self:
+        """Itself: the runtime chose its device when the file was opened."""
+        return self
+
+
+def open_model(source: str | Path) -> FCN | Runner:
+    """A network for prediction, whatever it is kept in: a run folder, ``.safetensors``, a hub id, or an exported file.
+
+    Raises WeightsError, and ConfigError where a runtime is not installed.
+    """
+    path = Path(source)
+    if path.suffix in OPENERS and not path.is_dir():
+        return open_runner(path)
+    from fullyconv.weights import run_folder
+
+    return run_folder.load(source)
+
+
+def open_runner(path: str | Path) -> Runner:
+    """An exported file on its runtime, with as many threads as torch has.
+
+    Raises WeightsError for a file that is not there, is damaged or was not exported by fullyconv; ConfigError where
+    the runtime is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file.")
+    try:
+        text, run = OPENERS[path.suffix](path)
+        description = json.loads(text)
+    except (ConfigError, WeightsError):
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        raise WeightsError(f"{path} cannot be opened: {first_line(error).rstrip('.')}") from error
+    return Runner(path, description, run)
+
+
+def _open_onnx(path: Path) -> tuple[str, Run]:
+    ort = require("onnxruntime", "export")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what fails is raised
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in ort.get_available_providers()]
+    session = ort.InferenceSession(path, options, providers=providers)
+    (given,) = session.get_inputs()
+
+    def run(images: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(output) for output in session.run(None, {given.name: _array(images)})]
+
+    return _text(session.get_modelmeta().custom_metadata_map.get(KEY), path), run
+
+
+def _open_openvino(path: Path) -> tuple[str, Run]:
+    openvino = require("openvino", "export")
+    if not path.with_suffix(".bin").is_file():
+        raise WeightsError(f"{path}: its weights, {path.with_suffix('.bin').name}, are not beside it.")
+    model = openvino.Core().read_model(path)
+    graph = compiled(model)
+
+    def run(images: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(output.copy()) for output in graph([_array(images)]).values()]
+
+    text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+    return _text(text, path), run
+
+
+def compiled(model: Any) -> Any:
+    """An OpenVINO model made ready for the CPU, with as many threads as torch has."""
+    # Without the hint some processors compute in bfloat16, which moves the borders between labels.
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    return require("openvino", "export").Core().compile_model(model, "CPU", options)
+
+
+def _open_program(path: Path) -> tuple[str, Run]:
+    extra = {KEY: ""}
+    module = torch.export.load(path, extra_files=extra).module()
+
+    def run(images: Tensor) -> list[Tensor]:
+        outputs = module(images.cpu())
+        return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+    return _text(extra[KEY], path), run
+
+
+OPENERS: dict[str, Callable[[Path], tuple[str, Run]]] = {
+    ".onnx": _open_onnx,
+    ".xml": _open_openvino,
+    ".pt2": _open_program,
+}
+
+
+def _array(images: Tensor) -> np.ndarray:
+    return images.cpu().contiguous().numpy()
+
+
+def _text(description: str | None, path: Path) -> str:
+    if not description:
+        raise WeightsError(f"{path} was not written by fullyconv export: it holds no description of its classes.")
+    return description

@@ -1,0 +1,1 @@
+"""The network: backbone, fusion, readout, and the specification that builds it."""

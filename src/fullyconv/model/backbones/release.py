@@ -1,0 +1,69 @@
+"""The paper's trunks as backbones: their names, their taps, and what their images are normalized by."""
+
+from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model.backbones import imagenet
+from fullyconv.model.backbones.backbone import Backbone
+from fullyconv.model.backbones.paper import VGG16, AlexNet, GoogLeNet, LateFusion, Padding
+
+MEAN = (122.67892, 116.66877, 104.00699)
+"""Of the release's images, red, green, blue in 0..255; nothing is divided by a deviation."""
+MEAN_HHA = (132.431, 94.076, 118.477)
+FURTHER_MEANS: dict[int, tuple[float, ...]] = {4: (7.844,), 6: MEAN_HHA}
+"""By the number of channels, of those after the colours: NYUDv2's log depth, and HHA."""
+NAMES = ("vgg16", "atonce-vgg16", "latefusion-vgg16", "alexnet", "googlenet")
+
+
+def paper_backbone(
+    name: str,
+    finest: int,
+    in_channels: int = 3,
+    padding: Padding = "paper",
+    dropout: float | None = None,
+    pretrained: bool = False,
+) -> Backbone:
+    """One of ``NAMES``, tapped from stride ``finest`` to 32.
+
+    ``dropout``: after fc6 and fc7; None: the paper's 0.5. ``pretrained``: VGG-16 with torchvision's ImageNet weights,
+    which come with a mean and a deviation of their own. Raises ConfigError, WeightsError.
+    """
+    strides = [stride for stride in ((8, 16, 32) if name.endswith("vgg16") else (32,)) if stride >= finest]
+    if name == "latefusion-vgg16":
+        strides = [32]
+        if in_channels != 6:
+            raise ConfigError(f"{name} takes 6 channels, colour and HHA; found in_channels {in_channels}.")
+    if finest != strides[0]:
+        raise ConfigError(f"{name} has no tap of stride {finest}: the paper has fcn{strides[0]}s-{name}.")
+    rate = 0.5 if dropout is None else dropout
+    body: VGG16 | AlexNet | GoogLeNet | LateFusion
+    match name:
+        case "alexnet":
+            body = AlexNet(in_channels, padding, dropout=rate)
+        case "googlenet":
+            body = GoogLeNet(in_channels, padding, dropout=rate)
+        case "latefusion-vgg16":
+            body = LateFusion(padding, dropout=rate)
+        case _:
+            body = VGG16(in_channels, padding, strides, scaled=name.startswith("atonce"), dropout=rate)
+    mean = tuple(value / 255 for value in MEAN + FURTHER_MEANS.get(in_channels, ()))
+    std = (1 / 255,) * len(mean)
+    if pretrained:
+        if not isinstance(body, VGG16 | LateFusion):
+            raise WeightsError(
+                f"No ImageNet weights of the paper's {name} can be fetched: torchvision's network of that name is "
+                f"another one. Convert the file that its authors published: fullyconv convert FILE.caffemodel --model "
+                f"fcn32s-{name} --out RUN, then --init RUN. Or train from scratch: --no-pretrained."
+            )
+        for trunk in (body.color, body.hha) if isinstance(body, LateFusion) else (body,):
+            imagenet.load(trunk)
+        mean, std = imagenet.MEAN + mean[3:], imagenet.STD + std[3:]
+    return Backbone(
+        name,
+        body,
+        strides,
+        body.channels,
+        in_channels,
+        mean,
+        std,
+        alignment="crop" if padding == "paper" else "cells",
+        drops=True,
+    )

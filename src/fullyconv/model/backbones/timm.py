@@ -1,0 +1,69 @@
+"""Any timm network with ``features_only`` as a backbone."""
+
+import difflib
+from typing import Any
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg
+
+from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model.backbones.backbone import COARSEST, Backbone
+
+
+def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool = False) -> Backbone:
+    """The taps of ``name`` from stride ``finest`` to 32. Raises ConfigError, WeightsError or GeometryError."""
+    config = _pretrained_config(name)
+    with torch.device("meta"):
+        info = _create(name, in_channels).feature_info
+    maps = list(zip(info.out_indices, info.reduction(), info.channels(), strict=True))
+    last_of_stride = {stride: (i, channels) for i, stride, channels in maps if finest <= stride <= COARSEST}
+    if finest not in last_of_stride:
+        strides = ", ".join(str(stride) for stride in sorted(set(info.reduction())))
+        raise ConfigError(
+            f"{name} has no feature map of stride {finest}: its strides are {strides}. Name the network fcnNs with "
+            "one of them."
+        )
+    if pretrained and not config.has_weights:
+        raise WeightsError(f"{name} has no published ImageNet weights. Train it from scratch: --no-pretrained.")
+    taps, channels = zip(*last_of_stride.values(), strict=True)
+    body = _create(name, in_channels, out_indices=list(taps), pretrained=pretrained)
+    channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
+    return Backbone(
+        name,
+        body,
+        list(last_of_stride),
+        channels,
+        in_channels,
+        config.mean,
+        config.std,
+        channels_last=channels_last,
+    )
+
+
+def _pretrained_config(name: str) -> Any:
+    config = get_pretrained_cfg(name) if name.split(".")[0] in timm.list_models() else None
+    if config is None:
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(f"timm {timm.__version__} has no network named {name!r}.{hint}")
+    return config
+
+
+def _create(name: str, in_channels: int, **options: Any) -> Any:
+    """Networks whose size is fixed unless asked (ViT, Swin) are asked; others refuse the word with a TypeError."""
+    for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        try:
+            return timm.create_model(name, features_only=True, in_chans=in_channels, **options, **any_size)
+        except TypeError as error:
+            if not any_size:
+                raise
+            refused = error
+        except RuntimeError as error:
+            raise ConfigError(f"{name} cannot be a backbone: timm says {error}") from error
+        except OSError as error:
+            raise WeightsError(
+                f"The ImageNet weights of {name} cannot be fetched ({error}). Train from scratch with "
+                "--no-pretrained, or name a local file with --init."
+            ) from error
+    raise AssertionError(refused)

@@ -1,0 +1,330 @@
+"""The fully convolutional network: taps of a backbone → scores → fused from coarse to fine (paper, section 4).
+
+With the class count as its width this is the paper's FCN-32s, 16s and 8s: each tap is scored by a 1×1 convolution, the
+coarse scores are upsampled, aligned, and the finer ones added. With a wider one the skips carry features, which are
+fused the same way and scored once, at the end. Everything after the finest map is the readout.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fullyconv.classes import numbered
+from fullyconv.errors import ConfigError
+from fullyconv.geometry import Lattice
+from fullyconv.model import readout
+from fullyconv.model.backbones import Backbone, Padding, backbone, release, torchvision
+from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
+from fullyconv.model.readout import Border, Interpolation
+from fullyconv.model.upsample import KERNELS, Method
+from fullyconv.palettes import Colour, default_palette
+
+
+class FCN(nn.Module):
+    """Images (N, C, H, W), uint8 or float in 0..255, of any size → a class for every pixel.
+
+    ``classes`` and ``palette`` (RGB 0..255) name and colour the C_out outputs. ``width`` is None for score fusion, else
+    the channels of feature fusion. ``method`` upsamples between taps and at the readout (``transposed``: learnt
+    between taps, and bilinear, fixed, at the readout, as the paper's section 4.3 has it). ``mean`` is subtracted from
+    the images, in 0..255, channel by channel; None: the backbone's. With ``heads``, a number of classes for each name,
+    the network labels each pixel once for each head (the paper's section 5, SIFT Flow), and ``classes`` are those of
+    all heads, one after the other.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        backbone: Backbone,
+        classes: Sequence[str],
+        palette: Sequence[Colour],
+        *,
+        in_channels: int = 3,
+        width: int | None = None,
+        method: Method = "bilinear",
+        dropout: float | None = None,
+        padding: Padding | None = None,
+        mean: Sequence[float] | None = None,
+        heads: Mapping[str, int] | None = None,
+    ):
+        super().__init__()
+        self.name, self.classes, self.palette = name, list(classes), list(palette)
+        self.in_channels, self.width, self.method, self.dropout = in_channels, width, method, dropout
+        self.padding, self.heads = padding, dict(heads) if heads else None
+        self.backbone = backbone
+        channels = width or len(classes)
+        self.score = nn.ModuleDict(
+            {str(s): _skip(c, width, len(classes)) for s, c in zip(backbone.strides, backbone.channels, strict=True)}
+        )
+        fuse = cropped_fusion if backbone.alignment == "crop" else interpolated_fusion
+        self.fusion: Fusion = fuse(backbone, channels, method)
+        self.upsample = nn.ModuleDict(self.fusion.upsample)
+        self.head = _head(width, len(classes)) if width else nn.Identity()
+        means = torch.tensor(mean) if mean is not None else _per_channel(backbone.mean, in_channels)
+        self.register_buffer("mean", means.view(1, -1, 1, 1))
+        self.register_buffer("std", _per_channel(backbone.std, in_channels).view(1, -1, 1, 1))
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.mean.device
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The architecture, classes and palette: ``build(**net.spec)`` makes the same network, untrained."""
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "palette": [list(color) for color in self.palette],
+            "in_channels": self.in_channels,
+            "width": self.width,
+            "upsample": self.method,
+            "dropout": self.dropout,
+            "padding": self.padding,
+            "mean": [round(value, 5) for value in self.mean.flatten().tolist()],
+            "heads": self.heads,
+        }
+
+    @property
+    def takes_depth(self) -> bool:
+        """Whether the fourth channel is the logarithm of depth (the paper's early fusion), not transparency."""
+        return self.in_channels == 4 and self.name.split("-", 1)[-1] in release.NAMES
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """The readout's."""
+        return "bilinear" if self.method == "transposed" else self.method
+
+    @property
+    def border(self) -> Border:
+        """What the readout finds beyond the scores' border."""
+        return "zero" if self.backbone.alignment == "crop" else "repeat"
+
+    def lattice_for(self, size: tuple[int, int], cells: tuple[int, int]) -> Lattice:
+        """Where the ``cells`` (rows, columns) of the scores of an image of ``size`` look."""
+        return Lattice.stretched(cells, size) if self.backbone.alignment == "half-pixel" else self.fusion.lattice
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """0..255 → normalized for the backbone.
+
+        Unless the backbone pads by itself, also extended below and to the right, by the last pixel, to whole cells.
+        """
+        if images.dim() != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(f"images must be (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
+        x = (images.to(self.mean.dtype) - self.mean) / self.std
+        if self.backbone.alignment == "cells":
+            cell, least = self.backbone.strides[-1], self.backbone.minimum
+            height, width = (max(least, math.ceil(side / cell) * cell) for side in images.shape[2:])
+            x = F.pad(x, (0, width - images.shape[3], 0, height - images.shape[2]), mode="replicate")
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def fuse(self, taps: Sequence[Tensor]) -> Tensor:
+        """Taps from fine to coarse → scores (N, classes, h, w)."""
+        strides = [str(stride) for stride in self.backbone.strides]
+        coarsest = taps[-1]
+        if self.dropout and not self.backbone.drops:
+            coarsest = F.dropout2d(coarsest, self.dropout, self.training)
+        fused = self.score[strides[-1]](coarsest)
+        for stride, tap in zip(reversed(strides[:-1]), reversed(taps[:-1]), strict=True):
+            coarse = F.relu(fused) if self.width else fused
+            if stride in self.fusion.crops:
+                fused = self.upsample[stride](coarse)
+                tap = _crop(tap, self.fusion.crops[stride], fused)
+            else:
+                fused = self.upsample[stride](coarse, tap.shape[2:])
+            fused = fused + self.score[stride](tap)
+        return self.head(fused)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → coarse scores (N, classes, h, w); ``lattice_for`` says where they look."""
+        return self.fuse(self.backbone(self.normalize(images)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → logits (N, classes, H, W)."""
+        scores = self.scores(images)
+        return readout.logits(scores, *self._reading(images, scores))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → labels (N, H, W), uint8; with heads (N, heads, H, W), each counting from its first class."""
+        scores = self.scores(images)
+        return self.labels_on(scores, *self._reading(images, scores)[:2])
+
+    def labels_on(self, scores: Tensor, lattice: Lattice, size: tuple[int, int]) -> Tensor:
+        """The labels, as ``predict`` gives them, of scores on a lattice of their own."""
+        labels = [readout.labels(part, lattice, size, self.interpolation, self.border) for part in self.by_head(scores)]
+        return self.stacked(labels)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → softmax over classes, or over each head's (N, classes, H, W)."""
+        return torch.cat([part.softmax(1) for part in self.by_head(self(images))], 1)
+
+    def loss(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        label_smoothing: float = 0.0,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> Tensor:
+        """Pixelwise cross-entropy of labels as ``predict`` gives them, a scalar; the full logits are never held.
+
+        Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight``: one for each
+        class.
+        """
+        scores = self.scores(images)
+        lattice, _, method, border = self._reading(images, scores)
+        losses = [
+            readout.loss(
+                part,
+                plane,
+                lattice,
+                method,
+                border,
+                weight=own,
+                ignore_index=ignore_index,
+                label_smoothing=label_smoothing,
+                reduction="sum",
+            )
+            for part, (plane, own) in zip(self.by_head(scores), self._planes(labels, weight), strict=True)
+        ]
+        total = torch.stack(losses).sum()
+        if reduction == "sum":
+            return total
+        mass = self.mass(labels, weight=weight, ignore_index=ignore_index).to(total.dtype)
+        return total / mass.clamp(min=torch.finfo(total.dtype).tiny)
+
+    def mass(self, labels: Tensor, *, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
+        """What the mean loss divides by: the pixels that count, of all heads, or the sum of their classes' weights."""
+        masses = [readout.mass(plane, own, ignore_index) for plane, own in self._planes(labels, weight)]
+        return torch.stack(masses).sum()
+
+    def _planes(self, labels: Tensor, weight: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+        """Each head's labels (N, H, W) and class weights."""
+        planes = labels.unbind(1) if self.heads else [labels]
+        weights = (
+            [None] * len(planes) if weight is None else [own[0] for own in self.by_head(weight[None].to(labels.device))]
+        )
+        return list(zip(planes, weights, strict=True))
+
+    def by_head(self, of_classes: Tensor) -> Sequence[Tensor]:
+        """(N, classes, …) head by head."""
+        return of_classes.split(list(self.heads.values()), 1) if self.heads else [of_classes]
+
+    def stacked(self, planes: Sequence[Tensor]) -> Tensor:
+        """A plane (N, H, W) of each head → (N, heads, H, W); without heads the only one."""
+        return torch.stack(list(planes), 1) if self.heads else planes[0]
+
+    def _reading(self, images: Tensor, scores: Tensor) -> tuple[Lattice, tuple[int, int], Interpolation, Border]:
+        size, cells = ((x.shape[2], x.shape[3]) for x in (images, scores))
+        return self.lattice_for(size, cells), size, self.interpolation, self.border
+
+
+def _skip(channels: int, width: int | None, classes: int) -> nn.Module:
+    if width:
+        return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+    score = nn.Conv2d(channels, classes, 1)
+    nn.init.zeros_(score.weight)
+    nn.init.zeros_(score.bias)  # type: ignore[arg-type]
+    return score
+
+
+def _head(width: int, classes: int) -> nn.Module:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, classes, 1),
+    )
+
+
+def _crop(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
+    (top, left), (height, width) = start, like.shape[2:]
+    return tap[..., top : top + height, left : left + width]
+
+
+def _per_channel(values: Sequence[float], channels: int) -> Tensor:
+    """Statistics in fractions of 255 → 0..255; where the channels are not theirs, their mean for each."""
+    known = torch.tensor(values) * 255
+    return known if len(known) == channels else known.mean().repeat(channels)
+
+
+def build(
+    name: str,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]] | None = None,
+    *,
+    in_channels: int = 3,
+    width: int | None = None,
+    upsample: Method = "bilinear",
+    dropout: float | None = None,
+    padding: Padding | None = None,
+    mean: Sequence[float] | None = None,
+    heads: Mapping[str, int] | None = None,
+    pretrained: bool = False,
+) -> FCN:
+    """The network of this name for these classes; see ``FCN`` for the options.
+
+    The paper's are ``fcn{32,16,8}s-vgg16``, ``fcn8s-atonce-vgg16``, ``fcn32s-alexnet``, ``fcn32s-googlenet`` and
+    ``fcn32s-latefusion-vgg16``, with ``padding`` "paper" (None means this) or "same"; torchvision's are
+    ``fcn_resnet50`` and ``fcn_resnet101``; others ``fcn{32,16,8,4,2}s-{timm backbone}``.
+    Raises ConfigError for a name or an option that does not exist, WeightsError where weights cannot be fetched.
+    """
+    match = re.fullmatch(r"fcn(32|16|8|4|2)s-(.+)", name)
+    if match is None and name not in torchvision.NETWORKS:
+        raise ConfigError(
+            f"Unknown network {name!r}: expected fcn32s, 16s, 8s, 4s or 2s and a backbone, as in fcn8s-resnet50."
+        )
+    if upsample not in KERNELS:
+        raise ConfigError(f"Unknown upsampling {upsample!r}: expected one of {', '.join(KERNELS)}.")
+    if padding not in (None, "paper", "same"):
+        raise ConfigError(f"Unknown padding {padding!r}: expected paper or same.")
+    if palette is None:
+        palette = default_palette(len(classes))
+    if len(palette) != len(classes):
+        raise ConfigError(f"The palette has {len(palette)} colours for {len(classes)} classes: give one for each.")
+    if mean is not None and len(mean) != in_channels:
+        raise ConfigError(f"mean has {len(mean)} values for {in_channels} channels: give one for each, in 0..255.")
+    if heads:
+        _check_heads(heads, len(classes), upsample, width)
+    trunk, finest = (match[2], int(match[1])) if match else (name, 8)
+    return FCN(
+        name,
+        backbone(trunk, finest, in_channels, pretrained, padding, dropout),
+        classes,
+        [(r, g, b) for r, g, b in palette],
+        in_channels=in_channels,
+        width=width,
+        method=upsample,
+        dropout=dropout,
+        padding=padding,
+        mean=mean,
+        heads=heads,
+    )
+
+
+def _check_heads(heads: Mapping[str, int], classes: int, upsample: Method, width: int | None) -> None:
+    if sum(heads.values()) != classes:
+        raise ConfigError(f"The heads {dict(heads)} have {sum(heads.values())} classes in all, found {classes} names.")
+    if upsample == "transposed" and not width:
+        raise ConfigError("Learnt upsampling of scores would mix the heads' classes: use bilinear, or give a width.")
+
+
+def create(name: str, num_classes: int, **options: Any) -> FCN:
+    """As ``build``, for classes without names: ``create("fcn8s-resnet50", num_classes=12, pretrained=True)``."""
+    return build(name, numbered(num_classes), **options)

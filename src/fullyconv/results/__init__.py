@@ -1,0 +1,1 @@
+"""What labels become: pictures, overlays, files."""
