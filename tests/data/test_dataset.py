@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from fullyconv.data import IGNORE, open_data
-from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
@@ -42,6 +42,11 @@ def test_items_are_bytes_in_torch_layout(folder):
     assert image.is_contiguous()
     assert np.array_equal(image, PICTURES[4].transpose(2, 0, 1))
     assert mask.tolist() == np.where(MASK == 255, IGNORE, MASK).tolist()
+
+
+def test_a_data_set_is_a_sequence_of_examples_that_ends(folder):
+    examples: Examples = SegmentationDataset(open_data(folder), "train")
+    assert [index for _, _, index in examples] == list(range(6))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

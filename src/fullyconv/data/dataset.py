@@ -1,6 +1,7 @@
 """Images and masks as tensors, for torch's DataLoader."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +14,24 @@ from fullyconv.errors import DataError
 
 Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Tensor]]
 """Any torchvision v2 transform; it is given an image (C, H, W) and its mask, (H, W) or (K, H, W)."""
+
+
+class Examples(Protocol):
+    """Images and their masks by number, however they are stored: what networks are trained and measured on.
+
+    Every ``SegmentationDataset`` is one, and so is any class with these two methods.
+    """
+
+    def __len__(self) -> int:
+        """The number of images."""
+        ...
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
+        """Image ``index`` (C, H, W), its mask (H, W), or (K, H, W) for K labelings, and ``index`` itself.
+
+        Raises IndexError where there is no such image, which is how Python's ``for`` finds the end.
+        """
+        ...
 
 
 class SampleError(DataError):
