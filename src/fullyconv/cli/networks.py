@@ -7,16 +7,16 @@ from fullyconv.cli.terminal import progress_bar, table
 
 
 def network(model: str) -> Any:
-    """The network, on the GPU where there is one; an exported one on its runtime."""
+    """The network, on the best device; an exported one on its runtime."""
     from fullyconv.inference.exported import open_model
 
     return placed(open_model(model))
 
 
 def placed(net: Any) -> Any:
-    import torch
+    from fullyconv.hardware import best_device
 
-    return net.to("cuda" if torch.cuda.is_available() else "cpu")
+    return net.to(best_device())
 
 
 def checked(path: Path, layout: str | None, split: str | None = None) -> Any:

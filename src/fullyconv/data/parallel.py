@@ -1,9 +1,10 @@
 """Reading many files at once."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from fullyconv.hardware import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,7 +18,7 @@ def in_parallel(
     """``function`` of every item, in order, on a thread for each core (decoding images releases the GIL)."""
     items = list(items)
     results = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         try:
             for result in pool.map(function, items):
                 results.append(result)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
+from fullyconv.hardware import fuses_adamw
 from fullyconv.model.fcn import FCN
 from fullyconv.training.config import Config
 
@@ -133,8 +134,7 @@ class Module(lightning.LightningModule):
         ]
         if options.name == "sgd":
             return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
-        fused = self.device.type == "cpu"
-        return torch.optim.AdamW(groups, lr=options.lr, fused=fused, foreach=not fused)
+        return torch.optim.AdamW(groups, lr=options.lr, fused=fuses_adamw(self.device) or None)  # None: torch decides
 
     def configure_gradient_clipping(
         self,

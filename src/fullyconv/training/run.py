@@ -17,6 +17,7 @@ from fullyconv.data.augment import train_transform
 from fullyconv.data.data import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
+from fullyconv.hardware import best_device
 from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
 from fullyconv.training.callbacks import Clock, Display, Keeper, WholeCheckpoints
@@ -49,7 +50,7 @@ def train_network(
     if checkpoint and clock.is_over(checkpoint):
         return run_folder.load(run)
     trainer = lightning.Trainer(
-        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        accelerator=best_device().type,
         devices=config.training.devices,
         strategy="ddp" if config.training.devices > 1 else "auto",
         precision=precision(config),
