@@ -92,14 +92,6 @@ def test_export_as_a_command(net, tmp_path, capsys):
         cli.app(["export", "run", "--out", "net.onnx", "--split", "val"], standalone_mode=False)
 
 
-def test_a_runner_is_never_in_training(path):
-    runner = open_runner(path)
-    assert not runner.eval().training
-    assert runner.train(False) is runner
-    with pytest.raises(ConfigError, match="cannot be trained"):
-        runner.train()
-
-
 def test_what_a_runtime_fails_on_is_said_with_file_and_size(path, tmp_path):
     runner = open_runner(path)
     with pytest.raises(DataError, match=r"net\.pt2 fails on images \(1, 3, 0, 5\): Expected 3D or 4D"):
@@ -117,7 +109,14 @@ def test_bytes_stay_and_floats_stay_where_the_graph_takes_floats():
     """Log depth is no whole number."""
     seen = []
     for dtype in ("uint8", "float32"):
-        about = {"classes": ["a"], "palette": [[0, 0, 0]], "heads": None, "in_channels": 4, "dtype": dtype}
+        about = {
+            "name": "net",
+            "classes": ["a"],
+            "palette": [[0, 0, 0]],
+            "heads": None,
+            "in_channels": 4,
+            "dtype": dtype,
+        }
         runner = Runner("net", about, lambda images: seen.append(images) or [images[:, 0]])
         runner.predict(torch.full((1, 4, 2, 2), 7.6))
     assert (seen[0].dtype, float(seen[0].max())) == (torch.uint8, 8.0)

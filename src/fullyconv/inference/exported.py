@@ -1,6 +1,6 @@
 """Networks exported to files, opened on the runtime of each: ONNX Runtime, OpenVINO, torch.export.
 
-A runner is to ``Predictor`` and ``evaluate`` what a network is. It has no gradients and no training mode.
+A runner is a ``Segmenter``, as a network is. It has no gradients and no training mode.
 """
 
 import json
@@ -28,12 +28,12 @@ class Runner:
     dtype and version. Images that are not of the graph's ``dtype``, as resized ones are, are rounded to it.
     """
 
-    training = False
     device = torch.device("cpu")
     """Where it takes images."""
 
     def __init__(self, path: Path, description: dict[str, Any], run: Run):
         self.path, self.description, self.run = path, description, run
+        self.name: str = description["name"]
         self.classes: list[str] = description["classes"]
         self.palette = [(r, g, b) for r, g, b in description["palette"]]
         self.heads: dict[str, int] | None = description["heads"]
@@ -71,12 +71,6 @@ class Runner:
 
     def eval(self) -> Self:
         """Itself: it is never in training."""
-        return self
-
-    def train(self, mode: bool = True) -> Self:
-        """Itself. Raises ConfigError where training is asked for."""
-        if mode:
-            raise ConfigError(f"{self.path} is an exported network, which cannot be trained: train the run it is from.")
         return self
 
     def to(self, device: str | torch.device) -> Self:

@@ -1,0 +1,57 @@
+"""The contract of what labels images: a network, an exported file on its runtime, or another machine."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from fullyconv.palettes import Colour
+
+
+class Segmenter(Protocol):
+    """What prediction and evaluation need of a network: ``FCN`` and ``Runner`` have it.
+
+    Images are (N, in_channels, H, W), uint8 or float in 0..255, of any size. ``predict`` and ``probabilities`` take
+    them on ``device``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The architecture, as ``fcn8s-resnet18``."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes; with heads those of all heads, one after the other."""
+
+    @property
+    def palette(self) -> Sequence[Colour]:
+        """A colour (red, green, blue in 0..255) for each class."""
+
+    @property
+    def heads(self) -> Mapping[str, int] | None:
+        """The number of classes of each head, by its name; None where the network has one labeling without a name."""
+
+    @property
+    def in_channels(self) -> int:
+        """The number of channels of an image."""
+
+    @property
+    def takes_depth(self) -> bool:
+        """Whether the fourth channel is the logarithm of depth."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where images have to lie."""
+
+    def predict(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → labels (N, H, W), or with heads (N, heads, H, W)."""
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, classes, H, W), which sum to 1 over the classes of each head."""
+
+    def eval(self) -> Self:
+        """Switch to evaluation mode, where there are modes, and return itself."""
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move to a device, where that can be chosen, and return itself."""
