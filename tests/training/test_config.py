@@ -22,7 +22,7 @@ def test_a_saved_configuration_loads_as_itself(tmp_path):
     assert load_config(saved) == config
 
 
-def test_settings_are_yaml():
+def test_settings_are_yaml_of_text():
     settings = [
         "optimizer.lr=1e-3",
         "data.resolutions=[{crop: [64, 96]}]",
@@ -30,8 +30,8 @@ def test_settings_are_yaml():
         "model.name=fcn8s-vgg16",
     ]
     assert parse_settings(settings) == {
-        "optimizer.lr": 0.001,
-        "data.resolutions": [{"crop": [64, 96]}],
+        "optimizer.lr": "1e-3",
+        "data.resolutions": [{"crop": ["64", "96"]}],
         "model.width": None,
         "model.name": "fcn8s-vgg16",
     }

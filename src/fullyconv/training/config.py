@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from fullyconv.errors import ConfigError
+from fullyconv.training.written import TextLoader, as_expected
 from fullyconv.validation import words
 
-Fraction01 = Annotated[float, Field(ge=0, le=1)]
+Fraction01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -18,6 +20,12 @@ Count = Annotated[int, Field(ge=1)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: object, info: ValidationInfo) -> object:
+        """Numbers, choices and none are read however they are written."""
+        return as_expected(value, cls.model_fields[info.field_name or ""].annotation)
 
 
 class Model(Section):
@@ -79,7 +87,7 @@ class Data(Section):
 class Optimizer(Section):
     name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     """Not applied to biases and norms."""
     bias_rate: Positive = 1.0
     """The biases' learning rate over that of all else; the paper's release has 2."""
@@ -92,7 +100,7 @@ class Optimizer(Section):
     """The poly schedule's."""
     warmup: Fraction01 = 0.05
     """The fraction of the run over which the rate rises from 0."""
-    clip: Annotated[float, Field(ge=0)] = 5.0
+    clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """The largest gradient norm; 0: no clipping."""
 
 
@@ -105,8 +113,8 @@ class Training(Section):
     loss: Literal["mean", "sum"] = "mean"
     """Over pixels (of all heads); the paper's release sums."""
     class_weights: Literal["none", "median_frequency", "root_median_frequency"] = "none"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     """Decay a step of the averaged weights that are validated and kept; 0: none."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     freeze: Literal["none", "backbone"] = "none"
@@ -162,14 +170,14 @@ class Config(Section):
 
 def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
     """A recipe (YAML), with overrides by dotted key (``optimizer.lr``) over it. Raises ConfigError."""
-    tree: dict[str, Any] = {}
-    if recipe is not None:
-        tree = read_yaml(recipe)
+    tree = read_yaml(recipe) if recipe is not None else {}
     for key, value in (overrides or {}).items():
         *sections, name = key.split(".")
         branch = tree
         for section in sections:
-            branch = branch.setdefault(section, {})
+            if branch.get(section) is None:
+                branch[section] = {}
+            branch = branch[section]
             if not isinstance(branch, dict):
                 raise ConfigError(f"{key}: {section} is not a section.{_nearest(key)}")
         branch[name] = value
@@ -183,7 +191,7 @@ def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = N
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises ConfigError where the file is missing or is not one."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), TextLoader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -196,27 +204,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """``["optimizer.lr=1e-3"]`` → ``{"optimizer.lr": 0.001}``; values are YAML. Raises ConfigError."""
+    """``["optimizer.lr=1e-3"]`` → ``{"optimizer.lr": "1e-3"}``; values are YAML, of text. Raises ConfigError."""
     parsed = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {setting}: expected KEY=VALUE, as in --set optimizer.lr=0.001.")
         try:
-            parsed[key.strip()] = yaml.safe_load(value)
+            parsed[key.strip()] = yaml.load(value, TextLoader)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {setting}: the value is not YAML: {error}") from None
-        if isinstance(parsed[key.strip()], str):
-            parsed[key.strip()] = _number(value)
     return parsed
-
-
-def _number(text: str) -> float | str:
-    """YAML 1.1 reads 1e-3 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text.strip()
 
 
 def known_keys() -> list[str]:
@@ -238,7 +236,7 @@ def _nearest(key: str) -> str:
     return f" Did you mean {near[0]}?" if near else f" The sections are {', '.join(Config.model_fields)}."
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "The settings"
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {key}.{_nearest(key)}"
