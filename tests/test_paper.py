@@ -149,7 +149,7 @@ def test_torchvisions_alignment_is_kept():
 def test_the_spec_rebuilds_the_network():
     options = {"in_channels": 4, "padding": "same", "upsample": "transposed", "mean": [1.5, 2, 3, 4]}
     net = network("fcn8s-vgg16", **options)
-    again = fcn.build(**net.spec)
+    again = fcn.build(**dict(net.spec))
     again.load_state_dict(net.state_dict())
     images = torch.rand(1, 4, 33, 40)
     assert again.spec == net.spec

@@ -1,6 +1,10 @@
 """The names of classes: PASCAL VOC's, those that nobody gave, and whether two lists of names mean the same."""
 
+import unicodedata
 from collections.abc import Sequence
+
+MAX_CLASSES = 255
+"""Of one labelling: labels are bytes, and one value of them stands for pixels without a class."""
 
 VOC_CLASSES = [
     "background",
@@ -33,6 +37,19 @@ SHOWN = 5
 def numbered(count: int) -> list[str]:
     """Names for classes that nobody named."""
     return [f"class {index}" for index in range(count)]
+
+
+def printable(name: str) -> str:
+    """The name itself. Raises ValueError where it holds line breaks or other control characters.
+
+    A name is shown in terminals, figures, web pages and tables, where such characters would act rather than be seen.
+    """
+    for character in name:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise ValueError(
+                f"{name[:80]!r} holds the control character U+{ord(character):04X}; names are one line of text"
+            )
+    return name
 
 
 def difference(found: Sequence[str], expected: Sequence[str]) -> str:

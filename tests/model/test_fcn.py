@@ -153,7 +153,7 @@ def test_normalization_lives_in_the_model(net):
 
 
 def test_the_spec_builds_the_same_network(net):
-    twin = build(**net.spec).eval()
+    twin = build(**dict(net.spec)).eval()
     twin.load_state_dict(net.state_dict())
     images = photograph(33, 47)
     with torch.no_grad():

@@ -69,6 +69,61 @@ def test_weights_that_do_not_fit_are_refused(saved, change, message):
         fc.load(saved)
 
 
+def respell(folder, **changes):
+    """Another architecture in the header and beside it."""
+    (folder / "model.json").write_text(json.dumps(json.loads((folder / "model.json").read_text()) | changes))
+    rewrite(folder, lambda tensors: None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 10**9}, r"model\.safetensors: .*width: .*1000000000"),
+        ({"width": 16384}, r"has shape \(8, .*expects \(16384, "),
+        ({"in_channels": 4096, "mean": [0.0] * 4096}, r"expects \(.*4096"),
+        ({"name": "fcn32s-convnext_xxlarge"}, "is missing; fcn32s-convnext_xxlarge needs it"),
+        ({"name": "fcn8s-none_such"}, "its network cannot be built: .*no network named"),
+        ({"name": "fcn8s-hf_hub:someone/else"}, "its network cannot be built: .*no network named"),
+        ({"name": "fcn2s-test_resnet", "padding": "same"}, "its network cannot be built: padding"),
+        ({"pretrained": True}, "pretrained is an unknown field"),
+    ],
+)
+def test_an_architecture_that_is_not_the_tensors_is_refused_before_it_is_built(saved, monkeypatch, changes, message):
+    respell(saved, **changes)
+    (saved / "model.json").unlink()
+    built, real = [], run_folder.fcn.from_spec
+
+    def from_spec(spec):
+        net = real(spec)
+        built.append({tensor.device.type for tensor in net.state_dict().values()})
+        return net
+
+    monkeypatch.setattr(run_folder.fcn, "from_spec", from_spec)
+    with pytest.raises(WeightsError, match=f"(?s){message}"):
+        fc.load(saved)
+    assert built in ([], [{"meta"}])
+
+
+def test_a_description_that_contradicts_the_weights_file_is_refused(saved):
+    path = saved / "model.json"
+    path.write_text(path.read_text().replace("sky", "sea"))
+    with pytest.raises(WeightsError, match=r"model\.json: classes is not what the header of model\.safetensors says"):
+        fc.load(saved)
+    path.write_text("{")
+    with pytest.raises(WeightsError, match=r"model\.json: .*not whole JSON"):
+        fc.load(saved)
+
+
+def test_tensors_of_other_numbers_are_refused_and_half_precision_is_read(net, saved):
+    rewrite(
+        saved, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items() if t.is_floating_point()})
+    )
+    assert torch.equal(fc.load(saved).head[-1].weight, net.head[-1].weight.half().float())
+    rewrite(saved, lambda tensors: tensors.update({"head.4.bias": torch.ones(2, dtype=torch.complex64)}))
+    with pytest.raises(WeightsError, match=r"head\.4\.bias holds numbers of type C64"):
+        fc.load(saved)
+
+
 def test_weights_without_an_architecture_are_refused(saved):
     rewrite(saved, lambda tensors: None, metadata=False)
     with pytest.raises(WeightsError, match="was not written by fullyconv"):

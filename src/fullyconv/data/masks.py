@@ -16,8 +16,6 @@ from fullyconv.palettes import Colour
 IGNORE = 255
 """The label, in memory, of pixels without a class."""
 
-MAX_CLASSES = 255  # labels are bytes, and one of them is IGNORE
-
 Mask = Image.Image | np.ndarray
 """An open mask: an image, or a MATLAB file's matrix (H, W) of whole numbers."""
 

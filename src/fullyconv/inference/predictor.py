@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from fullyconv.data.masks import MAX_CLASSES
+from fullyconv.classes import MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.inputs import ImageLike, to_tensor
 from fullyconv.model.border import leanest

@@ -21,7 +21,8 @@ from fullyconv.model import readout
 from fullyconv.model.backbones import Backbone, Padding, backbone, release, torchvision
 from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.model.readout import Border, Interpolation
-from fullyconv.model.upsample import KERNELS, Method
+from fullyconv.model.spec import ModelSpec, checked
+from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
 
 
@@ -82,20 +83,20 @@ class FCN(nn.Module):
         return self.mean.device
 
     @property
-    def spec(self) -> dict[str, Any]:
-        """The architecture, classes and palette: ``build(**net.spec)`` makes the same network, untrained."""
-        return {
-            "name": self.name,
-            "classes": self.classes,
-            "palette": [list(color) for color in self.palette],
-            "in_channels": self.in_channels,
-            "width": self.width,
-            "upsample": self.method,
-            "dropout": self.dropout,
-            "padding": self.padding,
-            "mean": [round(value, 5) for value in self.mean.flatten().tolist()],
-            "heads": self.heads,
-        }
+    def spec(self) -> ModelSpec:
+        """The architecture, classes and palette: ``from_spec(net.spec)`` makes the same network, untrained."""
+        return ModelSpec(
+            name=self.name,
+            classes=self.classes,
+            palette=self.palette,
+            in_channels=self.in_channels,
+            width=self.width,
+            upsample=self.method,
+            dropout=self.dropout,
+            padding=self.padding,
+            mean=[round(value, 5) for value in self.mean.flatten().tolist()],
+            heads=self.heads,
+        )
 
     @property
     def takes_depth(self) -> bool:
@@ -285,44 +286,43 @@ def build(
     ``fcn_resnet50`` and ``fcn_resnet101``; others ``fcn{32,16,8,4,2}s-{timm backbone}``.
     Raises ConfigError for a name or an option that does not exist, WeightsError where weights cannot be fetched.
     """
-    match = re.fullmatch(r"fcn(32|16|8|4|2)s-(.+)", name)
-    if match is None and name not in torchvision.NETWORKS:
+    colours = default_palette(len(classes)) if palette is None else [tuple(colour) for colour in palette]
+    values = {
+        "name": name,
+        "classes": list(classes),
+        "palette": colours,
+        "in_channels": in_channels,
+        "width": width,
+        "upsample": upsample,
+        "dropout": dropout,
+        "padding": padding,
+        "mean": None if mean is None else list(mean),
+        "heads": dict(heads) if heads else None,
+    }
+    return from_spec(checked(ModelSpec, values), pretrained)
+
+
+def from_spec(spec: ModelSpec, pretrained: bool = False) -> FCN:
+    """The network that ``spec`` describes, with random weights or a pretrained backbone. Raises as ``build`` does."""
+    match = re.fullmatch(r"fcn(32|16|8|4|2)s-(.+)", spec.name)
+    if match is None and spec.name not in torchvision.NETWORKS:
         raise ConfigError(
-            f"Unknown network {name!r}: expected fcn32s, 16s, 8s, 4s or 2s and a backbone, as in fcn8s-resnet50."
+            f"Unknown network {spec.name!r}: expected fcn32s, 16s, 8s, 4s or 2s and a backbone, as in fcn8s-resnet50."
         )
-    if upsample not in KERNELS:
-        raise ConfigError(f"Unknown upsampling {upsample!r}: expected one of {', '.join(KERNELS)}.")
-    if padding not in (None, "paper", "same"):
-        raise ConfigError(f"Unknown padding {padding!r}: expected paper or same.")
-    if palette is None:
-        palette = default_palette(len(classes))
-    if len(palette) != len(classes):
-        raise ConfigError(f"The palette has {len(palette)} colours for {len(classes)} classes: give one for each.")
-    if mean is not None and len(mean) != in_channels:
-        raise ConfigError(f"mean has {len(mean)} values for {in_channels} channels: give one for each, in 0..255.")
-    if heads:
-        _check_heads(heads, len(classes), upsample, width)
-    trunk, finest = (match[2], int(match[1])) if match else (name, 8)
+    trunk, finest = (match[2], int(match[1])) if match else (spec.name, 8)
     return FCN(
-        name,
-        backbone(trunk, finest, in_channels, pretrained, padding, dropout),
-        classes,
-        [(r, g, b) for r, g, b in palette],
-        in_channels=in_channels,
-        width=width,
-        method=upsample,
-        dropout=dropout,
-        padding=padding,
-        mean=mean,
-        heads=heads,
+        spec.name,
+        backbone(trunk, finest, spec.in_channels, pretrained, spec.padding, spec.dropout),
+        spec.classes,
+        spec.palette,
+        in_channels=spec.in_channels,
+        width=spec.width,
+        method=spec.upsample,
+        dropout=spec.dropout,
+        padding=spec.padding,
+        mean=spec.mean,
+        heads=spec.heads,
     )
-
-
-def _check_heads(heads: Mapping[str, int], classes: int, upsample: Method, width: int | None) -> None:
-    if sum(heads.values()) != classes:
-        raise ConfigError(f"The heads {dict(heads)} have {sum(heads.values())} classes in all, found {classes} names.")
-    if upsample == "transposed" and not width:
-        raise ConfigError("Learnt upsampling of scores would mix the heads' classes: use bilinear, or give a width.")
 
 
 def create(name: str, num_classes: int, **options: Any) -> FCN:

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from fullyconv.classes import VOC_CLASSES, numbered
-from fullyconv.data.masks import MAX_CLASSES
+from fullyconv.classes import MAX_CLASSES, VOC_CLASSES, numbered
 from fullyconv.data.published import nyud, siftflow
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model import fcn

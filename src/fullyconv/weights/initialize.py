@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from fullyconv.classes import difference
 from fullyconv.errors import WeightsError
 from fullyconv.model import fcn
 from fullyconv.model.backbones.imagenet import for_channels
+from fullyconv.model.spec import ModelSpec
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import WEIGHTS
 
@@ -44,7 +44,7 @@ def initialize(
         )
     specs, read = zip(*map(_read, sources), strict=True)
     tensors = read[0] if len(sources) == 1 else _two_streams(*read)
-    differs = next(filter(None, (difference(net.classes, spec["classes"]) for spec in specs)), "")
+    differs = next(filter(None, (difference(net.classes, spec.classes) for spec in specs)), "")
     if differs:
         say(f"{named} knows other classes ({differs}): their scores start anew.")
         tensors = {name: tensor for name, tensor in tensors.items() if name not in _of_classes(net)}
@@ -70,7 +70,7 @@ def _of_classes(net: fcn.FCN) -> set[str]:
     return {name for name, _ in net.named_parameters() if name.startswith(parts)}
 
 
-def _read(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(source: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     path = source / WEIGHTS if source.is_dir() else source
     if not path.is_file():
         raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")

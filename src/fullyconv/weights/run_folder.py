@@ -1,24 +1,33 @@
 """A trained network on disk: ``model.safetensors`` and ``model.json``, in a run folder or on their own."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.errors import FullyConvError, WeightsError, first_line
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
+from fullyconv.model.spec import ModelSpec, parsed
 from fullyconv.weights import hub
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
+
+KEY = "fullyconv"
+"""Under which the header of a weights file keeps the architecture, as JSON."""
+
+FLOATS, INTEGERS = ("F64", "F32", "F16", "BF16"), ("I64", "I32", "I16", "I8", "U8", "BOOL")
+"""Types of numbers, as safetensors names them, that a network's weights and its counters may have."""
 
 
 def save(net: fcn.FCN, folder: Path) -> None:
     """Write the network to ``folder``. The architecture also goes into the weights file, which so stands alone."""
-    spec = json.dumps(net.spec, indent=2, ensure_ascii=False)
+    spec = net.spec.model_dump_json(indent=2)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    write_whole(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"fullyconv": spec}))
+    write_whole(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={KEY: spec}))
     write_whole(folder / ARCHITECTURE, spec + "\n")
 
 
@@ -36,42 +45,87 @@ def load(source: str | Path) -> fcn.FCN:
         path = path / WEIGHTS
         if not path.is_file():
             raise WeightsError(f"{source} holds no trained network: expected {WEIGHTS} in a run folder.")
+        _refuse_another_architecture(path)
     if not path.is_file():
         raise WeightsError(
             f"{source}: no such file. Expected a run folder, a .safetensors file or a hub id (org/name)."
         )
-    spec, tensors = read(path)
-    try:
-        net = fcn.build(**spec)
-    except (TypeError, ConfigError) as error:
-        raise WeightsError(f"{path}: its architecture cannot be built: {error}") from error
-    _fit(net, tensors, path)
+    with _opened(path) as file:
+        spec = _spec(file, path)
+        _fit(spec, file, path)
+        net = fcn.from_spec(spec)
+        with torch.no_grad():
+            for name, own in net.state_dict().items():
+                own.copy_(file.get_tensor(name))
     return net.eval()
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     """The architecture and the tensors of a weights file. Raises WeightsError."""
+    with _opened(path) as file:
+        return _spec(file, path), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """The file, whose header alone is read until a tensor is asked for."""
     try:
         with safe_open(path, framework="pt") as file:
-            spec = (file.metadata() or {}).get("fullyconv")
-        tensors = safetensors.torch.load_file(path)
+            yield file
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a whole safetensors file: {error}") from error
-    if spec is None:
+        raise WeightsError(f"{path} is not a whole safetensors file: {first_line(error)[:200]}") from error
+
+
+def _spec(file: safe_open, path: Path) -> ModelSpec:
+    text = (file.metadata() or {}).get(KEY)
+    if text is None:
         raise WeightsError(f"{path} was not written by fullyconv: its header holds no architecture.")
-    return json.loads(spec), tensors
+    return parsed(ModelSpec, text, str(path))
 
 
-def _fit(net: fcn.FCN, tensors: dict[str, Any], path: Path) -> None:
-    own = net.state_dict()
-    for name, tensor in own.items():
-        if name not in tensors:
-            raise WeightsError(f"{path}: {name} is missing; {net.name} needs it.")
-        if tensors[name].shape != tensor.shape:
+def _refuse_another_architecture(path: Path) -> None:
+    """Raises WeightsError where the ``model.json`` beside a weights file says another thing than its header does."""
+    beside = path.with_name(ARCHITECTURE)
+    if not beside.is_file():
+        return
+    readable = parsed(ModelSpec, _text(beside), str(beside))
+    with _opened(path) as file:
+        own = _spec(file, path)
+    for field in ModelSpec.model_fields:
+        if getattr(readable, field) != getattr(own, field):
             raise WeightsError(
-                f"{path}: {name} has shape {tuple(tensors[name].shape)}, {net.name} expects {tuple(tensor.shape)}."
+                f"{beside}: {field} is not what the header of {path.name} says, which is what counts. Restore or "
+                "remove the .json file; it is only there to be read."
             )
-    unknown = [name for name in tensors if name not in own]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _fit(spec: ModelSpec, file: safe_open, path: Path) -> None:
+    """Raises WeightsError where the file does not hold, tensor by tensor, the network that ``spec`` describes.
+
+    The network is laid out without memory, so that a file takes no more of it than the tensors that it holds.
+    """
+    try:
+        with torch.device("meta"):
+            net = fcn.from_spec(spec)
+    except FullyConvError as error:
+        raise WeightsError(f"{path}: its network cannot be built: {error}") from error
+    own, found = net.state_dict(), set(file.keys())
+    for name, tensor in own.items():
+        if name not in found:
+            raise WeightsError(f"{path}: {name} is missing; {net.name} needs it.")
+        shape = tuple(file.get_slice(name).get_shape())
+        if shape != tuple(tensor.shape):
+            raise WeightsError(f"{path}: {name} has shape {shape}, {net.name} expects {tuple(tensor.shape)}.")
+        kinds = FLOATS if tensor.is_floating_point() else INTEGERS
+        if (kind := file.get_slice(name).get_dtype()) not in kinds:
+            raise WeightsError(f"{path}: {name} holds numbers of type {kind}; expected one of {', '.join(kinds)}.")
+    unknown = sorted(found - set(own))
     if unknown:
-        raise WeightsError(f"{path}: {unknown[0]} is no part of {net.name}.")
-    net.load_state_dict(tensors)
+        raise WeightsError(f"{path}: {unknown[0][:80]} is no part of {net.name}.")

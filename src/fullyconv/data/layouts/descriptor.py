@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from fullyconv.data.masks import MAX_CLASSES
+from fullyconv.classes import MAX_CLASSES, printable
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 from fullyconv.validation import words
 
 Byte = Annotated[int, Field(ge=0, le=255)]
+ClassName = Annotated[str, Field(min_length=1), AfterValidator(printable)]
 
 
 class Folders(BaseModel):
@@ -36,7 +37,7 @@ class Descriptor(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=MAX_CLASSES)]
+    classes: Annotated[list[ClassName], Field(min_length=2, max_length=MAX_CLASSES)]
     splits: Annotated[dict[str, Folders], Field(min_length=1)]
     ignore_index: Annotated[int, Field(ge=0, le=65535)] | None = None
     palette: list[tuple[Byte, Byte, Byte]] | None = None
