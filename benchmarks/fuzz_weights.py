@@ -22,15 +22,14 @@ import numpy as np
 import safetensors.torch
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from caffe import nets
-from caffe.model import Net, caffemodel
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from fullyconv.errors import WeightsError
 from fullyconv.model.backbones import paper
 from fullyconv.model.fcn import FCN
 from fullyconv.weights import caffe, pytorch_fcn, release
 from fullyconv.weights.tensors import read_tensors
+from tests.caffe import nets
+from tests.caffe.model import Net, caffemodel
 
 THIN = 64
 MODEL = "fcn8s-atonce-vgg16"

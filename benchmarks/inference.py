@@ -19,19 +19,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cv2
 import torch
 import torchvision
-from caffe import model as caffe_model
-from caffe import nets as caffe_nets
 from peers import Labels, pytorch_fcn, scored
 from torch import Tensor, nn
 
 from fullyconv.export.fixed import on_openvino
 from fullyconv.model.border import leanest
 from fullyconv.model.fcn import FCN
+from tests.caffe import model as caffe_model
+from tests.caffe import nets as caffe_nets
 
 CLASSES = 12
 SIZE, SMP_SIZE = (360, 480), (352, 480)

@@ -29,8 +29,8 @@ from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests" / "data"))
-from archives import ARCHIVES  # noqa: E402
+sys.path.append(str(ROOT))
+from tests.data.archives import ARCHIVES  # noqa: E402
 
 RECIPES = ROOT / "recipes" / "paper"
 SETS = {

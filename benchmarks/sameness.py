@@ -22,9 +22,9 @@ from torch import Tensor
 from fullyconv.model.fcn import FCN
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent))
 
-import sameness  # noqa: E402
+from tests import sameness  # noqa: E402
 
 SIZES = ((500, 500), (375, 500), (333, 517), (97, 64))
 REFERENCES = ("OpenCV DNN", "plain torch", "torchvision", "OpenCV against plain torch")

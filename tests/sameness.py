@@ -8,10 +8,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import reference
 import torch
-from caffe import nets
-from caffe.model import Net, Weights, caffemodel, prototxt
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
@@ -19,6 +16,9 @@ import fullyconv as fc
 from fullyconv.model.backbones import Padding
 from fullyconv.model.fcn import FCN
 from fullyconv.weights.convert import convert
+from tests import reference
+from tests.caffe import nets
+from tests.caffe.model import Net, Weights, caffemodel, prototxt
 
 BGR = (104.00699, 116.66877, 122.67892)
 SIFT_FLOW_BGR = (114.578, 115.294, 108.353)
@@ -130,7 +130,7 @@ def caffe_inputs(case: Case, images: Tensor) -> list[Tensor]:
 
 def weights_of(case: Case, net: Net) -> dict[str, list[np.ndarray]]:
     """Random, and such that several classes win somewhere."""
-    weights = dict(nets.random_weights(net))
+    weights = {name: list(blobs) for name, blobs in nets.random_weights(net).items()}
     if case.learnt:
         random = np.random.default_rng(1)
         for name in ("upscore2", "upscore_pool4"):

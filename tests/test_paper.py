@@ -29,8 +29,8 @@ def network(name, num_classes=3, **options):
     torch.manual_seed(0)
     net = fc.create(name, num_classes, **options).eval()
     for score in net.score.values():
-        torch.nn.init.normal_(score.weight)
-        torch.nn.init.normal_(score.bias)
+        torch.nn.init.normal_(score.get_parameter("weight"))
+        torch.nn.init.normal_(score.get_parameter("bias"))
     return net
 
 

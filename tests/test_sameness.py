@@ -4,10 +4,11 @@ The networks are thin (a sixteenth of the channels); benchmarks/sameness.py has 
 """
 
 import pytest
-import reference
 import torch
-from caffe import nets
-from sameness import (
+
+from tests import reference
+from tests.caffe import nets
+from tests.sameness import (
     CASES,
     TORCHVISION,
     WITHOUT_BORDER,
@@ -21,7 +22,7 @@ from sameness import (
     torchvision_network,
     weights_of,
 )
-from thinning import THIN, make_thin
+from tests.thinning import THIN, make_thin
 
 SIZES = [(97, 64), (101, 75), (64, 97), (160, 203)]
 by_name = {case.name: case for case in CASES}

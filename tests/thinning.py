@@ -1,9 +1,9 @@
 """The paper's networks with a sixteenth of their channels: the same layers, in milliseconds."""
 
 import pytest
-from caffe import nets
 
 from fullyconv.model.backbones import paper
+from tests.caffe import nets
 
 THIN = 16
 

@@ -102,7 +102,7 @@ def test_runtimes_agree(thin):
     torch.manual_seed(0)
     net = fc.create("fcn8s-vgg16", 4).eval()
     for score in net.score.values():
-        torch.nn.init.normal_(score.weight)
+        torch.nn.init.normal_(score.get_parameter("weight"))
     images = torch.randint(0, 256, (2, 3, 37, 50), dtype=torch.uint8)
     images[..., :25] = 0
     pytest.importorskip("openvino")

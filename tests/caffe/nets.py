@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from caffe.model import Net, Weights
+from tests.caffe.model import Net, Weights
 
 BORDER = 100
 DEPTHS = (2, 2, 3, 3, 3)

@@ -1,12 +1,12 @@
 """A convolutionalized classifier against the classifier itself: whole networks, windows, heads."""
 
 import copy
+from typing import Any
 
 import pytest
 import timm
 import torch
 import torchvision
-from classifiers import Net, worked_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import SelectAdaptivePool2d
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fullyconv.convolutionalization import convolutionalize
+from tests.convolutionalization.classifiers import Net, worked_example
 
 # Small native sizes at which the network still ends in a map of several cells; 224 where it has to be.
 NETWORKS = [
@@ -144,7 +145,7 @@ def test_the_native_size_need_not_be_square() -> None:
     assert dense(torch.randn(1, 3, 9, 12)).shape == (1, 5, 2, 3)
 
 
-def norm_of_pixels(x: Tensor, norm: nn.Module) -> Tensor:
+def norm_of_pixels(x: Tensor, norm: Any) -> Tensor:
     return norm(x.permute(0, 2, 3, 1))
 
 
@@ -207,7 +208,7 @@ def test_adaptive_pooling_to_cells_keeps_its_native_windows(cells: int, stride: 
 
 
 @pytest.mark.parametrize("options", [{"padding": 1}, {"divisor_override": 5}])
-def test_average_pooling_that_is_not_the_mean_of_the_map_stays_itself(options: dict[str, int]) -> None:
+def test_average_pooling_that_is_not_the_mean_of_the_map_stays_itself(options: dict[str, Any]) -> None:
     pool = nn.AvgPool2d(6, **options)
     classifier = randomized(Net(lambda n, x: n.fc(n.plain(x).flatten(1)), plain=pool))
     dense = convolutionalize(classifier, 8)
@@ -234,7 +235,7 @@ class Gated(nn.Module):
 
 
 def test_pooling_inside_the_trunk_sees_the_whole_larger_image() -> None:
-    classifier = randomized(Gated())
+    classifier: Any = randomized(Gated())
     dense, image = convolutionalize(classifier, 8), torch.randn(1, 3, 12, 12)
     maps = classifier.conv(image)
     gated = maps * classifier.squeeze(maps.mean((2, 3), keepdim=True)).sigmoid()

@@ -3,12 +3,12 @@
 import pytest
 import timm
 import torch
-from classifiers import Net, worked_example
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fullyconv.convolutionalization import convolutionalize
 from fullyconv.errors import GeometryError
+from tests.convolutionalization.classifiers import Net, worked_example
 
 
 class Cosine(nn.Linear):

@@ -36,7 +36,7 @@ def coordinates(height, width):
 )
 def test_every_output_has_the_crops_size_and_only_the_masks_own_values(size, crop, scale, channels, seed):
     torch.manual_seed(seed)
-    image, mask = sample(*size, channels)
+    image, mask = sample(size[0], size[1], channels)
     new_image, new_mask = train_transform(crop, tuple(scale), flip=0.5, color=0.3)(image, mask)
     assert new_image.shape == (channels, *crop)
     assert new_mask.shape == crop

@@ -6,13 +6,13 @@ import tarfile
 import urllib.error
 
 import pytest
-from archives import sbd, voc
 from torchvision.datasets.utils import check_integrity
 
 from fullyconv.cli import main
 from fullyconv.data import open_data
 from fullyconv.data.published import download as downloads
 from fullyconv.errors import ConfigError, DataError
+from tests.data.archives import sbd, voc
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from archives import ARCHIVES, CONTEXT, CONTEXT_RAW, OTHERS, SCENES, context, nyud, sbd, sbd_with_voc, siftflow, voc
-from archives import scene as scene_of
 from PIL import Image
 from scipy.io import loadmat, savemat
 from torchvision.datasets import SBDataset, VOCSegmentation
@@ -15,6 +13,20 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.pairs import read_pair
 from fullyconv.data.show import show
 from fullyconv.errors import ConfigError, DataError
+from tests.data.archives import (
+    ARCHIVES,
+    CONTEXT,
+    CONTEXT_RAW,
+    OTHERS,
+    SCENES,
+    context,
+    nyud,
+    sbd,
+    sbd_with_voc,
+    siftflow,
+    voc,
+)
+from tests.data.archives import scene as scene_of
 
 DETECTED = {
     "sbd+voc-union": "sbd+voc",

@@ -1,6 +1,7 @@
 """The built-in data set: outlines, scenes, files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fullyconv.demo.outlines import Shape
 from fullyconv.demo.shapes import CLASSES, PALETTE, Scene, draw_crop, draw_scene, make
 from fullyconv.errors import ConfigError, DataError
 
-SMALL = {"train": 3, "val": 1, "test": 2, "crops_per_class": 2}
+SMALL: dict[str, Any] = {"train": 3, "val": 1, "test": 2, "crops_per_class": 2}
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, metrics, metrics_of_heads, one_count
+from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics, metrics_of_heads, one_count
 
 
 def names(count: int) -> list[str]:
     return [f"class {i}" for i in range(count)]
 
 
-def measured(preds: torch.Tensor, target: torch.Tensor, count: int) -> dict:
+def measured(preds: torch.Tensor, target: torch.Tensor, count: int) -> Result:
     matrix = ConfusionMatrix(count)
     matrix.update(preds, target)
     return metrics(matrix.compute(), names(count))
@@ -77,8 +77,8 @@ def test_class_only_predicted_counts_as_iou_0_and_has_no_accuracy():
 
 def test_with_every_pixel_ignored_the_metrics_are_none():
     result = measured(torch.zeros(1, 2, 2).long(), torch.full((1, 2, 2), IGNORE), 2)
-    four = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
-    assert [result[name] for name in four] == [None] * 4
+    assert result["pixel_accuracy"] is result["mean_accuracy"] is None
+    assert result["mean_iou"] is result["frequency_weighted_iou"] is None
 
 
 def test_bytes_do_not_overflow_with_many_classes():

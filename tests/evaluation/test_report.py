@@ -4,14 +4,14 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fullyconv.data import IGNORE, open_data
+from fullyconv.data import IGNORE, Data, open_data
+from fullyconv.data.masks import MaskCode
 from fullyconv.errors import DataError
 from fullyconv.evaluation.evaluate import Comparison
 from fullyconv.evaluation.metrics import metrics
@@ -225,4 +225,4 @@ def test_evaluate_and_report_writes_nothing_unasked(tmp_path, colour_net, paint,
 def test_other_classes_than_the_networks_are_refused(colour_net, classes, differs):
     colour_net.classes = ["red", "green", "blue"]
     with pytest.raises(DataError, match=f"not those of the network: {differs}"):
-        evaluate_and_report(colour_net, SimpleNamespace(root=Path("d"), classes=classes), "test")
+        evaluate_and_report(colour_net, Data(Path("d"), "folders", classes, [], MaskCode(len(classes)), {}), "test")

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from fullyconv.inference.exported import open_runner
 from fullyconv.model import fcn
 from fullyconv.model.backbones import paper
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "half-pixel cells": ("fcn8s-smallvgg", {}),
     "cells on whole pixels, bicubic": ("fcn16s-test_resnet", {"upsample": "bicubic"}),
     "nearest": ("fcn32s-smallvgg", {"upsample": "nearest"}),

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 import torchvision
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from networks import responses, seen, stacks
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fullyconv.errors import GeometryError
 from fullyconv.geometry import Trace, trace
+from tests.geometry.networks import responses, seen, stacks
 
 ALL = "convolution max average transposed resize nearest pad crop branches"
 

@@ -1,5 +1,7 @@
 """Small networks of each family, with scores that say something, in double precision: equal means equal."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 import fullyconv as fc
 from fullyconv.model.backbones import paper
 
-FAMILIES = {
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "paper": ("fcn8s-vgg16", {}),
     "paper, same padding": ("fcn8s-vgg16", {"padding": "same", "upsample": "bicubic"}),
     "AlexNet": ("fcn32s-alexnet", {}),

@@ -42,7 +42,7 @@ def network():
     torch.manual_seed(0)
     net = build("fcn8s-smallvgg", CLASSES).eval()
     for score in net.score.values():
-        torch.nn.init.normal_(score.weight)
+        torch.nn.init.normal_(score.get_parameter("weight"))
     return net
 
 

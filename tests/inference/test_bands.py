@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import pytest
 import torch
-from families import FAMILIES, noise, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fullyconv as fc
 from fullyconv.errors import GeometryError
 from fullyconv.inference import bands, tiles
+from tests.inference.families import FAMILIES, noise, small
 
 network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
 

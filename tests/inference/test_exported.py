@@ -1,6 +1,7 @@
 """Exported files stand in for networks wherever images are labelled or networks measured."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_bytes_stay_and_floats_stay_where_the_graph_takes_floats():
             "in_channels": 4,
             "dtype": dtype,
         }
-        runner = Runner("net", about, lambda images: seen.append(images) or [images[:, 0]])
+        runner = Runner(Path("net"), about, lambda images: seen.append(images) or [images[:, 0]])
         runner.predict(torch.full((1, 4, 2, 2), 7.6))
     assert (seen[0].dtype, float(seen[0].max())) == (torch.uint8, 8.0)
     assert (seen[1].dtype, float(seen[1].max())) == (torch.float32, pytest.approx(7.6))

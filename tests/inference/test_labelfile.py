@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from geotiffs import CLASSES, geotiff, labels_of, network, noise, tifffile, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from fullyconv.inference.rasters.output import LabelFile
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
+from tests.inference.geotiffs import CLASSES, geotiff, labels_of, network, noise, tifffile, whole
 
 
 @pytest.fixture
@@ -71,8 +71,13 @@ def test_another_networks_or_images_unfinished_labels_are_not_gone_on_with(predi
     with pytest.raises(Stop):
         predict_raster(Predictor(other), image, target, 64, progress=stop_after(7))
     seen = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        stop_after(7)(done, total)
+
     with pytest.raises(Stop):
-        predict_raster(predictor, image, target, 64, progress=lambda *at: (seen.append(at), stop_after(7)(*at)))
+        predict_raster(predictor, image, target, 64, progress=progress)
     assert seen[0] == (1, 16)
     pixels = noise(3, 200, 200, seed=1)
     predict_raster(predictor, geotiff(image, pixels), target, 64)

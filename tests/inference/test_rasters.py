@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from geotiffs import CLASSES, PLACE, geotiff, labels_of, network, noise, rasterio, tifffile, whole
 from PIL import Image
 
 from fullyconv.errors import ConfigError, DataError
@@ -13,6 +12,7 @@ from fullyconv.inference.batch import predict_files
 from fullyconv.inference.predictor import Predictor
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.inference.rasters.source import by_window, open_raster
+from tests.inference.geotiffs import CLASSES, PLACE, geotiff, labels_of, network, noise, rasterio, tifffile, whole
 
 
 @pytest.fixture(scope="module")

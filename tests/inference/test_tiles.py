@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import pytest
 import torch
-from families import FAMILIES, noise, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from fullyconv.inference import tiles
 from fullyconv.inference.blended import predict_approximate
 from fullyconv.inference.memory import auto_tile, needs
 from fullyconv.model.fcn import FCN
+from tests.inference.families import FAMILIES, noise, small
 
 network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
 long_sides = {"long": st.integers(400, 700), "short": st.integers(1, 40), "upright": st.booleans()}
@@ -29,7 +29,8 @@ def image_size(long, short, upright):
 @given(**long_sides, tile=st.integers(90, 260), seed=st.integers(0, 9))
 def test_tiles_give_the_scores_and_labels_of_the_whole_image(family, long, short, upright, tile, seed):
     net = network(family)
-    images = noise(net, *image_size(long, short, upright), batch=2, seed=seed)
+    height, width = image_size(long, short, upright)
+    images = noise(net, height, width, batch=2, seed=seed)
     with torch.no_grad():
         scores, lattice, whole = net.scores(images), net.fusion.lattice, net.predict(images)
         tolerance = 1e-9 * scores.abs().max().item()
@@ -110,7 +111,7 @@ class Shares(FCN):
 
     def __init__(self, heads=None):
         torch.nn.Module.__init__(self)
-        self.classes, self.heads = list(range(sum(heads.values()) if heads else 3)), heads
+        self.classes, self.heads = [f"class {i}" for i in range(sum(heads.values()) if heads else 3)], heads
 
     device = torch.device("cpu")
     probabilities = staticmethod(lambda images: images)

@@ -31,7 +31,7 @@ def networks():
                 if parameter.dim() == 1:
                     torch.nn.init.normal_(parameter, std=0.5)
             for score in net.score.values():
-                torch.nn.init.normal_(score.weight)
+                torch.nn.init.normal_(score.get_parameter("weight"))
         yield [(net.double().eval(), without_border(net)) for net in nets]
 
 

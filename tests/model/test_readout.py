@@ -17,7 +17,7 @@ METHODS = ["nearest", "bilinear", "bicubic"]
 
 lattices = st.builds(
     Lattice,
-    st.tuples(st.sampled_from([1, 2, 4, 8, Fraction(16, 3)]).map(Fraction), st.just(Fraction(8))),
+    st.tuples(st.sampled_from([*map(Fraction, (1, 2, 4, 8)), Fraction(16, 3)]), st.just(Fraction(8))),
     st.tuples(st.fractions(-3, 5, max_denominator=6), st.fractions(-3, 5, max_denominator=6)),
 )
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ CORNER_16 = Lattice((Fraction(16),) * 2, (Fraction(0),) * 2)
 PAPER_32 = Lattice((Fraction(32),) * 2, (Fraction(-7, 2), Fraction(31, 2)))
 STRETCHED = Lattice.stretched((63, 63), (501, 501))
 
-CASES = {
+CASES: dict[str, tuple[Any, ...]] = {
     "half-pixel, stride 8": (HALF_PIXEL_8, (2, 4), (16, 31), "bilinear", "repeat"),
     "corner, stride 16": (CORNER_16, (3, 2), (33, 19), "bilinear", "repeat"),
     "crop, stride 32, nothing beyond": (PAPER_32, (2, 2), (37, 70), "bilinear", "zero"),

@@ -8,10 +8,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fullyconv.model.upsample import Upsample
+from fullyconv.model.upsample import Method, Upsample
 
-TORCH = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic", "transposed": "bilinear"}
-SINGLE = {"rtol": 1e-6, "atol": 1e-6}  # kernels are kept in single precision
+TORCH: dict[Method, str] = {
+    "nearest": "nearest-exact",
+    "bilinear": "bilinear",
+    "bicubic": "bicubic",
+    "transposed": "bilinear",
+}
+SINGLE = 1e-6  # kernels are kept in single precision
 
 
 def half_pixel(factor):
@@ -25,7 +30,7 @@ def test_half_pixel_lattice_is_torchs_interpolate(method, factor):
     coarse = torch.randn(2, 3, 5, 7, dtype=torch.float64)
     upsample = Upsample(3, (factor, factor), (half_pixel(factor),) * 2, method).double()
     expected = F.interpolate(coarse, scale_factor=factor, mode=TORCH[method])
-    torch.testing.assert_close(upsample(coarse, (5 * factor, 7 * factor)), expected, **SINGLE)
+    torch.testing.assert_close(upsample(coarse, (5 * factor, 7 * factor)), expected, rtol=SINGLE, atol=SINGLE)
 
 
 @pytest.mark.parametrize("method", ["bilinear", "bicubic", "transposed"])
@@ -35,7 +40,7 @@ def test_corner_lattice_is_torchs_align_corners(method, factor):
     upsample = Upsample(2, (factor, factor), (Fraction(0),) * 2, method).double()
     size = (3 * factor + 1, 5 * factor + 1)
     expected = F.interpolate(coarse, size=size, mode=TORCH[method], align_corners=True)
-    torch.testing.assert_close(upsample(coarse, size), expected, **SINGLE)
+    torch.testing.assert_close(upsample(coarse, size), expected, rtol=SINGLE, atol=SINGLE)
 
 
 @given(

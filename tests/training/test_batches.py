@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.errors import DataError
 from fullyconv.training import batches as module
 from fullyconv.training.batches import Batches, Draw, TrainingSet, collate
@@ -60,7 +61,7 @@ def test_whole_images_of_two_sizes_are_refused_in_words():
         collate([whole(5, 7), whole(6, 7)])
 
 
-class Counted:
+class Counted(SegmentationDataset):
     """Three images of 48 bytes, with masks of 16; counts how often each is decoded."""
 
     def __init__(self):

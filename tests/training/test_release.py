@@ -2,7 +2,6 @@
 
 import csv
 import math
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +20,7 @@ from fullyconv.training.run import class_weights, training_loader
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))
-import archives
+from tests.data import archives
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "paper"
 VGG, ALEXNET = "runs/vgg16", "runs/alexnet"
@@ -138,7 +135,7 @@ def test_steps_are_those_of_caffes_solver(data, tiny, tmp_path, thin):
                 bias = name.endswith(".bias")
                 step = (2 * rate) * p.grad if bias else rate * (p.grad + decay * p)
                 velocity[name] = momentum * velocity[name] + step
-                p -= velocity[name]
+                p.sub_(velocity[name])
     trained = torch.load(tmp_path / "run" / LAST, weights_only=True)["state_dict"]
     start = run_folder.load(tmp_path / "start").state_dict()
     for name, p in net.named_parameters():

@@ -1,5 +1,6 @@
 import pytest
-from thinning import THIN, make_thin
+
+from tests.thinning import THIN, make_thin
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from functools import reduce
 import numpy as np
 import pytest
 import torch
-from caffe import nets
-from caffe.model import _bytes, _tag, _text, _varint, blob, caffemodel
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fullyconv.errors import WeightsError
 from fullyconv.weights import caffe
 from fullyconv.weights.caffe_schema import BlobProto, NetParameter
+from tests.caffe import nets
+from tests.caffe.model import _bytes, _tag, _text, _varint, blob, caffemodel
 
 NET = nets.vgg16(8, 3, thin=64)
 WEIGHTS = nets.random_weights(NET)

@@ -5,18 +5,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import reference
 import torch
 import torchvision
-from caffe import nets
-from caffe.model import Net, _bytes, _text, caffemodel
-from sameness import BGR, CASES, LOG_DEPTH, NYUD_BGR, NYUD_HHA, Case, blobs_of, picture, weights_of
 
 import fullyconv as fc
 from fullyconv import cli
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.weights import run_folder
 from fullyconv.weights.convert import convert
+from tests import reference
+from tests.caffe import nets
+from tests.caffe.model import Net, _bytes, _text, caffemodel
+from tests.sameness import BGR, CASES, LOG_DEPTH, NYUD_BGR, NYUD_HHA, Case, blobs_of, picture, weights_of
 
 pytestmark = pytest.mark.usefixtures("thin")
 SIFT_FLOW_BGR = (114.578, 115.294, 108.353)
@@ -58,7 +58,7 @@ def test_the_release_s_files_become_the_same_functions(name, write, thin):
     images = picture(net.in_channels, (97, 64))
     with torch.inference_mode():
         expected = case.run(blobs_of(weights), *release_inputs(case, images))
-        assert_same(net(images), torch.cat(expected, 1))
+        assert_same(net(images), torch.cat([*expected], 1))
     assert net.method == ("transposed" if case.learnt else "bilinear")
     assert net.heads == case.heads
 
@@ -114,7 +114,7 @@ def test_a_classifier_s_layers_become_the_trunk_s_convolutions(classifier, name,
     if name.endswith("googlenet"):
         torch.testing.assert_close(last.get_submodule("inception_5b.5x5").weight, blobs["inception_5b/5x5"][0])
         return
-    taps = torch.rand(1, last.fc6.in_channels, *last.fc6.kernel_size)
+    taps = torch.rand(1, *last.fc6.weight.shape[1:])
     with torch.inference_mode():
         expected = torch.nn.functional.linear(taps.flatten(1), *blobs["fc6"])
         torch.testing.assert_close(last.fc6(taps).flatten(1), expected, atol=1e-4, rtol=1e-4)
@@ -162,9 +162,9 @@ def test_torchvision_s_files_are_told_by_their_names(tmp_path, monkeypatch):
     theirs = torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=21).eval()
     torch.save(theirs.state_dict(), tmp_path / "file")
     net = convert(str(tmp_path / "file"), "fcn_resnet50")
-    assert torch.equal(net.score["8"].weight, theirs.classifier[4].weight)
+    assert net.score["8"].weight.equal(theirs.classifier[4].weight)
     monkeypatch.setattr("fullyconv.weights.torchvision.fetch", lambda name: theirs.state_dict())
-    assert torch.equal(convert("torchvision", "fcn_resnet50").score["8"].weight, theirs.classifier[4].weight)
+    assert convert("torchvision", "fcn_resnet50").score["8"].weight.equal(theirs.classifier[4].weight)
 
 
 def test_a_run_folder_of_it_is_the_same_network(write, thin, tmp_path):

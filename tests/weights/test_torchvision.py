@@ -66,7 +66,7 @@ def test_pretrained_fetches_them(vgg, tmp_path, monkeypatch):
     published(vgg, tmp_path / "vgg16.pth", monkeypatch, imagenet.VGG16_Weights.IMAGENET1K_V1)
     first = vgg["features"][0].weight
     net = fc.create("fcn8s-atonce-vgg16", 2, pretrained=True)
-    assert torch.equal(net.backbone.body.conv1_1.weight, first)
+    assert net.backbone.body.conv1_1.weight.equal(first)
     assert net.backbone.body.fc6.weight.flatten(1).equal(vgg["classifier"][0].weight)
     torch.testing.assert_close(net.mean.flatten(), 255 * torch.tensor([0.485, 0.456, 0.406]))
     torch.testing.assert_close(net.std.flatten(), 255 * torch.tensor([0.229, 0.224, 0.225]))

@@ -45,7 +45,7 @@ class Segmentation:
             raise ConfigError(f"{path}: labels are written as PNG, which keeps them exactly; end the path in .png")
         write_image(Path(path), index_image(self.labels, self.palette))
 
-    def heatmap(self, of: str | int) -> Image.Image:
+    def heatmap(self, of: str | int | np.integer) -> Image.Image:
         """The probability of a class, by name or index, as a picture.
 
         Its mode is P: values are round(255 · probability), seen through matplotlib's magma. Raises
@@ -53,7 +53,7 @@ class Segmentation:
         """
         if self.probabilities is None:
             raise ConfigError("heat maps need the probabilities; ask for them: predictor(image, probabilities=True)")
-        index = self.classes.index(of) if of in self.classes else of
+        index = self.classes.index(of) if isinstance(of, str) and of in self.classes else of
         if not isinstance(index, int | np.integer) or not 0 <= index < len(self.classes):
             raise ConfigError(f"there is no class {of!r}; the classes are {', '.join(self.classes)}")
         picture = Image.fromarray(np.rint(self.probabilities[index] * 255).astype(np.uint8)).convert("P")
