@@ -46,7 +46,7 @@ def test_items_are_bytes_in_torch_layout(folder):
 
 def test_a_data_set_is_a_sequence_of_examples_that_ends(folder):
     examples: Examples = SegmentationDataset(open_data(folder), "train")
-    assert [index for _, _, index in examples] == list(range(6))
+    assert [index for _, _, index in iter(examples)] == list(range(6))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
