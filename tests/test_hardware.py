@@ -1,7 +1,5 @@
 """What the hardware decides, on machines that answer as the tests say."""
 
-import os
-
 import pytest
 import torch
 
@@ -50,15 +48,3 @@ def test_what_differs_between_cpus_and_gpus():
     devices = (CPU, CUDA, MPS)
     assert [hardware.trains_in_fp16(device) for device in devices] == [False, True, True]
     assert [hardware.fuses_adamw(device) for device in devices] == [True, False, False]
-
-
-def test_usable_cores_are_those_the_process_may_run_on(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5, 7}, raising=False)
-    assert hardware.usable_cores() == 3
-
-
-@pytest.mark.parametrize(("counted", "expected"), [(6, 6), (None, 1)])
-def test_usable_cores_where_the_system_does_not_say_which(monkeypatch, counted, expected):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: counted)
-    assert hardware.usable_cores() == expected

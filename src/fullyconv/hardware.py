@@ -1,9 +1,7 @@
-"""What the hardware decides: the device, the precisions it has, the form of the optimizer, the cores to use.
+"""What the hardware decides: the device, the precisions it has, the form of the optimizer.
 
-Everything is asked of torch and of the operating system when it is needed, so that tests can stand for any machine.
+Everything is asked of torch when it is needed, so that tests can stand for any machine.
 """
-
-import os
 
 import torch
 
@@ -42,10 +40,3 @@ def fuses_adamw(device: torch.device) -> bool:
     within itself, too late for the gradients to be clipped.
     """
     return device.type == "cpu"
-
-
-def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use, where the system says, else of all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -75,7 +75,7 @@ def bad(good, save):
         (good / name).write_bytes((good / name).read_bytes()[:-300])
 
     save("train/images/unmasked.png", picture())
-    save("val/masks/orphan.png", labels())
+    save("val/masks/unmatched.png", labels())
     add("cut-image", picture(), labels(), suffix=".jpg")
     cut("train/images/cut-image.jpg")
     add("cut-mask", picture(), RANDOM.integers(0, 3, (64, 64)))
@@ -95,15 +95,15 @@ def bad(good, save):
     add("right-colours", picture(), colours)
     colours[0, :7] = (1, 2, 3)
     add("wrong-colours", picture(), colours)
-    save("train/images/twin.bmp", Image.open(good / "test/images/t.png"))
-    save("train/masks/twin.png", labels())
+    save("train/images/again.bmp", Image.open(good / "test/images/t.png"))
+    save("train/masks/again.png", labels())
     return good
 
 
 def test_every_kind_of_problem_is_found_at_once(bad):
     assert found(bad) == {
         (Kind.NO_MASK, "unmasked.png"),
-        (Kind.ORPHAN, "orphan.png"),
+        (Kind.UNMATCHED_MASK, "unmatched.png"),
         (Kind.UNREADABLE, "cut-image.jpg"),
         (Kind.UNREADABLE, "cut-mask.png"),
         (Kind.UNREADABLE, "both-broken.png"),
@@ -112,8 +112,8 @@ def test_every_kind_of_problem_is_found_at_once(bad):
         (Kind.VALUE, "wrong.png"),
         (Kind.LOSSY, "lossy.jpg"),
         (Kind.COLOUR, "wrong-colours.png"),
-        (Kind.SHARED, "twin.bmp", "t.png"),
-        (Kind.NEVER,),
+        (Kind.IN_SEVERAL_SPLITS, "again.bmp", "t.png"),
+        (Kind.ABSENT_CLASS,),
         (Kind.EMPTY,),
     }
 
@@ -128,7 +128,7 @@ def test_the_report_groups_problems_with_what_was_found_and_what_to_do(bad):
         "train/images/turned.jpg: orientation 6",
         "train/masks/wrong.png: values 77 (5 pixels), 200 (2 pixels)\n  expected: 0 to 3, 255 for void",
         "train/masks/wrong-colours.png: colour #010203 (7 pixels)",
-        "train/images/twin.bmp = test/images/t.png: the same pixels in train and test",
+        "train/images/again.bmp = test/images/t.png: the same pixels in train and test",
         "class that never occurs: 1\n  'ghost'",
         "split without images: 1\n  split 'extra'",
     ]:
@@ -155,13 +155,13 @@ def test_a_missing_image_in_a_list_is_found(tmp_path, save):
 
 def test_a_second_mask_of_one_name_is_found(good, save):
     save("val/masks/v.tif", labels())
-    assert found(good) == {(Kind.ORPHAN, "v.tif")}
+    assert found(good) == {(Kind.UNMATCHED_MASK, "v.tif")}
     assert "val/masks/v.tif: the image has another mask" in str(check(open_data(good)))
 
 
 def test_two_images_of_one_name_have_one_mask(good, save):
     save("train/images/a.bmp", picture())
-    assert found(good) == {(Kind.TWINS, "a.bmp", "a.png")}
+    assert found(good) == {(Kind.DUPLICATE_NAME, "a.bmp", "a.png")}
 
 
 def test_a_problem_kind_lists_ten_files_unless_all_are_wanted(good, save):
@@ -176,7 +176,7 @@ def test_a_problem_kind_lists_ten_files_unless_all_are_wanted(good, save):
 def test_copies_are_found_by_their_pixels_not_their_bytes(good, save):
     save("val/images/copy.tif", Image.open(good / "train/images/a.png").convert("RGBA"))
     save("val/masks/copy.png", labels())
-    assert found(good) == {(Kind.SHARED, "a.png", "copy.tif")}
+    assert found(good) == {(Kind.IN_SEVERAL_SPLITS, "a.png", "copy.tif")}
     near = np.array(Image.open(good / "train/images/a.png"))
     near[0, 0, 0] ^= 1
     save("val/images/copy.tif", near)
@@ -195,11 +195,11 @@ def test_a_file_in_two_splits_is_found(good):
     content = yaml.safe_load((good / "dataset.yaml").read_text())
     content["splits"]["val"] = content["splits"]["test"]
     (good / "dataset.yaml").write_text(yaml.safe_dump(content))
-    assert found(good) == {(Kind.SHARED, "t.png")}
+    assert found(good) == {(Kind.IN_SEVERAL_SPLITS, "t.png")}
 
 
 def test_only_the_splits_asked_for_are_read(bad):
-    assert found(bad, splits=["test"]) == {(Kind.ORPHAN, "orphan.png")}
+    assert found(bad, splits=["test"]) == {(Kind.UNMATCHED_MASK, "unmatched.png")}
     with pytest.raises(DataError, match="has no split 'tset'"):
         check(open_data(bad), ["tset"])
 
@@ -264,4 +264,4 @@ def test_isbi_is_sound_and_a_copy_across_splits_is_not(isbi, tmp_path):
     for folder in ("images", "masks"):
         first = min((tmp_path / "copy" / folder / "train").iterdir())
         shutil.copy(first, tmp_path / "copy" / folder / "test" / "again.png")
-    assert {kind for kind, *_ in found(tmp_path / "copy")} == {Kind.SHARED}
+    assert {kind for kind, *_ in found(tmp_path / "copy")} == {Kind.IN_SEVERAL_SPLITS}

@@ -193,12 +193,12 @@ def test_folders_with_splits_inside_or_around(tmp_path, write_pairs, form):
 def test_what_does_not_pair_does_not_stop_opening(tmp_path, write_pairs, save):
     write_pairs("images/train", "masks/train", "ab")
     lonely = save("images/train/lonely.jpg", IMAGE)
-    orphans = [save("masks/train/orphan.png", MASK), save("masks/val/x.png", MASK)]
+    unmatched = [save("masks/train/unmatched.png", MASK), save("masks/val/x.png", MASK)]
     second = save("masks/train/a.tif", MASK)
     data = open_data(tmp_path)
     assert Pair(lonely, None) in data.split("train")
     assert data.split("val") == []
-    assert sorted(data.orphans) == sorted([*orphans, second])
+    assert sorted(data.unmatched_masks) == sorted([*unmatched, second])
 
 
 def test_files_beside_splits_are_refused(tmp_path, write_pairs):

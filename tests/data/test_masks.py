@@ -54,9 +54,9 @@ def test_void_of_sixteen_bits(save):
 @given(classes=st.integers(1, 254), ignore_index=st.integers(0, 255) | st.none())
 def test_values_count_the_classes_and_step_over_void(classes, ignore_index):
     values = [value for value in range(256) if value != ignore_index][:classes]
-    labels, strangers = to_labels(Image.fromarray(np.array([values], np.uint8)), MaskCode(classes, ignore_index))
+    labels, unknown = to_labels(Image.fromarray(np.array([values], np.uint8)), MaskCode(classes, ignore_index))
     assert labels.tolist() == [list(range(classes))]
-    assert strangers == []
+    assert unknown == []
 
 
 def test_two_classes_may_be_0_and_255_or_one_bit(save):
@@ -93,15 +93,15 @@ def test_masks_whose_palettes_differ_are_read_by_colour(save):
 
 @given(st.data())
 def test_many_colours_are_told_apart(data):
-    """Against a dictionary, pixel by pixel, for palettes of nearby colours and strangers between them."""
+    """Against a dictionary, pixel by pixel, for palettes of nearby colours and unknown ones between them."""
     near = st.tuples(*[st.integers(0, 3)] * 3)
     palette = data.draw(st.lists(near, min_size=1, max_size=20, unique=True))
     pixels = data.draw(st.lists(near, min_size=1, max_size=20))
     known = {colour: label for label, colour in enumerate(palette)}
     image = Image.fromarray(np.array([pixels], np.uint8))
-    labels, strangers = to_labels(image, MaskCode(len(palette), colours=known))
+    labels, unknown = to_labels(image, MaskCode(len(palette), colours=known))
     assert labels.tolist() == [[known.get(colour, IGNORE) for colour in pixels]]
-    assert dict(strangers) == {c: pixels.count(c) for c in pixels if c not in known}
+    assert dict(unknown) == {c: pixels.count(c) for c in pixels if c not in known}
 
 
 def test_values_outside_the_classes_are_listed_with_their_pixels(save):
@@ -117,7 +117,7 @@ def test_values_beyond_sixteen_bits_and_below_zero_are_listed(save):
         read_mask(save("a.tif", [[0, -1, 70000]], np.int32), MaskCode(5))
 
 
-def test_only_the_most_frequent_strangers_are_listed(save):
+def test_only_the_most_frequent_unknown_values_are_listed(save):
     with pytest.raises(DataError, match=r"values 5 \(1 pixel\),.* and 15 more"):
         read_mask(save("a.png", [list(range(25))]), MaskCode(5))
 

@@ -48,13 +48,13 @@ def test_values_have_the_labels_that_the_code_gives_them(mat):
 def test_any_table_of_values_is_followed(values, data):
     """Against the dictionary itself, pixel by pixel, with values outside of it among them."""
     pixels = data.draw(st.lists(st.sampled_from(sorted(values)) | st.integers(-5, 70000), min_size=1, max_size=20))
-    labels, strangers = to_labels(np.array([pixels]), MaskCode(255, values=values, key="S"))
+    labels, unknown = to_labels(np.array([pixels]), MaskCode(255, values=values, key="S"))
     assert labels.tolist() == [[values.get(pixel, IGNORE) for pixel in pixels]]
-    assert dict(strangers) == {pixel: pixels.count(pixel) for pixel in pixels if pixel not in values}
+    assert dict(unknown) == {pixel: pixels.count(pixel) for pixel in pixels if pixel not in values}
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.float64])
-def test_negative_values_are_strangers_unless_they_are_void(mat, dtype):
+def test_negative_values_are_unknown_unless_they_are_void(mat, dtype):
     path = mat(S=np.array([[-1, -2, 1]], dtype))
     with pytest.raises(DataError, match=r"values -2 \(1 pixel\), -1 \(1 pixel\), where 0 to 4 is expected"):
         read_mask(path, MaskCode(5, key="S"))

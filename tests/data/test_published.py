@@ -11,7 +11,7 @@ from fullyconv.data import IGNORE, check, class_pixels, open_data
 from fullyconv.data.checks.problems import Kind
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.pairs import read_pair
-from fullyconv.data.show import show
+from fullyconv.data.samples import show
 from fullyconv.errors import ConfigError, DataError
 from tests.data.archives import (
     ARCHIVES,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fullyconv.data import open_data
-from fullyconv.data.show import show
+from fullyconv.data.samples import show
 from fullyconv.errors import ConfigError, DataError
 
 PALETTE = [(255, 0, 255), (0, 255, 0)]

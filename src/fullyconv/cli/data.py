@@ -55,7 +55,7 @@ def show(
 ) -> None:
     """Draw images beside their masks."""
     from fullyconv.data import open_data
-    from fullyconv.data.show import show
+    from fullyconv.data.samples import show
 
     show(open_data(data, layout), out)
     say(f"{out}")

@@ -33,7 +33,7 @@ def _layout_of(run: Path | None, data: Path) -> str | None:
     config = run / CONFIG if run else None
     if config is None or not config.is_file():
         return None
-    from fullyconv.data.opening import LAYOUTS
+    from fullyconv.data.layouts.detect import LAYOUTS
     from fullyconv.training.config import load_config
 
     layout = load_config(config).data.layout

@@ -4,12 +4,12 @@ What needs torch is in ``fullyconv.data.dataset`` and ``fullyconv.data.augment``
 without.
 """
 
-from fullyconv.data.checks.check import check
+from fullyconv.data.catalog import Data
+from fullyconv.data.checks.find import check
 from fullyconv.data.checks.problems import Problem, Report
-from fullyconv.data.data import Data
 from fullyconv.data.frequencies import ClassPixels, class_pixels
+from fullyconv.data.layouts.detect import open_data
 from fullyconv.data.masks import IGNORE
-from fullyconv.data.opening import open_data
 from fullyconv.data.pairs import Pair
 
 __all__ = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import Pair, read_labels
 from fullyconv.data.parallel import Progress, in_parallel
@@ -40,7 +40,7 @@ def class_pixels(data: Data, split: str, progress: Progress | None = None) -> Cl
         labels = read_labels(pair, data.codes)
         return count_labels(labels.reshape(-1, *labels.shape[-2:]), data.head_sizes)
 
-    return total(in_parallel(count, data.split(split), progress), data.head_sizes)
+    return total(list(in_parallel(count, data.split(split), progress)), data.head_sizes)
 
 
 def count_labels(labelings: Iterable[np.ndarray], classes: Sequence[int]) -> np.ndarray:

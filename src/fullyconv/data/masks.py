@@ -19,7 +19,7 @@ IGNORE = 255
 Mask = Image.Image | np.ndarray
 """An open mask: an image, or a MATLAB file's matrix (H, W) of whole numbers."""
 
-Stranger = tuple[int | Colour, int]
+Unknown = tuple[int | Colour, int]
 """A value or a colour that is no class, and the number of its pixels."""
 
 
@@ -95,18 +95,18 @@ def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
     Raises DataError, naming the file, if it cannot be read or holds a value or colour that is no class.
     """
     try:
-        labels, strangers = to_labels(open_mask(path, code), code)
+        labels, unknown = to_labels(open_mask(path, code), code)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
-    if strangers:
+    if unknown:
         raise DataError(
-            f"{path}: {list_strangers(strangers)}, where {code.describe()} is expected; "
+            f"{path}: {list_unknown(unknown)}, where {code.describe()} is expected; "
             "run `fullyconv data check` on this data set to see every such file and what to do"
         )
     return labels
 
 
-def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
     """The labels of an open mask, uint8 (H, W), and what in it is no class (its label is IGNORE).
 
     Raises ValueError if the mask is an image of a mode that holds no classes.
@@ -142,19 +142,19 @@ def is_grey(rgb: np.ndarray) -> bool:
     return bool((rgb == rgb[..., :1]).all())
 
 
-def list_strangers(strangers: list[Stranger], limit: int = 5) -> str:
-    """Strangers in words: "values 12 (340 pixels), 40 (2 pixels)"."""
+def list_unknown(unknown: list[Unknown], limit: int = 5) -> str:
+    """Unknown values in words: "values 12 (340 pixels), 40 (2 pixels)"."""
 
-    def name(stranger: int | Colour) -> str:
-        return str(stranger) if isinstance(stranger, int) else f"#{_number(np.array(stranger)):06x}"
+    def name(value: int | Colour) -> str:
+        return str(value) if isinstance(value, int) else f"#{_number(np.array(value)):06x}"
 
-    noun = "value" if isinstance(strangers[0][0], int) else "colour"
-    words = [f"{name(what)} ({pixels:,} pixel{'s' * (pixels > 1)})" for what, pixels in strangers[:limit]]
-    more = f" and {len(strangers) - limit} more" if len(strangers) > limit else ""
-    return f"{noun}{'s' * (len(strangers) > 1)} {', '.join(words)}{more}"
+    noun = "value" if isinstance(unknown[0][0], int) else "colour"
+    words = [f"{name(what)} ({pixels:,} pixel{'s' * (pixels > 1)})" for what, pixels in unknown[:limit]]
+    more = f" and {len(unknown) - limit} more" if len(unknown) > limit else ""
+    return f"{noun}{'s' * (len(unknown) > 1)} {', '.join(words)}{more}"
 
 
-def _labels_of_values(values: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+def _labels_of_values(values: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
     if values.dtype not in (np.uint8, np.uint16):
         outside = (values < -1) | (values > 65535)
         labels = np.where(outside, -1, code.labels_of_values[np.where(outside, 0, values)])
@@ -177,7 +177,7 @@ def _labels_of_values(values: np.ndarray, code: MaskCode) -> tuple[np.ndarray, l
     return labels.astype(np.uint8), [(int(found[i]), int(pixels[i])) for i in most_first]
 
 
-def _labels_of_colours(rgb: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Stranger]]:
+def _labels_of_colours(rgb: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
     known, labels_of_known = code.labels_of_colours
     numbers = _number(rgb)
     nearest = np.searchsorted(known[:-1], numbers)
@@ -187,7 +187,7 @@ def _labels_of_colours(rgb: np.ndarray, code: MaskCode) -> tuple[np.ndarray, lis
     return labels, _count_colours(numbers[strange])
 
 
-def _count_colours(numbers: np.ndarray) -> list[Stranger]:
+def _count_colours(numbers: np.ndarray) -> list[Unknown]:
     found, pixels = np.unique(numbers, return_counts=True)
     most_first = np.argsort(-pixels, kind="stable")
     return [

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from fullyconv import geometry
 from fullyconv.convolutionalization import convolutionalize
 from fullyconv.data import open_data
+from fullyconv.data.catalog import Data
 from fullyconv.data.images import read_image, write_image
-from fullyconv.data.opening import Data
 from fullyconv.demo.shapes import CROP, make
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.metrics import Result

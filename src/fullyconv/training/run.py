@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from fullyconv.data.augment import train_transform
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
 from fullyconv.hardware import best_device

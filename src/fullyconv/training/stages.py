@@ -10,7 +10,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from fullyconv.classes import difference
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 from fullyconv.model import fcn

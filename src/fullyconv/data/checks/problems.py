@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import DataError
 
@@ -14,10 +14,13 @@ from fullyconv.errors import DataError
 class Kind(Enum):
     """A kind of problem: its name, and what to do about it."""
 
-    NO_IMAGE = "image that is not there", "add the image, or strike it from the split's list"
+    NO_IMAGE = "image that is not there", "add the image, or remove it from the split's list"
     NO_MASK = "image without a mask", "add the mask under the image's name, or take the image away"
-    ORPHAN = "mask without an image", "add the image under the mask's name, or take the mask away"
-    TWINS = "images with one mask", "give each image a name and a mask of its own, or take one away"
+    UNMATCHED_MASK = "mask without an image", "add the image under the mask's name, or take the mask away"
+    DUPLICATE_NAME = (
+        "images of one name, with one mask",
+        "give each image a name and a mask of its own, or take one away",
+    )
     UNREADABLE = "file that cannot be read", "fetch or export it again; cut what is too large into pieces"
     SIZE = (
         "mask (or depth) of another size than its image",
@@ -30,18 +33,18 @@ class Kind(Enum):
     )
     VALUE = (
         "mask with values outside the classes",
-        "renumber the masks, or mend `classes`, `ignore_index` or `palette` in dataset.yaml",
+        "renumber the masks, or correct `classes`, `ignore_index` or `palette` in dataset.yaml",
     )
     COLOUR = (
         "mask with colours not in the palette",
-        "give or mend `palette` in dataset.yaml (void's may follow the classes'), or draw without smoothing",
+        "give or correct `palette` in dataset.yaml (void's may follow the classes'), or draw without smoothing",
     )
     LOSSY = (
         "mask saved as JPEG",
         "export the masks anew as PNG: JPEG changes values, and converting it does not undo that",
     )
-    NEVER = "class that never occurs", "strike it from `classes` and renumber, or add images that show it"
-    SHARED = (
+    ABSENT_CLASS = "class that never occurs", "remove it from `classes` and renumber, or add images that show it"
+    IN_SEVERAL_SPLITS = (
         "image in more than one split",
         "keep it in one split: what was trained on cannot measure the result",
     )

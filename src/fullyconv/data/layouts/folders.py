@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.images import list_images
 from fullyconv.data.layouts.descriptor import read_descriptor
 from fullyconv.data.layouts.infer import infer_classes, palette_of
@@ -36,7 +36,7 @@ def open_descriptor(path: Path) -> Data:
     missing = [str(folder) for pair in folders.values() for folder in pair if not folder.is_dir()]
     if missing:
         raise DataError(f"{path}: its splits name folders that are not there: {', '.join(dict.fromkeys(missing))}")
-    splits, orphans = _pair_all(folders)
+    splits, unmatched = _pair_all(folders)
     palette, void = descriptor.colours()
     colours = {colour: label for label, colour in enumerate(palette)} | ({void: IGNORE} if void else {})
     count = len(descriptor.classes)
@@ -45,14 +45,14 @@ def open_descriptor(path: Path) -> Data:
         first = next(masks, None)
         palette = (palette_of(first, count) if first else None) or default_palette(count)
     code = MaskCode(count, descriptor.ignore_index, colours or None)
-    return Data(root, "descriptor", descriptor.classes, palette, code, splits, orphans)
+    return Data(root, "descriptor", descriptor.classes, palette, code, splits, unmatched)
 
 
 def open_folders(root: Path) -> Data:
     """Images and masks in ``images/`` and ``masks/``, paired by stem: ``open_data`` has the rules. Raises DataError."""
     images, masks = root / "images", root / "masks"
     if not _has(root, "images", "masks"):
-        splits, orphans = _pair_all(
+        splits, unmatched = _pair_all(
             {folder.name: (folder / "images", folder / "masks") for folder in _folders(root) if _has(folder, "images")}
         )
     elif names := sorted({folder.name for folder in _folders(images) + _folders(masks)}):
@@ -62,19 +62,19 @@ def open_folders(root: Path) -> Data:
                 f"{root}: {len(loose)} files, {loose[0].relative_to(root)} among them, lie beside the splits "
                 f"{', '.join(names)}; move them into a split, or take the split folders away"
             )
-        splits, orphans = _pair_all({name: (images / name, masks / name) for name in names})
+        splits, unmatched = _pair_all({name: (images / name, masks / name) for name in names})
     else:
-        pairs, orphans = _pair(images, masks)
+        pairs, unmatched = _pair(images, masks)
         splits = _divide(pairs)
     files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
-    code, classes, palette = infer_classes(root, files + orphans)
-    return Data(root, "folders", classes, palette, code, splits, orphans)
+    code, classes, palette = infer_classes(root, files + unmatched)
+    return Data(root, "folders", classes, palette, code, splits, unmatched)
 
 
 def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:
     paired = {name: _pair(*both) for name, both in folders.items()}
-    orphans = [mask for _, unpaired in paired.values() for mask in unpaired]
-    return in_order({name: pairs for name, (pairs, _) in paired.items()}), list(dict.fromkeys(orphans))
+    unmatched = [mask for _, unpaired in paired.values() for mask in unpaired]
+    return in_order({name: pairs for name, (pairs, _) in paired.items()}), list(dict.fromkeys(unmatched))
 
 
 def _pair(images: Path, masks: Path) -> tuple[list[Pair], list[Path]]:

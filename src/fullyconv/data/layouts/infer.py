@@ -46,7 +46,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str
             f"{root}: no masks were found; each lies beside the others in masks/ or masks/SPLIT/ (or SPLIT/masks/), "
             f"not in folders further down, as one of {', '.join(sorted(SUFFIXES))}"
         )
-    contents = in_parallel(_content, masks)
+    contents = list(in_parallel(_content, masks))
     trusted = [content for content in contents if not content.fault]
     if not trusted:
         faults = "".join(f"\n  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fullyconv.classes import VOC_CLASSES
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.images import list_images
 from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair

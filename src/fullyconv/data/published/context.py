@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.voc import places
 from fullyconv.data.masks import MaskCode
 from fullyconv.data.pairs import Pair

@@ -6,7 +6,7 @@ The paper trains on SBD's train images and validates on those of VOC 2011's val 
 from pathlib import Path
 
 from fullyconv.classes import VOC_CLASSES
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import voc
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, read_list

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, read_list

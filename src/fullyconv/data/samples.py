@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import ConfigError, DataError

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fullyconv.data.data import Data
+from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import folders, voc
 from fullyconv.data.published import context, nyud, sbd, siftflow
 from fullyconv.errors import DataError

@@ -21,7 +21,7 @@ class Data:
     mask_code: MaskCode
     """How mask files become labels."""
     splits: dict[str, list[Pair]]
-    orphans: list[Path] = field(default_factory=list)
+    unmatched_masks: list[Path] = field(default_factory=list)
     """Masks without an image."""
     heads: dict[str, int] | None = None
     """Where each image has several labelings: their names and numbers of classes. ``classes`` and ``palette`` then

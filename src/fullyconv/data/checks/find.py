@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from fullyconv.data.catalog import Data
 from fullyconv.data.checks.problems import Kind, Problem, Report
-from fullyconv.data.data import Data
 from fullyconv.data.frequencies import count_labels, total
 from fullyconv.data.images import open_image, to_array, to_planes
-from fullyconv.data.masks import MaskCode, list_strangers, open_mask, to_labels
+from fullyconv.data.masks import MaskCode, list_unknown, open_mask, to_labels
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError
@@ -44,7 +44,7 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     looks = dict(zip(pairs, in_parallel(lambda pair: _look(pair, data), pairs, progress), strict=True))
 
     problems = [problem for look in looks.values() for problem in look.problems]
-    problems += _orphans(data) + _twins(pairs)
+    problems += _unmatched_masks(data) + _duplicate_names(pairs)
     problems += [] if data.published else _shared(chosen, looks)
     problems += [
         Problem(Kind.EMPTY, (), f"split {name!r}", "at least one image") for name, pairs in chosen.items() if not pairs
@@ -56,7 +56,7 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     if chosen.keys() == data.splits.keys() and not data.published:
         everywhere = np.sum([counted.pixels for counted in frequencies.values()], axis=0)
         problems += [
-            Problem(Kind.NEVER, (), f"{name!r}", "every class in at least one mask")
+            Problem(Kind.ABSENT_CLASS, (), f"{name!r}", "every class in at least one mask")
             for name, pixels in zip(data.classes, everywhere, strict=True)
             if pixels == 0
         ]
@@ -134,13 +134,13 @@ def _look_at_mask(look: _Look, path: Path, code: MaskCode, size: tuple[int, int]
         look.add(Kind.LOSSY, path, "", "a lossless file such as PNG")
         return None
     try:
-        labels, strangers = to_labels(mask, code)
+        labels, unknown = to_labels(mask, code)
     except ValueError as error:
         look.add(Kind.UNREADABLE, path, str(error), "a mask file")
         return None
-    if strangers:
-        kind = Kind.VALUE if isinstance(strangers[0][0], int) else Kind.COLOUR
-        look.add(kind, path, list_strangers(strangers), code.describe())
+    if unknown:
+        kind = Kind.VALUE if isinstance(unknown[0][0], int) else Kind.COLOUR
+        look.add(kind, path, list_unknown(unknown), code.describe())
     return labels
 
 
@@ -151,28 +151,28 @@ def _compare_sizes(look: _Look, path: Path, size: tuple[int, ...], wanted: tuple
         look.add(Kind.SIZE, path, found, "the image's size")
 
 
-def _orphans(data: Data) -> list[Problem]:
+def _unmatched_masks(data: Data) -> list[Problem]:
     """Masks without an image; where two masks have one name, the second."""
     taken = {pair.mask.with_suffix("") for pairs in data.splits.values() for pair in pairs if pair.mask}
     return [
         Problem(
-            Kind.ORPHAN,
+            Kind.UNMATCHED_MASK,
             (mask,),
             "the image has another mask" if mask.with_suffix("") in taken else "",
             "an image with the mask's name, and one mask for each",
         )
-        for mask in data.orphans
+        for mask in data.unmatched_masks
     ]
 
 
-def _twins(pairs: Iterable[Pair]) -> list[Problem]:
+def _duplicate_names(pairs: Iterable[Pair]) -> list[Problem]:
     """Images of one name, as ``a.jpg`` and ``a.png``, that take the same mask."""
     of_mask: dict[Path, list[Path]] = {}
     for pair in pairs:
         if pair.mask is not None:
             of_mask.setdefault(pair.mask, []).append(pair.image)
     return [
-        Problem(Kind.TWINS, tuple(images), f"the mask {mask.name}", "a mask for each image")
+        Problem(Kind.DUPLICATE_NAME, tuple(images), f"the mask {mask.name}", "a mask for each image")
         for mask, images in of_mask.items()
         if len(images) > 1
     ]
@@ -188,7 +188,7 @@ def _shared(chosen: dict[str, list[Pair]], looks: dict[Pair, _Look]) -> list[Pro
                 places.setdefault(digest, {}).setdefault(name, []).append(pair.image)
     return [
         Problem(
-            Kind.SHARED,
+            Kind.IN_SEVERAL_SPLITS,
             tuple(dict.fromkeys(path for paths in where.values() for path in paths)),
             f"the same pixels in {' and '.join(where)}",
             "each image in one split only",
