@@ -28,7 +28,7 @@ from peers import Labels, pytorch_fcn, scored
 from torch import Tensor, nn
 
 from fullyconv.export.fixed import on_openvino
-from fullyconv.model.border import leanest
+from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
 from tests.caffe import model as caffe_model
 from tests.caffe import nets as caffe_nets
@@ -46,7 +46,7 @@ def noise(size: tuple[int, int]) -> Tensor:
 def ours(net: FCN, size: tuple[int, int], label: str) -> dict[str, Run]:
     """In torch, and on OpenVINO for this size; the paper's without the work on their border."""
     images, fixed = noise(size), on_openvino(net, size)
-    net = leanest(net)
+    net = for_inference(net)
     return {f"ours: {label}, torch": lambda: net.predict(images), f"ours: {label}, OpenVINO": lambda: fixed(images)}
 
 

@@ -62,7 +62,7 @@ def test_labels_come_as_soon_as_they_are_final():
 def test_no_row_is_computed_twice():
     """Of a longer image, convolutions take as many operations more as in one pass over the whole."""
     net = network("ResNet, heads")
-    tiles.sight(net, (640, 32))  # follows the network once, which counts as operations, too
+    bands.predict_bands(net, noise(net, 640, 32), 64)  # follows the network once, which counts as operations, too
 
     def operations(work, height):
         images = noise(net, height, 32)

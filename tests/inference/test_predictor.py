@@ -82,9 +82,9 @@ def test_flip_averages_with_the_mirror_image():
     assert np.allclose(seg.probabilities[0], 0.6)  # 0.9..0.3 and 0.3..0.9
 
 
-def test_the_network_is_put_in_evaluation_mode(colour_net):
+def test_the_network_stays_in_its_mode(colour_net):
     colour_net.train()
-    assert not Predictor(colour_net).net.training
+    assert Predictor(colour_net).net.training
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (float("inf"),)])

@@ -34,8 +34,8 @@ def checked(path: Path, layout: str | None, split: str | None = None) -> Any:
 def measure(net: Any, data: Any, split: str, run: Path | None, out: Path | None) -> None:
     """Measure, print, and where there is a run folder write its report."""
     from fullyconv.evaluation.report.report import evaluate_and_report
-    from fullyconv.model.border import leanest
+    from fullyconv.model.border import for_inference
 
     with progress_bar(f"evaluating on {split}") as step:
-        result = evaluate_and_report(leanest(net), data, split, run, out, progress=step)
+        result = evaluate_and_report(for_inference(net), data, split, run, out, progress=step)
     print("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))

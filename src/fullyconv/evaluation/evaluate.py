@@ -12,7 +12,6 @@ from torchmetrics import SumMetric
 
 from fullyconv.errors import DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
-from fullyconv.modes import evaluating
 from fullyconv.results.figures import displayable
 
 
@@ -48,7 +47,7 @@ def evaluate(
 ) -> tuple[Result, list[ImageScore]]:
     """The metrics of ``net`` over ``examples``, and each image's own.
 
-    ``net`` stays on its device and is given back in the mode (training or not) it came in. ``examples`` gives
+    ``net`` stays on its device and in its mode (training or not). ``examples`` gives
     (image (C, H, W), mask (H, W), ...): a data set (which ``workers`` processes then load) or any iterable.
     A network with heads is measured on masks (K, H, W), one for each. ``absent_excluded``: see ``metrics``.
     ``names`` are the images' names, in order; ``progress(done, total)`` is called after each image, with
@@ -60,19 +59,18 @@ def evaluate(
     confusion, images = ConfusionMatrix(len(net.classes)).to(net.device), SumMetric().to(net.device)
     total = len(examples) if isinstance(examples, Sized) else None
     scores: list[ImageScore] = []
-    with evaluating(net):
-        for index, (image, mask) in enumerate(_load(examples, workers)):
-            name = names[index] if names else f"image {index}"
-            try:
-                labels, truth = (one_count(x, net.heads) for x in (_predict(net, image), mask.to(net.device)))
-                counts = confusion(labels, truth)
-            except DataError as error:
-                raise DataError(f"{name}: {error}") from error
-            images.update(1)
-            own = metrics_of_heads(counts.cpu(), net.classes, net.heads)
-            scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"]))
-            if progress:
-                progress(index + 1, total)
+    for index, (image, mask) in enumerate(_load(examples, workers)):
+        name = names[index] if names else f"image {index}"
+        try:
+            labels, truth = (one_count(x, net.heads) for x in (_predict(net, image), mask.to(net.device)))
+            counts = confusion(labels, truth)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+        images.update(1)
+        own = metrics_of_heads(counts.cpu(), net.classes, net.heads)
+        scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"]))
+        if progress:
+            progress(index + 1, total)
     if not scores:
         raise DataError(f"there is nothing to evaluate on: the split {split!r} holds no image with a mask")
     total_counts, count = confusion.compute().cpu(), int(images.compute())
@@ -97,8 +95,7 @@ def best_and_worst(
 
 def _compare(net: Any, dataset: Any, score: ImageScore) -> Comparison:
     image, mask = dataset[score.index][:2]
-    with evaluating(net):
-        prediction = _predict(net, image).cpu().numpy().astype(np.uint8)
+    prediction = _predict(net, image).cpu().numpy().astype(np.uint8)
     truth = mask.cpu().numpy().astype(np.uint8)
     if net.heads:
         prediction, truth = prediction[0], truth[0]

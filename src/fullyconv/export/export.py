@@ -19,7 +19,6 @@ from fullyconv.extras import require
 from fullyconv.files import UMASK
 from fullyconv.inference.exported import KEY, open_runner
 from fullyconv.model.fcn import FCN
-from fullyconv.modes import evaluating
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     ".onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -44,7 +43,7 @@ def export(net: FCN, path: str | Path, *, probabilities: bool = False, source: s
     """
     path = Path(path)
     check_target(path)
-    with evaluating(net), tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         beside = Path(folder) / path.name
         write(net, beside, description(net, probabilities, source))
         agreement = verify(net, open_runner(beside), probabilities)

@@ -8,8 +8,9 @@ from torch import Tensor
 from fullyconv.export.graph import Graph, input_dtype
 from fullyconv.extras import require
 from fullyconv.inference.exported import compiled
-from fullyconv.model.border import leanest
+from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
+from fullyconv.sharing import in_evaluation_mode
 
 
 def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Tensor], Tensor]:
@@ -19,7 +20,7 @@ def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Te
     Raises ConfigError where OpenVINO is not installed.
     """
     openvino = require("openvino", "export")
-    net = leanest(net).eval()
+    net = in_evaluation_mode(for_inference(net))
     images = torch.zeros(batch, net.in_channels, *size, dtype=input_dtype(net))
     with torch.no_grad():
         net.scores(images)  # the border's maps of this size are kept, and are constants from now on

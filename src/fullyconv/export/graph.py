@@ -5,7 +5,6 @@ to find its sizes itself: coarse cells are picked by index (which repeats them b
 grid that holds every pixel's position exactly, and cropped to the image.
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -22,6 +21,7 @@ from fullyconv.geometry import Lattice
 from fullyconv.model.fcn import FCN
 from fullyconv.model.readout import Border, Interpolation, label_dtype
 from fullyconv.model.upsample import KERNELS, Upsample
+from fullyconv.sharing import in_evaluation_mode, shared_copy
 
 EXAMPLE = (2, 75, 101)
 """Batch, height and width of the images that the graph is traced with."""
@@ -88,9 +88,8 @@ class Graph(nn.Module):
 
     def __init__(self, net: FCN, probabilities: bool = False):
         super().__init__()
-        self.net, self.probabilities = copy.copy(net), probabilities
-        steps = {stride: _Step(step) if isinstance(step, Upsample) else step for stride, step in net.upsample.items()}
-        self.net._modules = {**net._modules, "upsample": nn.ModuleDict(steps)}
+        steps = {f"upsample.{at}": _Step(step) for at, step in net.upsample.items() if isinstance(step, Upsample)}
+        self.net, self.probabilities = in_evaluation_mode(shared_copy(net, steps)), probabilities
         self.read = _readout(net)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import DataError
 from fullyconv.evaluation.evaluate import evaluate
-from fullyconv.export.export import check_target, description, evaluating, move, to_openvino, write
+from fullyconv.export.export import check_target, description, move, to_openvino, write
 from fullyconv.export.verify import Agreement, verify
 from fullyconv.extras import require
 from fullyconv.inference.exported import KEY, Runner, open_runner
@@ -76,7 +76,7 @@ def export_int8(
     examples = SegmentationDataset(data, split, channels=net.in_channels)
     calibrated = (split, min(images, len(examples)))
     about = description(net, probabilities, source)
-    with evaluating(net), tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         beside, floats, onnx = (Path(folder) / name for name in (f"new/{path.name}", "floats.onnx", "int8.onnx"))
         beside.parent.mkdir()
         write(net, floats, about)

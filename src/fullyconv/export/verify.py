@@ -10,6 +10,7 @@ from torch import Tensor
 from fullyconv.errors import ConfigError
 from fullyconv.inference.exported import Runner
 from fullyconv.model.fcn import FCN
+from fullyconv.sharing import in_evaluation_mode
 
 SIZES = 10
 LONGEST = 160
@@ -37,11 +38,12 @@ class Agreement(NamedTuple):
 
 @torch.inference_mode()
 def verify(net: FCN, runner: Runner, probabilities: bool = False, seed: int = 0) -> Agreement:
-    """Compare ``net``, in evaluation mode, and ``runner`` on images of ten random sizes, one of them 1×1.
+    """Compare ``net`` in evaluation mode and ``runner`` on images of ten random sizes, one of them 1×1.
 
     Labels must be equal but for ties, and probabilities as close as that leaves them. Raises ConfigError, with the
     first size at which they are not.
     """
+    net = in_evaluation_mode(net)
     chance = random.Random(seed)
     sizes = [(1, 1)] + [(chance.randint(1, LONGEST), chance.randint(1, LONGEST)) for _ in range(SIZES - 1)]
     generator = torch.Generator().manual_seed(seed)

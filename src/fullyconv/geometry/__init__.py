@@ -12,13 +12,14 @@ from fullyconv.geometry.steps import (
     slicing,
     transposed_convolution,
 )
-from fullyconv.geometry.trace import Layer, Trace, trace
+from fullyconv.geometry.trace import Layer, Scorer, Trace, trace
 
 __all__ = [
     "Axis",
     "Interval",
     "Lattice",
     "Layer",
+    "Scorer",
     "Step",
     "Trace",
     "adaptive_pooling",

@@ -5,6 +5,7 @@ is dispatched. So nothing is computed, no memory is taken, and networks whose Py
 be followed (TensorFlow's padding in timm, say), which symbolic tracing with torch.fx cannot do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
@@ -13,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -24,7 +24,7 @@ from fullyconv.geometry.call import Call
 from fullyconv.geometry.lattice import Lattice
 from fullyconv.geometry.rules import follow
 from fullyconv.geometry.signal import Signal
-from fullyconv.modes import evaluating
+from fullyconv.sharing import in_evaluation_mode
 
 LABELS = {
     **dict.fromkeys(("addmm", "mm"), "linear"),
@@ -111,10 +111,19 @@ class Trace:
         return sum(layer.operations for layer in self.layers)
 
 
-def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
-    """Follow ``network`` on an image (1, channels, *size), in evaluation mode. The network stays as it is.
+class Scorer(nn.Module):
+    """A network that is followed to its ``scores``: what it does after them sees no more of the image."""
 
-    An FCN is followed to its scores (its method of that name): the readout interpolates those, and sees no more.
+    def scores(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) → scores (N, classes, h, w)."""
+        raise NotImplementedError
+
+
+def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
+    """Follow ``network`` on an image (1, channels, *size), in evaluation mode.
+
+    A ``Scorer``, as every FCN is one, is followed to its scores, any other network through its ``forward``. A shared
+    copy is run: other threads may use the network meanwhile.
 
     Attention counts as seeing the whole image, even within windows. So does reshaping that scrambles cells in
     a way that is not followed (window partitions, patch merging): where rows and columns come back after it,
@@ -130,11 +139,13 @@ def trace(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace
     device = parameters[0].device if parameters else torch.device("cpu")
     start = Signal(Axis.image(size[0]), Axis.image(size[1]), (2, 3))
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.inference_mode(False), torch.no_grad(), fake, evaluating(network), _Follower(network) as follower:
+    network = in_evaluation_mode(network)
+    follower = _Follower(network)
+    with torch.inference_mode(False), torch.no_grad(), fake, follower:
         image = torch.empty(1, channels, *size, dtype=dtype, device=device)
         follower.made[id(image)] = _Made(image, start, "", "image", 0)
         try:
-            output = getattr(network, "scores", network)(image)
+            output = network.scores(image) if isinstance(network, Scorer) else network(image)
         except GeometryError:
             raise
         except Exception as error:
@@ -163,38 +174,37 @@ class _Derived:
     parameters: dict[int, int]
 
 
-class _Follower(TorchDispatchMode):
-    """Sees each ATen operation as it is dispatched, and keeps what is known of each tensor made from the
-    image.
+def follow_modules(network: nn.Module) -> list[str]:
+    """The names of the modules that are running, the innermost last: a list that changes as ``network`` runs.
+
+    The hooks by which it does stay, so ``network`` must be a shared copy that nobody else has.
     """
+    path: list[str] = []
+
+    def enter(name: str) -> Callable[[nn.Module, object], None]:
+        return lambda module, inputs: path.append(name)
+
+    def leave(module: nn.Module, inputs: object, outputs: object) -> None:
+        path.pop()
+
+    for name, module in network.named_modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            module.register_forward_pre_hook(enter(name), prepend=True)
+            module.register_forward_hook(leave, prepend=True)
+    return path
+
+
+class _Follower(TorchDispatchMode):
+    """Sees each ATen operation as it is dispatched, and keeps what is known of each tensor made from the image."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.names = {id(module): name for name, module in network.named_modules()}
-        self.path: list[str] = []  # the modules that are running, the innermost last
+        self.path = follow_modules(network)
         self.made: dict[int, _Made] = {}  # by the tensor's id
         self.derived: dict[int, _Derived] = {}  # tensors made from parameters alone, as a transposed weight
         self.stale: dict[int, Tensor] = {}  # tensors that changed when others, of the same memory, were written
         self.layers: list[Layer] = []
         self.whole_image: list[tuple[str, str]] = []
-
-    def __enter__(self) -> "_Follower":
-        def enter(module: nn.Module, _: Any) -> None:
-            if id(module) in self.names:
-                self.path.append(self.names[id(module)])
-
-        def leave(module: nn.Module, _: Any, __: Any) -> None:
-            if id(module) in self.names:
-                self.path.pop()
-
-        self.hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        for hook in self.hooks:
-            hook.remove()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

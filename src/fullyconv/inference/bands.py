@@ -122,7 +122,7 @@ class _Stream:
     """A network as stages, one for each operation that depends on the image: bands in, rows of scores out."""
 
     def __init__(self, net: FCN, band: Tensor, height: int, heights: tuple[int, int]):
-        tape = record(net, (band.shape[1], band.shape[2], band.shape[3]), heights, band.dtype)
+        tape = record(net, (band.shape[1], band.shape[3]), heights, band.dtype)
         image = Rows(2, 1, heights)
         places: dict[int, Rows] = {-1: image}
         constants: dict[int, Tensor] = {}

@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary, finalize
+from weakref import finalize
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from fullyconv.errors import ConfigError
 from fullyconv.inference.bands import BAND
 from fullyconv.inference.tiles import Plan, plan, sight
 from fullyconv.model.fcn import FCN
+from fullyconv.sharing import Remembered, in_evaluation_mode
 
 RESERVE = 2.0
 """What a pass takes at most, over its tensors: libraries' own copies, and memory that comes back late."""
@@ -71,20 +72,17 @@ def auto_strip(net: FCN, size: tuple[int, int], memory: int | None = None) -> in
     return strip or None
 
 
-_known: WeakKeyDictionary[FCN, dict[tuple[torch.dtype, torch.device], tuple[float, float]]] = WeakKeyDictionary()
+_needs: Remembered[tuple[float, float]] = Remembered()
 
 
 def needs(net: FCN) -> tuple[float, float]:
     """Bytes for each pixel that a pass is computed from, and bytes that any pass takes."""
-    found, key = _known.setdefault(net, {}), (net.mean.dtype, net.device)
-    if key not in found:
-        found[key] = _counted(net)
-    return found[key]
+    return _needs.get(net, (net.mean.dtype, net.device), lambda: _counted(net))
 
 
 def _counted(net: FCN) -> tuple[float, float]:
     sides = (net.backbone.minimum + 8 * net.backbone.strides[-1], net.backbone.minimum + 16 * net.backbone.strides[-1])
-    few, many = (_Held().peak_of(net, side) for side in sides)
+    few, many = (_Held().peak_of(in_evaluation_mode(net), side) for side in sides)
     per_pixel = (many - few) / (sides[1] ** 2 - sides[0] ** 2)
     return RESERVE * per_pixel, RESERVE * max(0.0, few - per_pixel * sides[0] ** 2)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from fullyconv.classes import MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.inputs import ImageLike, to_tensor
-from fullyconv.model.border import leanest
+from fullyconv.model.border import for_inference
 from fullyconv.results.figures import displayable
 from fullyconv.results.segmentation import Segmentation
 
@@ -26,9 +26,9 @@ class Predictor:
     ``net.predict``, which never holds a score for each class at each pixel. The paper's VGG-16 networks do without the
     work on their border; they may be trained further in between (see ``without_border``).
 
-    The network is put in evaluation mode, on ``device`` (None: where it is). ``head`` names the labeling that is
-    wanted of a network with several heads (None: its first). Raises ConfigError for scales that are not positive
-    numbers, and for a head that is not there.
+    The network is moved to ``device`` (None: it stays where it is); its mode (training or not) is left alone. ``head``
+    names the labeling that is wanted of a network with several heads (None: its first). Raises ConfigError for scales
+    that are not positive numbers, and for a head that is not there.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class Predictor:
             )
         if len(net.classes) > MAX_CLASSES:
             raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
-        self.net = net.to(device).eval() if device is not None else net.eval()
-        self.lean = leanest(net)
+        self.net = net.to(device) if device is not None else net
+        self.lean = for_inference(net)
         self.scales = tuple(scales)
         self.flip = flip
         self.head, self.of_head = _choose(net, head)

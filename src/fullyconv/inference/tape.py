@@ -10,15 +10,15 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
 from fullyconv.errors import GeometryError
+from fullyconv.geometry.trace import follow_modules
 from fullyconv.model.fcn import FCN
-from fullyconv.modes import evaluating
+from fullyconv.sharing import Remembered, in_evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,22 @@ class Operation:
         )
 
 
-def record(net: FCN, image: tuple[int, int, int], heights: tuple[int, int], dtype: torch.dtype) -> list[Operation]:
-    """The operations from an image (1, *image) to its scores, in evaluation mode; the last gives the scores."""
-    few, many = (_Recorder(net).run((1, image[0], height, image[2]), dtype) for height in heights)
+_tapes: Remembered[list[Operation]] = Remembered(most=16)
+
+
+def record(net: FCN, image: tuple[int, int], heights: tuple[int, int], dtype: torch.dtype) -> list[Operation]:
+    """The operations from an image (1, channels, height, width) to its scores, in evaluation mode.
+
+    ``image``: channels and width. The last operation gives the scores. Recorded once for images of one kind, as long as
+    the network has the same tensors.
+    """
+    held = tuple(id(tensor) for tensor in (*net.parameters(), *net.buffers()))
+    return _tapes.get(net, (image, heights, dtype, held), lambda: _recorded(net, image, heights, dtype))
+
+
+def _recorded(net: FCN, image: tuple[int, int], heights: tuple[int, int], dtype: torch.dtype) -> list[Operation]:
+    channels, width = image
+    few, many = (_Recorder(net).run((1, channels, height, width), dtype) for height in heights)
     if [one.func for one in few] != [one.func for one in many]:
         raise GeometryError(f"{net.name} does something else at another height: it cannot run band by band; use tiles.")
     for one, taller in zip(few, many, strict=True):
@@ -83,31 +96,19 @@ def record(net: FCN, image: tuple[int, int, int], heights: tuple[int, int], dtyp
 class _Recorder(TorchDispatchMode):
     def __init__(self, net: FCN):
         super().__init__()
-        self.net, self.names = net, {id(module): name for name, module in net.named_modules()}
-        self.path = [""]
+        self.net = in_evaluation_mode(net)
+        self.path = follow_modules(self.net)
         self.operations: list[Operation] = []
         self.places: dict[int, int] = {}  # by the tensor's id
         self.held: list[Tensor] = []  # so that ids stay their own
 
     def run(self, shape: Sequence[int], dtype: torch.dtype) -> list[Operation]:
-
-        def enter(module: nn.Module, _: Any) -> None:
-            self.path.append(self.names.get(id(module), ""))
-
-        def leave(module: nn.Module, _: Any, __: Any) -> None:
-            self.path.pop()
-
-        hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
         fake = FakeTensorMode(allow_non_fake_inputs=True)
-        try:
-            with evaluating(self.net), torch.inference_mode(False), torch.no_grad(), fake:
-                image = torch.empty(shape, dtype=dtype, device=self.net.device)
-                self.places[id(image)] = -1
-                with self:
-                    scores = self.net.scores(image)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with torch.inference_mode(False), torch.no_grad(), fake:
+            image = torch.empty(shape, dtype=dtype, device=self.net.device)
+            self.places[id(image)] = -1
+            with self:
+                scores = self.net.scores(image)
         return self.operations[: self.places[id(scores)] + 1]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -117,7 +118,7 @@ class _Recorder(TorchDispatchMode):
         output = next((leaf for leaf in tree_iter(result) if isinstance(leaf, Tensor)), None)
         if output is not None and given:
             args, kwargs = tree_map(self.referred, (tuple(args), kwargs))
-            operation = Operation(func, args, kwargs, tuple(output.shape), self.path[-1])
+            operation = Operation(func, args, kwargs, tuple(output.shape), self.path[-1] if self.path else "")
             if func._schema.is_mutable and output._base is not None:
                 raise operation.refuse("part of a tensor is written")
             self.held.append(output)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from fullyconv.errors import ConfigError, GeometryError
 from fullyconv.geometry import Lattice
 from fullyconv.model.fcn import FCN
 from fullyconv.model.upsample import KERNELS
+from fullyconv.sharing import Remembered, in_evaluation_mode
 
 
 class Tile(NamedTuple):
@@ -133,7 +133,8 @@ def _span(net: FCN, sight: Sight, offset: Fraction, stride: Fraction, start: int
     return Span(slice(start, stop), slice(begin, end), cells, offset + stride * first - start)
 
 
-_known: WeakKeyDictionary[FCN, dict[tuple[int, int], geometry.Trace]] = WeakKeyDictionary()
+_traces: Remembered[geometry.Trace] = Remembered()
+_sights: Remembered[tuple[Sight, Sight]] = Remembered()
 
 
 def sight(net: FCN, size: tuple[int, int], whole: bool = False) -> tuple[Sight, Sight]:
@@ -144,6 +145,11 @@ def sight(net: FCN, size: tuple[int, int], whole: bool = False) -> tuple[Sight, 
     """
     coarsest, least = net.backbone.strides[-1], net.backbone.minimum
     small = (standing_for(size[0], coarsest, least), standing_for(size[1], coarsest, least))
+    return _sights.get(net, (small, whole), lambda: _sight(net, small, whole))
+
+
+def _sight(net: FCN, small: tuple[int, int], whole: bool) -> tuple[Sight, Sight]:
+    coarsest = net.backbone.strides[-1]
     larger = (small[0] + coarsest, small[1] + coarsest)
     traced, again = (_traced(net, sides) for sides in (small, larger))
     if traced.whole_image and not whole:
@@ -175,16 +181,13 @@ def standing_for(side: int, coarsest: int, least: int) -> int:
 
 
 def _traced(net: FCN, size: tuple[int, int]) -> geometry.Trace:
-    traces = _known.setdefault(net, {})
-    if size not in traces:
-        traces[size] = geometry.trace(net, size, net.in_channels)
-    return traces[size]
+    return _traces.get(net, size, lambda: geometry.trace(net, size, net.in_channels))
 
 
 def tile_scores(net: FCN, tile: Tile, crop: Tensor) -> Tensor:
     """The scores (N, classes, h, w) of the tile's cells, from its ``crop`` (N, C, H, W) of the images."""
     rows, columns = tile.cells
-    return net.scores(crop)[..., rows, columns]
+    return in_evaluation_mode(net).scores(crop)[..., rows, columns]
 
 
 @torch.no_grad()

@@ -4,8 +4,6 @@ Between the scores of the taps and the logits everything is linear. So the logit
 and a term can be looked at alone: on the image's pixels, through the network's own upsampling.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import accumulate
 
 import numpy as np
@@ -16,8 +14,8 @@ from torch import Tensor, nn
 from fullyconv.errors import ConfigError
 from fullyconv.model import readout
 from fullyconv.model.fcn import FCN
-from fullyconv.modes import evaluating
 from fullyconv.results.figures import overlay
+from fullyconv.sharing import in_evaluation_mode, shared_copy
 
 
 @torch.no_grad()
@@ -42,31 +40,28 @@ def contributions(net: FCN, images: Tensor) -> dict[str, Tensor]:
 
     Computed in evaluation mode; of a network that fuses scores. The terms add up to the logits.
     """
-    with evaluating(net):
-        taps = net.backbone(net.normalize(images))
-        size = (images.shape[2], images.shape[3])
-        terms = {}
-        for stride in sorted(net.score, key=int, reverse=True):
-            with _alone(net, stride):
-                scores = net.fuse(taps)
-            lattice = net.lattice_for(size, (scores.shape[2], scores.shape[3]))
-            terms[stride] = readout.logits(scores, lattice, size, net.interpolation, net.border)
+    net = in_evaluation_mode(net)
+    taps = net.backbone(net.normalize(images))
+    size = (images.shape[2], images.shape[3])
+    terms = {}
+    for stride in sorted(net.score, key=int, reverse=True):
+        scores = _alone(net, stride).fuse(taps)
+        lattice = net.lattice_for(size, (scores.shape[2], scores.shape[3]))
+        terms[stride] = readout.logits(scores, lattice, size, net.interpolation, net.border)
     return terms
 
 
-@contextmanager
-def _alone(net: FCN, stride: str) -> Iterator[None]:
-    """For a while the scores of all taps but one are zero."""
+def _alone(net: FCN, stride: str) -> FCN:
+    """A copy in which the scores of all taps but one are zero."""
 
     def silence(_: nn.Module, __: tuple[Tensor, ...], scores: Tensor) -> Tensor:
         return torch.zeros_like(scores)
 
-    hooks = [score.register_forward_hook(silence) for other, score in net.score.items() if other != stride]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    copy = shared_copy(net)
+    for other, score in copy.score.items():
+        if other != stride:
+            score.register_forward_hook(silence)
+    return copy
 
 
 @torch.no_grad()

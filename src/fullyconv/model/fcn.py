@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fullyconv.classes import numbered
 from fullyconv.errors import ConfigError
-from fullyconv.geometry import Lattice
+from fullyconv.geometry import Lattice, Scorer
 from fullyconv.model import readout
 from fullyconv.model.backbones import Backbone, Padding, backbone, release, torchvision
 from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
@@ -24,9 +24,10 @@ from fullyconv.model.readout import Border, Interpolation
 from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
+from fullyconv.sharing import in_evaluation_mode
 
 
-class FCN(nn.Module):
+class FCN(Scorer):
     """Images (N, C, H, W), uint8 or float in 0..255, of any size → a class for every pixel.
 
     ``classes`` and ``palette`` (RGB 0..255) name and colour the C_out outputs. ``width`` is None for score fusion, else
@@ -159,8 +160,11 @@ class FCN(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → labels (N, H, W), uint8; with heads (N, heads, H, W), each counting from its first class."""
-        scores = self.scores(images)
+        """(N, C, H, W) → labels (N, H, W), uint8; with heads (N, heads, H, W), each counting from its first class.
+
+        In evaluation mode, whatever the network's mode is; that and its statistics stay as they are.
+        """
+        scores = self._evaluating().scores(images)
         return self.labels_on(scores, *self._reading(images, scores)[:2])
 
     def labels_on(self, scores: Tensor, lattice: Lattice, size: tuple[int, int]) -> Tensor:
@@ -168,9 +172,14 @@ class FCN(nn.Module):
         labels = [readout.labels(part, lattice, size, self.interpolation, self.border) for part in self.by_head(scores)]
         return self.stacked(labels)
 
+    @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → softmax over classes, or over each head's (N, classes, H, W)."""
-        return torch.cat([part.softmax(1) for part in self.by_head(self(images))], 1)
+        """(N, C, H, W) → softmax over classes, or over each head's, (N, classes, H, W); computed as ``predict``."""
+        return torch.cat([part.softmax(1) for part in self.by_head(self._evaluating()(images))], 1)
+
+    def _evaluating(self) -> "FCN":
+        """Itself in evaluation mode, as a copy that shares the weights; torch.compile takes it as it is."""
+        return self if torch.compiler.is_compiling() else in_evaluation_mode(self)
 
     def loss(
         self,

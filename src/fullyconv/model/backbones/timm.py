@@ -1,11 +1,14 @@
 """Any timm network with ``features_only`` as a backbone."""
 
 import difflib
+import threading
+from collections import OrderedDict
 from typing import Any
 
 import timm
 import torch
-from timm.models import get_pretrained_cfg
+from timm.models import FeatureHookNet, get_pretrained_cfg
+from torch import Tensor
 
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones.backbone import COARSEST, Backbone
@@ -28,6 +31,8 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
         raise WeightsError(f"{name} has no published ImageNet weights. Train it from scratch: --no-pretrained.")
     taps, channels = zip(*last_of_stride.values(), strict=True)
     body = _create(name, in_channels, out_indices=list(taps), pretrained=pretrained)
+    if isinstance(body, FeatureHookNet):
+        body.hooks._feature_outputs = _OfThread()
     channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
     return Backbone(
         name,
@@ -39,6 +44,22 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
         config.std,
         channels_last=channels_last,
     )
+
+
+class _OfThread:
+    """What the hooks of a ``FeatureHookNet`` have seen, by device: of each thread its own."""
+
+    def __init__(self) -> None:
+        self.of_thread = threading.local()
+
+    def __getitem__(self, device: torch.device) -> OrderedDict[str, Tensor]:
+        return self.of_thread.__dict__.setdefault(str(device), OrderedDict())
+
+    def __setitem__(self, device: torch.device, outputs: OrderedDict[str, Tensor]) -> None:
+        self.of_thread.__dict__[str(device)] = outputs
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _OfThread, ()  # between runs of the network there is nothing to keep
 
 
 def _pretrained_config(name: str) -> Any:
