@@ -83,7 +83,7 @@ def test_a_copy_has_the_weights_of_its_network_also_when_they_change_or_move() -
     copy = shared_copy(net)
     assert all(own is other for own, other in zip(net.parameters(), copy.parameters(), strict=True))
     with torch.no_grad():
-        net.score["8"].bias += 1  # type: ignore[operator]
+        net.score["8"].get_parameter("bias").add_(1)
     net.float()
     assert torch.equal(net(image()), copy(image()))
 
@@ -176,7 +176,7 @@ def test_threads_label_as_one_does(networks: int) -> None:
     expected = label(new(), range(15))
     found = together([lambda i=i: label(nets[i % networks], range(starts[i], starts[i] + 9)) for i in range(3)])  # type: ignore[misc]
     for start, labels in zip(starts, found, strict=True):
-        assert all(map(torch.equal, expected[start : start + 9], labels))  # type: ignore[arg-type]
+        assert all(map(torch.equal, expected[start : start + 9], labels))
 
 
 def test_networks_whose_features_are_hooked_are_threads_own_too() -> None:
