@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,9 +81,11 @@ def test_train_evaluate_predict(fullyconv, data, tmp_path):
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["split"] == "val"
     assert "<html" in (tmp_path / "run" / "report.html").read_text()
 
-    code, out, _ = fullyconv("evaluate", "run", "--data", data)
+    code, out, err = fullyconv("evaluate", "run", "--data", data)
     assert (code, "2 images of test" in out) == (0, True)
-    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["split"] == "test"
+    assert f"Report: {Path('run/report-test.html')}." in err
+    assert json.loads((tmp_path / "run" / "evaluation-test.json").read_text())["split"] == "test"
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["split"] == "val"
 
     code, _, err = fullyconv("predict", "run", data / "images" / "test", "--out", "masks", "--overlay", "--scores")
     assert (code, err.strip()) == (0, "2 masks in masks.")

@@ -50,7 +50,7 @@ USES: dict[str, Callable[[FCN], object]] = {
     "tape": lambda net: record(net, (3, 50), (64, 96), torch.float64),
     "memory": needs,
     "heat": lambda net: contributions(net, image()),
-    "evaluate": lambda net: evaluate(net, [(image()[0], torch.zeros(75, 50, dtype=torch.uint8))]),
+    "evaluate": lambda net: evaluate(net, [(image()[0], torch.zeros(75, 50, dtype=torch.uint8), 0)]),
     "Predictor": lambda net: fc.Predictor(net)(image()[0].permute(1, 2, 0).numpy()),
 }
 

@@ -44,6 +44,16 @@ def test_equals_scikit_learn(count, pixels, seed):
     assert sum(row["pixels"] for row in result["per_class"]) == len(truth)
 
 
+def test_one_class_has_a_matrix_of_one_cell():
+    result = measured(torch.tensor([[0, 0, 0]]), torch.tensor([[0, IGNORE, 0]]), 1)
+    assert result["confusion"] == [[2]]
+    assert result["pixel_accuracy"] == result["mean_accuracy"] == result["mean_iou"] == 1
+    assert result["per_class"] == [{"name": "class 0", "iou": 1.0, "accuracy": 1.0, "pixels": 2}]
+    heads = {"a": 1, "b": 1}
+    both = metrics_of_heads(torch.eye(2), names(2), heads)
+    assert [both["heads"][name]["confusion"] for name in heads] == [[[1]], [[1]]]
+
+
 def test_hand_sized_case():
     # rows: truth. Class 0: 3 of 4 right; class 1: 1 of 2 right, one pixel of class 0 taken for it.
     result = metrics([[3, 1], [1, 1]], ["a", "b"], images=1, split="val")

@@ -16,6 +16,7 @@ from fullyconv.errors import DataError
 from fullyconv.evaluation.evaluate import Comparison
 from fullyconv.evaluation.metrics import metrics
 from fullyconv.evaluation.report.charts import LARGEST_TABLE, line_chart
+from fullyconv.evaluation.report.places import places
 from fullyconv.evaluation.report.report import evaluate_and_report, write_report
 
 PALETTE = [(200, 10, 10), (10, 200, 10), (10, 10, 200)]
@@ -226,3 +227,56 @@ def test_other_classes_than_the_networks_are_refused(colour_net, classes, differ
     colour_net.classes = ["red", "green", "blue"]
     with pytest.raises(DataError, match=f"not those of the network: {differs}"):
         evaluate_and_report(colour_net, Data(Path("d"), "folders", classes, [], MaskCode(len(classes)), {}), "test")
+
+
+def test_no_measurement_overwrites_that_of_other_images(tmp_path, paint):
+    root = folder_of_data(tmp_path / "photos", paint)
+    data, run = open_data(root), tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(f"data: {{path: '{root}'}}\n", encoding="utf-8")
+    assert places(run, data, root, "train") == (run / "evaluation.json", run / "report.html")
+    assert places(run, data, root, "test") == (run / "evaluation-test.json", run / "report-test.html")
+    other = tmp_path / "new streets"
+    root.rename(other)
+    assert places(run, open_data(other), other, "train")[1] == run / "report-new_streets-train.html"
+
+
+@pytest.mark.parametrize("config", [None, "", "data: 3", "data: {path: [", "- a"])
+def test_a_run_that_does_not_say_what_it_was_trained_on_has_no_data_of_its_own(tmp_path, paint, config):
+    data = open_data(folder_of_data(tmp_path / "photos", paint))
+    if config is not None:
+        (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    assert places(tmp_path, data, tmp_path / "photos", "test")[0] == tmp_path / "evaluation-photos-test.json"
+
+
+def test_a_descriptor_stands_for_its_folder(tmp_path, paint):
+    root = folder_of_data(tmp_path / "photos", paint)
+    (root / "dataset.yaml").write_text(
+        "classes: [a, b, c]\nsplits: {val: {images: images/test, masks: masks/test}}\n", encoding="utf-8"
+    )
+    (tmp_path / "config.yaml").write_text(f"data: {{path: '{root}'}}\n", encoding="utf-8")
+    data = open_data(root / "dataset.yaml")
+    assert places(tmp_path, data, root / "dataset.yaml", "val")[1] == tmp_path / "report.html"
+
+
+def test_images_that_lie_elsewhere_are_named_without_their_folders(tmp_path, colour_net, paint):
+    """The page is for others to read; where files lie on this machine is not."""
+    elsewhere = folder_of_data(tmp_path / "data", paint)
+    photos, labels = elsewhere / "images" / "test", elsewhere / "masks" / "test"
+    (tmp_path / "about").mkdir()
+    (tmp_path / "about" / "dataset.yaml").write_text(
+        f"classes: [red, green, blue]\nsplits: {{val: {{images: '{photos}', masks: '{labels}'}}}}\n", encoding="utf-8"
+    )
+    data = open_data(tmp_path / "about")
+    colour_net.palette = data.palette
+    evaluate_and_report(colour_net, data, "val", tmp_path / "run")
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<b>0.png</b>" in text
+    assert str(photos) not in text
+    assert "of the split “val” of about" in text
+
+
+def test_one_class_has_a_report(tmp_path, example):
+    example.truth[:], example.prediction[:] = 0, 0
+    text, _ = written(tmp_path, metrics([[7]], ["sky"], images=1), PALETTE[:1], [example], [])
+    assert "1 image, 1 class" in text

@@ -1,14 +1,19 @@
-"""What commands say, show and end with."""
+"""How commands show progress, tell the user things, print results and end."""
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from fullyconv.evaluation.metrics import Result
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on the terminal, moved by calling what is yielded with (done, total); nothing where there is none."""
+    """Show a progress bar where stderr is a terminal; yields the function (done, total) that moves it."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -18,18 +23,18 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def say(message: str) -> None:
-    """Tell the user how far things are: on stderr, results alone go to stdout."""
+    """Print a message for the user on stderr; stdout is for results."""
     print(message, file=sys.stderr, flush=True)
 
 
 def fail(message: str) -> NoReturn:
-    """End with exit code 2: the user's input is at fault."""
+    """Print a message and exit with code 2, which means that the user's input is at fault."""
     print(f"fullyconv: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def table(result: Any, head: str) -> str:
-    """The four metrics and the classes, as text; ``head`` names the labeling where there are several."""
+def table(result: Result, head: str) -> str:
+    """Format the four metrics and the classes as text; ``head`` names the labeling where there are several."""
     from fullyconv.evaluation.metrics import METRICS
 
     def rate(value: float | None) -> str:

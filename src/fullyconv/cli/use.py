@@ -9,7 +9,7 @@ from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument
 from fullyconv.cli.networks import checked, measure, network
 from fullyconv.cli.terminal import fail, progress_bar, say
 from fullyconv.errors import ConfigError
-from fullyconv.weights.run_files import CONFIG, EVALUATION
+from fullyconv.weights.run_files import CONFIG
 
 
 def evaluate(
@@ -17,7 +17,8 @@ def evaluate(
     data: DataOption,
     split: Annotated[str, typer.Option(help="Which part of the data.")] = "test",
     out: Annotated[
-        Path | None, typer.Option(help="The measurements.  [default: evaluation.json in the run folder]")
+        Path | None,
+        typer.Option(help="The measurements, as JSON.  [default: evaluation-SPLIT.json in the run]"),
     ] = None,
     layout: LayoutOption = None,
 ) -> None:
@@ -25,7 +26,14 @@ def evaluate(
     net = network(model)
     run = Path(model) if Path(model).is_dir() else None
     data_set = checked(data, layout or _layout_of(run, data), split)
-    measure(net, data_set, split, run, out or (run / EVALUATION if run else None))
+    if run is None:
+        measure(net, data_set, split, None, out)
+        return
+    from fullyconv.evaluation.report.places import places
+
+    measurements, report = places(run, data_set, data, split)
+    measure(net, data_set, split, run, out or measurements, report)
+    say(f"Measurements: {out or measurements}. Report: {report}.")
 
 
 def _layout_of(run: Path | None, data: Path) -> str | None:

@@ -1,8 +1,8 @@
-"""A network against a data set: every image whole and at its own size, one at a time."""
+"""Measure a network on a data set: every image whole and at its own size, one at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,14 +10,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import SumMetric
 
+from fullyconv.data.dataset import Examples
 from fullyconv.errors import DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
+from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.figures import displayable
+
+Example = tuple[Tensor, Tensor, int]
+"""An image (C, H, W), its mask, (H, W) or (K, H, W) for K heads, and its number."""
 
 
 @dataclass(frozen=True)
 class ImageScore:
-    """How one image went; None where it has no pixel with a class."""
+    """The metrics of one image; None where it has no pixel with a class."""
 
     index: int
     name: str
@@ -37,22 +42,21 @@ class Comparison:
 
 
 def evaluate(
-    net: Any,
-    examples: Dataset | Iterable,
+    net: Segmenter,
+    examples: Examples | Iterable[Example],
     split: str = "",
     names: Sequence[str] | None = None,
     workers: int = 2,
     progress: Callable[[int, int | None], None] | None = None,
     absent_excluded: bool = False,
 ) -> tuple[Result, list[ImageScore]]:
-    """The metrics of ``net`` over ``examples``, and each image's own.
+    """Return the metrics of ``net`` over all ``examples``, and those of each image.
 
-    ``net`` stays on its device and in its mode (training or not). ``examples`` gives
-    (image (C, H, W), mask (H, W), ...): a data set (which ``workers`` processes then load) or any iterable.
-    A network with heads is measured on masks (K, H, W), one for each. ``absent_excluded``: see ``metrics``.
-    ``names`` are the images' names, in order; ``progress(done, total)`` is called after each image, with
-    total None where the length is not known. Under DDP each process gives its own part of the data; the
-    result is that of all parts, the scores are those of this one.
+    ``net`` stays on its device and in its mode (training or evaluation). ``examples`` is a data
+    set, which ``workers`` processes then load, or any iterable. ``names`` are the images' names, in order.
+    ``progress(done, total)`` is called after each image; total is None where the length is not known.
+    ``absent_excluded``: see ``metrics``. Under DDP each process gives its own part of the data; the result is that of
+    all parts, the scores are those of this one.
 
     Raises DataError for a mask that does not fit its image or the classes.
     """
@@ -78,12 +82,12 @@ def evaluate(
 
 
 def best_and_worst(
-    net: Any, dataset: Any, scores: Sequence[ImageScore], count: int = 3
+    net: Segmenter, dataset: Examples, scores: Sequence[ImageScore], count: int = 3
 ) -> tuple[list[Comparison], list[Comparison]]:
-    """The ``count`` images with the highest mean IoU, best first, and as many with the lowest, worst first.
+    """Return the ``count`` images of highest mean IoU, best first, and as many of the lowest, worst first.
 
-    ``dataset[i]`` gives (image, mask, ...) for ``ImageScore.index`` i; only the chosen images are predicted
-    again. No image is in both lists.
+    ``dataset[i]`` is the example of ``ImageScore.index`` i; only the chosen images are predicted again. No image is in
+    both lists.
     """
     scored = [score for score in scores if score.mean_iou is not None]
     ranked = sorted(scored, key=lambda score: score.mean_iou or 0.0, reverse=True)
@@ -93,8 +97,8 @@ def best_and_worst(
     return best, worst
 
 
-def _compare(net: Any, dataset: Any, score: ImageScore) -> Comparison:
-    image, mask = dataset[score.index][:2]
+def _compare(net: Segmenter, dataset: Examples, score: ImageScore) -> Comparison:
+    image, mask, _ = dataset[score.index]
     prediction = _predict(net, image).cpu().numpy().astype(np.uint8)
     truth = mask.cpu().numpy().astype(np.uint8)
     if net.heads:
@@ -102,19 +106,20 @@ def _compare(net: Any, dataset: Any, score: ImageScore) -> Comparison:
     return Comparison(score.name, displayable(image), truth, prediction, score.mean_iou or 0.0)
 
 
-def _load(examples: Dataset | Iterable, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(image, mask) of each example; a data set is read ahead by ``workers`` processes."""
+def _load(examples: Examples | Iterable[Example], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the image and the mask of each example; a data set is read ahead by ``workers`` processes."""
+    stream = cast(Iterable[Example], examples)
     if hasattr(examples, "__getitem__"):
-        examples = DataLoader(cast(Dataset, examples), batch_size=1, num_workers=workers, collate_fn=_only)
-    for example in examples:
-        yield example[0], example[1]
+        stream = DataLoader(cast(Dataset, examples), batch_size=1, num_workers=workers, collate_fn=_only)
+    for image, mask, _ in stream:
+        yield image, mask
 
 
-def _only(batch: list) -> Any:
+def _only(batch: list[Example]) -> Example:
     return batch[0]
 
 
 @torch.inference_mode()
-def _predict(net: Any, image: Tensor) -> Tensor:
-    """Labels (H, W), or (K, H, W) of K heads, of one image (C, H, W), on the network's device."""
+def _predict(net: Segmenter, image: Tensor) -> Tensor:
+    """Label one image (C, H, W) on the network's device: (H, W), or (K, H, W) with K heads."""
     return net.predict(image[None].to(net.device))[0]

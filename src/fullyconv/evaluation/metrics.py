@@ -2,28 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics import Metric
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
 
-METRICS = {
+Metrics = Literal["pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"]
+METRICS: dict[Metrics, str] = {
     "pixel_accuracy": "pixel accuracy",
     "mean_accuracy": "mean accuracy",
     "mean_iou": "mean IoU",
     "frequency_weighted_iou": "frequency-weighted IoU",
 }
-"""The paper's four, in its order, and what they are called."""
+"""The paper's four metrics in its order: key in ``evaluation.json`` → name."""
 
 
 class ClassResult(TypedDict):
-    """One class; a rate is None where it has no meaning (see ``metrics``)."""
+    """How one class was labelled; a rate is None where it is undefined (see ``metrics``)."""
 
     name: str
     iou: float | None
@@ -43,19 +44,24 @@ class Result(TypedDict):
     images: int
     split: str
     heads: NotRequired[dict[str, "Result"]]
-    """Where images have several labelings: each one's result. The entries beside this one are the first's."""
+    """The result of each labeling, where images have several; the entries beside this one are the first labeling's."""
 
 
-class ConfusionMatrix(MulticlassConfusionMatrix):
-    """Pixels by true class (rows) and predicted class (columns), those marked ``IGNORE`` left out.
+class ConfusionMatrix(Metric):
+    """Count pixels by true class (rows) and predicted class (columns), leaving out those marked ``IGNORE``.
 
-    Accumulates over calls and sums over processes, as every torchmetrics metric does. Counting is our own
-    because torchmetrics counts through a (pixels, classes²) table, gigabytes for one image, where
-    deterministic algorithms are asked for. Counts of integers are exact in any order.
+    Accumulates over calls and sums over processes, as every torchmetrics metric does. torchmetrics' own matrix does
+    not serve: where deterministic algorithms are asked for it counts through a (pixels, classes²) table, gigabytes for
+    one image. Counts of integers are exact in any order.
     """
 
+    full_state_update = False
+    counts: Tensor
+
     def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, ignore_index=IGNORE, validate_args=False)
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("counts", torch.zeros(num_classes, num_classes, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count labels ``preds`` against the truth ``target``: integers, (N, H, W) or (H, W).
@@ -73,7 +79,11 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
                     f"0..{self.num_classes - 1}, and {IGNORE} marks pixels without one"
                 )
         pairs = torch.bincount(truth * self.num_classes + labels, minlength=self.num_classes**2)
-        self.confmat += pairs.reshape(self.num_classes, self.num_classes)
+        self.counts = self.counts + pairs.reshape(self.num_classes, self.num_classes)
+
+    def compute(self) -> Tensor:
+        """Return the counts so far, (classes, classes) int64; torchmetrics makes one number of a single class's."""
+        return self.counts
 
 
 def _size(labels: Tensor) -> str:
@@ -81,11 +91,18 @@ def _size(labels: Tensor) -> str:
 
 
 def one_count(labels: Tensor, heads: Mapping[str, int] | None) -> Tensor:
-    """Labels (..., K, H, W) that count from 0 for each of K heads → the same counting through all heads' classes."""
+    """Number labels (..., K, H, W) through the classes of all K heads, where each head's count from 0.
+
+    Without heads the labels are given back as they are.
+    """
     if heads is None:
         return labels
     first = torch.tensor([0, *accumulate(heads.values())][:-1], device=labels.device)[:, None, None]
     return torch.where(labels == IGNORE, IGNORE, labels.long() + first)
+
+
+def _square(confusion: ArrayLike | Tensor, classes: int) -> np.ndarray:
+    return np.asarray(confusion, dtype=np.int64).reshape(classes, classes)
 
 
 def metrics_of_heads(
@@ -96,10 +113,10 @@ def metrics_of_heads(
     split: str = "",
     absent_excluded: bool = False,
 ) -> Result:
-    """As ``metrics``, for each head's classes alone; what stands for the whole is the first head's."""
+    """Compute ``metrics`` for each head's classes alone; the entries for the whole are those of the first head."""
     if heads is None:
         return metrics(confusion, classes, images, split, absent_excluded)
-    counts = np.asarray(confusion)
+    counts = _square(confusion, len(classes))
     results: dict[str, Result] = {}
     first = 0
     for name, size in heads.items():
@@ -116,7 +133,7 @@ def metrics(
     split: str = "",
     absent_excluded: bool = False,
 ) -> Result:
-    """The four metrics of a (C, C) confusion matrix (rows: truth), as ``evaluation.json`` holds them.
+    """Compute the paper's four metrics from a (C, C) confusion matrix (rows: truth), as ``evaluation.json`` has them.
 
     With n_ij the pixels of class i labelled j and t_i = Σ_j n_ij (section 5 of the paper):
 
@@ -129,7 +146,7 @@ def metrics(
     predicted has IU 0, which counts (unless ``absent_excluded``, as the paper's section 5 has it for SIFT Flow), and
     ``accuracy`` None. With no pixel at all the four are None too.
     """
-    counts = np.asarray(confusion, dtype=np.int64)
+    counts = _square(confusion, len(classes))
     right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
     union = truth + predicted - right
     in_truth, seen = truth > 0, union > 0

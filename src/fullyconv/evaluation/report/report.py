@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,6 +23,7 @@ from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report.charts import Points, class_bars, confusion_table, line_chart, percent, swatch
 from fullyconv.evaluation.report.page import PAGE, STYLE
 from fullyconv.files import write_whole
+from fullyconv.model.segmenter import Segmenter
 from fullyconv.palettes import VOC_VOID, Colour
 from fullyconv.results.figures import WRONG, errors, index_image
 from fullyconv.weights.run_files import CONFIG, CURVES, REPORT
@@ -41,14 +41,18 @@ CHARTS = {
 
 
 def evaluate_and_report(
-    net: Any,
+    net: Segmenter,
     data: Data,
     split: str,
     run: Path | None = None,
     out: Path | None = None,
+    report: Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Result:
-    """Measure ``net`` on a split; write the result to ``out`` (JSON) and ``report.html`` into ``run``.
+    """Measure ``net`` on a split; write the result to ``out`` (JSON), and the report on it.
+
+    ``report`` is the page's file, ``report.html`` in ``run`` unless given. There is no page without ``run``, the
+    folder that has the configuration and the curves.
 
     Raises DataError where the classes of the data are not the network's.
     """
@@ -58,7 +62,7 @@ def evaluate_and_report(
             "or name them alike, in dataset.yaml, if they are the same"
         )
     dataset = SegmentationDataset(data, split, channels=net.in_channels)
-    names = [data.name(pair.image) for pair in dataset.pairs]
+    names = [_name(data, pair.image) for pair in dataset.pairs]
     result, scores = evaluate(net, dataset, split, names, progress=progress, absent_excluded=data.absent_excluded)
     if out is not None:
         write_whole(out, json.dumps(result, indent=2))
@@ -68,8 +72,15 @@ def evaluate_and_report(
             f"fullyconv train --recipe {quote(str(run / CONFIG))} --data {root} --out RUN\n"
             f"fullyconv evaluate RUN --data {root} --split {quote(split)}"
         )
-        write_report(run, result, net.palette, *best_and_worst(net, dataset, scores), command=command)
+        compared = best_and_worst(net, dataset, scores)
+        write_report(run, result, net.palette, *compared, command=command, file=report, data=data.root.resolve().name)
     return result
+
+
+def _name(data: Data, image: Path) -> str:
+    """Return an image's path within its data set; its name alone where it lies elsewhere, as reports are shared."""
+    name = Path(data.name(image))
+    return name.name if name.is_absolute() else name.as_posix()
 
 
 def write_report(
@@ -80,13 +91,15 @@ def write_report(
     worst: Sequence[Comparison] = (),
     command: str = "",
     title: str = "",
+    file: Path | None = None,
+    data: str = "",
 ) -> Path:
-    """Write ``report.html`` into a run folder and return its path.
+    """Write the report on a run as one page, ``report.html`` in its folder unless ``file`` is given; return its path.
 
     ``result`` is what ``evaluation.json`` holds, ``palette`` one colour per class (of all heads), ``command`` what
-    repeats the run, ``title`` the run folder's name unless given. ``metrics.csv`` (Lightning's columns, whichever
-    there are) gives the curves and ``config.yaml`` the configuration; a part whose source is missing is left
-    out.
+    repeats the run, ``title`` the run folder's name unless given, ``data`` the data set's name.
+    ``metrics.csv`` (Lightning's columns, whichever there are) gives the curves and ``config.yaml`` the configuration;
+    a part whose source is missing is left out.
     """
     run_dir = Path(run_dir)
     names = [row["name"] for row in result["per_class"]]
@@ -105,18 +118,21 @@ def write_report(
         _section("Configuration", _text(_read(run_dir / CONFIG))),
     ]
     images = "1 image" if result["images"] == 1 else f"{result['images']:,} images"
+    classes = "1 class" if len(names) == 1 else f"{len(names)} classes"
     split = f" of the split “{result['split']}”" if result["split"] else ""
+    split += f" of {data}" if data else ""
     seen = (
         ". What a network was trained on does not tell how it does on new images" if result["split"] == "train" else ""
     )
     page = PAGE.substitute(
         title=escape(title or run_dir.resolve().name),
-        subtitle=escape(f"Measured on {images}{split}, {len(names)} classes{seen}"),
+        subtitle=escape(f"Measured on {images}{split}, {classes}{seen}"),
         style=STYLE,
         sections="\n".join(filter(None, sections)),
     )
-    write_whole(run_dir / REPORT, page)
-    return run_dir / REPORT
+    path = file or run_dir / REPORT
+    write_whole(path, page)
+    return path
 
 
 def _section(title: str, content: str) -> str:
