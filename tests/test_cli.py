@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from fullyconv import cli
@@ -233,8 +234,20 @@ def test_a_run_is_not_overwritten_and_not_reconfigured(fullyconv, data):
     fullyconv("train", "--data", data, *QUICK, "--out", "run")
     code, _, err = fullyconv("train", "--data", data, *QUICK, "--out", "run")
     assert (code, "run holds a run already" in err) == (2, True)
-    code, _, err = fullyconv("train", "--out", "run", "--resume", "--epochs", "3")
-    assert (code, "leave out training.epochs" in err) == (2, True)
+    code, _, err = fullyconv("train", "--out", "run", "--resume", "--freeze", "backbone", "--set", "data.flip=0")
+    assert (code, "leave out data.flip, training.freeze. What may change: --data, the length" in err) == (2, True)
+
+
+def test_a_run_that_is_over_is_made_longer_as_its_message_says(fullyconv, data):
+    fullyconv("train", "--data", data, *QUICK, "--out", "run")
+    code, _, err = fullyconv("train", "--out", "run", "--resume")
+    assert (code, "reached its length (2 steps" in err, "--resume with more --steps" in err) == (0, True, True)
+    code, _, err = fullyconv("train", "--out", "run", "--resume", "--steps", "5", "--set", "data.workers=1")
+    assert (code, "step 5" in err) == (0, True)
+    settings = yaml.safe_load((data.parent / "run" / "config.yaml").read_text())
+    assert (settings["training"]["steps"], settings["data"]["workers"]) == (5, 1)
+    code, _, err = fullyconv("train", "--out", "run", "--resume", "--epochs", "3", "--steps", "9")
+    assert (code, "give one of them" in err) == (2, True)
 
 
 def test_ctrl_c_says_how_to_go_on(fullyconv, data, monkeypatch):

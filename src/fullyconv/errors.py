@@ -17,6 +17,10 @@ class WeightsError(FullyConvError):
     """Weights cannot be found, read, or do not fit the network."""
 
 
+class LoaderError(FullyConvError):
+    """A process that loads images was ended from outside, as by a system that is short of memory."""
+
+
 class GeometryError(FullyConvError):
     """A network's layers cannot be aligned, traced or converted."""
 

@@ -14,7 +14,7 @@ from fullyconv.model import fcn
 from fullyconv.model.backbones.paper import VGG16
 from fullyconv.model.fcn import FCN
 from fullyconv.training.batches import Batches
-from fullyconv.training.callbacks import Clock
+from fullyconv.training.clock import Clock
 from fullyconv.training.config import load_config
 from fullyconv.training.run import class_weights, training_loader
 from fullyconv.training.stages import new_network, train

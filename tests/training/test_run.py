@@ -13,7 +13,7 @@ from torch import nn
 from fullyconv.data import open_data
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import ConfigError, DataError, WeightsError
-from fullyconv.training.callbacks import Clock, rate_factor
+from fullyconv.training.clock import Clock, rate_factor
 from fullyconv.training.config import Optimizer
 from fullyconv.training.module import Module
 from fullyconv.training.run import class_weights, median_frequency, plan

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from fullyconv.cli.networks import checked, measure, placed
 from fullyconv.cli.terminal import say
 from fullyconv.errors import ConfigError
 from fullyconv.weights.run_files import CONFIG, EVALUATION
+
+LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
+CHANGED_ON_RESUME = ("data.path", "data.workers", *LENGTHS)
 
 SetOption = Annotated[
     list[str] | None,
@@ -49,7 +52,12 @@ def train(
         str | None, typer.Option(help="none, or backbone: train only what follows it.  [default: none]")
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/train"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the run in --out; train on with --steps, --epochs or --max-minutes of more."
+        ),
+    ] = False,
 ) -> None:
     """Train a network; what comes out is a run folder."""
     from fullyconv.training.config import load_config, parse_settings
@@ -65,13 +73,13 @@ def train(
         "training.freeze": freeze,
     }
     overrides = parse_settings(settings or []) | {key: v for key, v in options.items() if v is not None}
-    lengths = [key for key in ("training.epochs", "training.steps", "training.max_minutes") if overrides.get(key)]
+    lengths = [key for key in LENGTHS if overrides.get(key)]
     if len(lengths) > 1:
         raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
-    if lengths:  # over whichever length the recipe has
-        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
     if resume:
         recipe = _recipe_to_resume(out, recipe, overrides)
+    if lengths:  # over whichever length the recipe has
+        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
     config = load_config(recipe, overrides)
     if config.data.path is None:
         raise ConfigError("--data is missing: a folder of images and masks, or a descriptor (dataset.yaml).")
@@ -89,13 +97,16 @@ def train(
     measure(placed(net), data_set, split, out, out / EVALUATION)
 
 
-def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, Any]) -> Path:
-    """A run goes on with its own configuration."""
+def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, object]) -> Path:
+    """A run goes on with its own configuration, but for where its data are, its length and its loader processes."""
     config = out / CONFIG
     given = [f"--recipe {recipe}"] if recipe else []
-    given += [key for key, value in overrides.items() if key != "data.path" and value is not None]
+    given += [key for key in overrides if key not in CHANGED_ON_RESUME]
     if given:
-        raise ConfigError(f"--resume goes on with {config}; leave out {', '.join(given)}.")
+        raise ConfigError(
+            f"--resume goes on with {config}; leave out {', '.join(given)}. What may change: --data, "
+            "the length (--steps, --epochs or --max-minutes), and data.workers."
+        )
     if not config.is_file():
         raise ConfigError(
             f"--resume: {out} holds no run ({config} is missing). Expected the --out of an earlier train."

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,13 @@ from fullyconv.errors import ConfigError
 from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report.report import evaluate_and_report
 from fullyconv.files import write_whole
+from fullyconv.hardware import multiplies_bf16
 from fullyconv.inference.predictor import Predictor
 from fullyconv.model import fcn, readout
 from fullyconv.model.backbones import smallvgg
 from fullyconv.results.figures import index_image, panels
-from fullyconv.training.config import Config, load_config
-from fullyconv.training.run import precision
+from fullyconv.training.config import load_config
+from fullyconv.training.precision import decide, measure
 from fullyconv.training.stages import train
 from fullyconv.weights import run_folder
 from fullyconv.weights.classifier import adopt
@@ -114,7 +116,7 @@ def train_classifier(
     classifier = smallvgg.SmallVGG(len(data.classes)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
-    half = precision(Config()) != "32-true"
+    half = _faster_in_bf16(classifier, normalize(images[:32]), labels[:32])
     for _ in range(steps):
         batch = torch.randint(len(images), (32,))
         pixels = images[batch].flip(3) if torch.rand(()) < 0.5 else images[batch]
@@ -129,6 +131,15 @@ def train_classifier(
     with torch.inference_mode():
         right = classifier.eval()(normalize(images)).argmax(1) == labels
     return classifier, right.float().mean().item()
+
+
+def _faster_in_bf16(classifier: smallvgg.SmallVGG, images: Tensor, labels: Tensor) -> bool:
+    """Return whether the CPU, where the classifier is trained, does it faster in bf16."""
+    cpu = torch.device("cpu")
+    if not multiplies_bf16(cpu):
+        return False
+    copy = deepcopy(classifier)
+    return decide(cpu, True, measure(lambda: F.cross_entropy(copy(images).float(), labels))) == "bf16"
 
 
 def _crops(data: Data, split: str) -> tuple[Tensor, Tensor]:

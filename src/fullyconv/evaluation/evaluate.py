@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import SumMetric
 
 from fullyconv.data.dataset import Examples
+from fullyconv.data.loaders import killed_loaders_explained
 from fullyconv.errors import DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
 from fullyconv.model.segmenter import Segmenter
@@ -41,6 +42,7 @@ class Comparison:
     mean_iou: float
 
 
+@killed_loaders_explained("Measure again when there is memory.")
 def evaluate(
     net: Segmenter,
     examples: Examples | Iterable[Example],
@@ -58,7 +60,8 @@ def evaluate(
     ``absent_excluded``: see ``metrics``. Under DDP each process gives its own part of the data; the result is that of
     all parts, the scores are those of this one.
 
-    Raises DataError for a mask that does not fit its image or the classes.
+    Raises DataError for a mask that does not fit its image or the classes, LoaderError where the system kills a process
+    that loads images.
     """
     confusion, images = ConfusionMatrix(len(net.classes)).to(net.device), SumMetric().to(net.device)
     total = len(examples) if isinstance(examples, Sized) else None

@@ -5,7 +5,7 @@ So a resumed run draws what the uninterrupted one would have drawn, whatever the
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ class Batches(Sampler[list[Draw]]):
         return Draw(int(order[place]), seed, self.transform(batch))
 
 
-def collate(samples: list[tuple[Tensor, Tensor, int]]) -> Any:
+def collate(samples: list[tuple[Tensor, Tensor, int]]) -> list[Tensor]:
     """A batch of samples. Raises DataError where whole images that are to be one batch differ in size."""
     sizes = {tuple(image.shape[1:]) for image, _, _ in samples}
     if len(sizes) > 1:

@@ -1,7 +1,7 @@
 """The network under training: loss, optimizer, averaged weights, validation. Lightning does the rest."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import lightning
 import torch
@@ -47,7 +47,7 @@ class Module(lightning.LightningModule):
         """The network that is validated and kept: the averaged one, where there is one."""
         return cast(FCN, self.average.module) if self.average is not None else self.net
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         """Dropout, too, depends on the seed and the batch's number alone."""
         accumulated = self.trainer.accumulate_grad_batches
         number = self.global_step * accumulated + batch_idx % accumulated
@@ -60,16 +60,7 @@ class Module(lightning.LightningModule):
         images, masks, indices = batch
         weight = self.class_weights
         smoothing = self.config.training.label_smoothing
-        try:
-            total = self.net.loss(images, masks, weight=weight, label_smoothing=smoothing, reduction="sum")
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):  # torch's batch norm has no error of its own
-                raise
-            raise ConfigError(
-                f"Batch norm needs more than one value of each channel, and {len(images)} image of "
-                f"{images.shape[2]}×{images.shape[3]} pixels (height × width) is a single cell of {self.net.name}. "
-                "Raise data.batch_size (for each process), or the crop in data.resolutions."
-            ) from error
+        total = summed_loss(self.net, images, masks, weight, smoothing)
         mass = self.net.mass(masks, weight=weight).to(total.dtype)
         total_of_all, mass_of_all = self._over_processes(total.detach(), mass)
         if not torch.isfinite(total_of_all):
@@ -99,7 +90,7 @@ class Module(lightning.LightningModule):
             if not torch.isfinite(parameter).all():
                 raise DataError(f"Weights of {name} are not finite after step {self.global_step}. {REMEDY}")
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         accumulated = self.config.optimizer.accumulate
         if self.average is not None and (batch_idx + 1) % accumulated == 0:
             self.average.update_parameters(self.net)
@@ -153,10 +144,31 @@ class Module(lightning.LightningModule):
             torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
 
-def _ema(decay: float) -> Any:
+def summed_loss(
+    net: FCN, images: Tensor, masks: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """Return the cross-entropy summed over the pixels. Raises ConfigError where batch norm has a single value."""
+    try:
+        return net.loss(images, masks, weight=weight, label_smoothing=label_smoothing, reduction="sum")
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # torch's batch norm has no error of its own
+            raise
+        raise ConfigError(
+            f"Batch norm needs more than one value of each channel, and {len(images)} image of "
+            f"{images.shape[2]}×{images.shape[3]} pixels (height × width) is a single cell of {net.name}. "
+            "Raise data.batch_size (for each process), or the crop in data.resolutions."
+        ) from error
+
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+Averaging = Callable[[Tensors, Tensors, Tensor | int], None]
+"""Moves averaged tensors towards current ones, at the update of this number."""
+
+
+def _ema(decay: float) -> Averaging:
     """Exponential averaging whose memory is short at the start: decay min(decay, (1 + n) / (10 + n)) at update n."""
 
-    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         n = int(count)
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, count)
 

@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
@@ -20,11 +19,16 @@ from fullyconv.data.frequencies import ClassPixels, class_pixels
 from fullyconv.hardware import best_device
 from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
-from fullyconv.training.callbacks import Clock, Display, Keeper, WholeCheckpoints
+from fullyconv.training.checkpoints import AtomicCheckpoints, SaveBest
+from fullyconv.training.clock import Clock
 from fullyconv.training.config import Config
+from fullyconv.training.display import Display
 from fullyconv.training.module import Module
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST
+
+LIGHTNING = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+"""Lightning's names of the precisions."""
 
 
 def train_network(
@@ -37,30 +41,39 @@ def train_network(
 ) -> fcn.FCN:
     """Train ``net`` on ``data``'s train split, validating on val; the best network is kept in ``run`` and returned.
 
+    ``config`` names a precision: ``auto`` has been decided before.
     With ``resume`` the run goes on from its last checkpoint (if it has one), as if it had not stopped. Raises DataError
     for a file that breaks on the way or a loss that is not finite, ConfigError.
     """
     _quiet()
+    device = best_device()
     dataset = SegmentationDataset(data, "train", channels=net.in_channels)
     images_a_step = config.data.batch_size * config.optimizer.accumulate
     per_epoch = math.ceil(len(dataset) / images_a_step)
     steps, chunk = plan(per_epoch, config)
     clock = Clock(config, steps)
     checkpoint = run / LAST if resume and (run / LAST).exists() else None
-    if checkpoint and clock.is_over(checkpoint):
-        return run_folder.load(run)
+    if checkpoint:
+        clock.read(checkpoint)
+        if clock.is_over():
+            say(
+                f"{run} has reached its length ({clock.step} steps, {clock.elapsed() / 60:.1f} minutes). "
+                "It trains on by --resume with more --steps, --epochs or --max-minutes."
+            )
+            return run_folder.load(run)
     trainer = lightning.Trainer(
-        accelerator=best_device().type,
+        accelerator=device.type,
         devices=config.training.devices,
         strategy="ddp" if config.training.devices > 1 else "auto",
-        precision=precision(config),
-        max_epochs=steps // chunk or -1,  # Lightning's epochs are the stretches between validations
+        precision=LIGHTNING[config.training.precision],
+        min_epochs=0,
+        max_epochs=-1,  # the clock ends the run; Lightning's epochs are the stretches between validations
         accumulate_grad_batches=config.optimizer.accumulate,
         gradient_clip_val=config.optimizer.clip or None,
-        sync_batchnorm=torch.cuda.is_available() and config.training.devices > 1,
+        sync_batchnorm=device.type == "cuda" and config.training.devices > 1,
         use_distributed_sampler=False,
-        callbacks=[clock, Keeper(run, clock, config.training.keep), Display(clock, images_a_step, say)],
-        plugins=[WholeCheckpoints()],
+        callbacks=[clock, SaveBest(run, clock, config.training.keep), Display(clock, images_a_step, say)],
+        plugins=[AtomicCheckpoints()],
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         num_sanity_val_steps=0,
         enable_checkpointing=False,
@@ -152,18 +165,6 @@ def median_frequency(counts: ClassPixels) -> Tensor:
     occurs = pixels > 0
     frequency = pixels / of_images.clamp(min=1)
     return torch.where(occurs, frequency[occurs].quantile(0.5) / frequency.clamp(min=1e-12), 0.0)
-
-
-def precision(config: Config) -> Any:
-    """``auto``: half precision where the hardware multiplies it faster (bf16 before fp16), else single."""
-    chosen = config.training.precision
-    if chosen == "auto":
-        if torch.cuda.is_available():
-            chosen = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
-        else:
-            abilities = torch.cpu.get_capabilities()
-            chosen = "bf16" if abilities.get("avx512_bf16") or abilities.get("amx_bf16") else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[chosen]
 
 
 def _quiet() -> None:

@@ -1,8 +1,10 @@
 """A whole run: one network, or FCN-32s → 16s → 8s with weights handed on (paper, section 4.3)."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 
 import lightning
 import torch
@@ -11,14 +13,22 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from fullyconv.classes import difference
 from fullyconv.data.catalog import Data
+from fullyconv.data.dataset import SegmentationDataset
+from fullyconv.data.loaders import killed_loaders_explained
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
-from fullyconv.training.config import Config
+from fullyconv.training import precision
+from fullyconv.training.clock import seconds_trained
+from fullyconv.training.config import Config, load_config
+from fullyconv.training.precision import Precision, refuse_impossible
 from fullyconv.training.run import train_network
 from fullyconv.weights import run_folder
 from fullyconv.weights.initialize import initialize
 from fullyconv.weights.run_files import CONFIG, LAST, WEIGHTS
+
+WAIT = 300
+"""Seconds that the other processes of a run wait for the first to decide."""
 
 
 def train(
@@ -28,9 +38,11 @@ def train(
 
     Each stage before the last has a run folder of its own in ``run``, and an equal share of its length.
     Raises ConfigError where ``run`` holds a run already and ``resume`` is not asked, DataError where the run to resume
-    is for other classes; else as ``train_network``.
+    is for other classes, LoaderError where the system kills a process that loads images; else as ``train_network``.
     """
     first = rank_zero_only.rank == 0  # the other processes of a run start when the first has written
+    refuse_impossible(config)
+    config = config.model_copy(deep=True)
     if first and not resume and (run / CONFIG).exists():
         raise ConfigError(f"{run} holds a run already. Go on with it by --resume, or name another folder with --out.")
     if "train" not in data.splits:
@@ -43,26 +55,65 @@ def train(
         )
     strides: Sequence[int | None] = config.training.stages or [None]
     stages = [_stage(config, stride, len(strides)) for stride in strides]
+    folders = [*(run / options.model.name for options in stages[:-1]), run]
     for options in stages[1:]:
         new_network(data, options, _silent, untrained=True)  # a stage that cannot be built is refused now, not hours on
+    remedy = (
+        "The last checkpoint, if there was one yet, is kept. To go on: "
+        f"fullyconv train --resume --out {quote(str(run))}. Fewer of these processes need less memory: "
+        f"--set data.workers=N, which was {config.data.workers}."
+    )
     net: fcn.FCN | None = None
-    for number, options in enumerate(stages, 1):
-        folder = run if number == len(stages) else run / options.model.name
+    for number, (options, folder) in enumerate(zip(stages, folders, strict=True), 1):
         begun = resume and (folder / LAST).exists()
         if begun:
             _refuse_other_classes(data, folder)
+        if number < len(stages) and resume and (folders[number] / LAST).exists():  # a later stage has begun
+            net = run_folder.load(folder)
+            continue
         lightning.seed_everything(config.training.seed, verbose=False)
         following = new_network(data, options, say if first else _silent, untrained=begun or net is not None)
-        if net is None and first:
+        if config.training.precision == "auto":
+            config.training.precision = _decided(following, data, config, run, say)
+        options.training.precision = config.training.precision
+        if config.training.max_minutes:
+            options.training.max_minutes = _minutes_left(config.training.max_minutes, folders, number)
+        if first:
             write_whole(run / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         if net is not None:
             _hand_on(net, following)
         if len(stages) > 1 and first:
             say(f"{options.model.name} ({number} of {len(stages)})")
-        net = train_network(following, data, options, folder, begun, say)
+        with killed_loaders_explained(remedy):
+            net = train_network(following, data, options, folder, begun, say)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return net if first else None
+
+
+def _decided(net: fcn.FCN, data: Data, config: Config, run: Path, say: Callable[[str], None]) -> Precision:
+    """Return the precision for ``auto``: the first process decides, the others read it in the run's configuration."""
+    if rank_zero_only.rank == 0:
+        return precision.choose(net, SegmentationDataset(data, "train", channels=net.in_channels), config, say)
+    began = time.monotonic()
+    while time.monotonic() - began < WAIT:
+        if (run / CONFIG).exists() and (decided := load_config(run / CONFIG).training.precision) != "auto":
+            return decided
+        time.sleep(0.1)
+    raise ConfigError(
+        f"The first process of the run wrote no {run / CONFIG} within {WAIT} s, where the others read the precision. "
+        "Give training.precision as 32, bf16 or 16."
+    )
+
+
+def _minutes_left(minutes: float, folders: Sequence[Path], number: int) -> float:
+    """Return an even share of what the stages before ``number`` (from 1) have left of ``minutes``.
+
+    At least a twentieth of an even share of all: a stage that ran long, in its last validation, takes from the others.
+    """
+    spent = sum(seconds_trained(folder / LAST) for folder in folders[: number - 1]) / 60
+    stages = len(folders)
+    return max((minutes - spent) / (stages - number + 1), minutes / stages / 20)
 
 
 def _hand_on(net: fcn.FCN, following: fcn.FCN) -> None:
@@ -94,8 +145,6 @@ def _stage(config: Config, stride: int | None, stages: int) -> Config:
         config.training.epochs = max(1, config.training.epochs // stages)
         if config.training.steps:
             config.training.steps = max(1, config.training.steps // stages)
-        if config.training.max_minutes:
-            config.training.max_minutes /= stages
     return config
 
 
