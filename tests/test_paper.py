@@ -160,7 +160,7 @@ def test_images_lose_the_releases_mean():
     net = network("fcn32s-vgg16")
     grey = net.normalize(torch.full((1, 3, 2, 2), 128.0))
     torch.testing.assert_close(grey[0, :, 0, 0], 128 - torch.tensor([122.67892, 116.66877, 104.00699]))
-    rgbd = network("fcn32s-vgg16", in_channels=4)
+    rgbd = network("fcn32s-vgg16", in_channels=4, inputs="rgb+depth")
     assert rgbd.mean.flatten()[3].item() == pytest.approx(7.844)
 
 

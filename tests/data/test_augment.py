@@ -128,14 +128,34 @@ def test_flip_is_as_probable_as_asked():
         assert sum(transform(image, mask)[0][1, 0, 0].item() == 7 for _ in range(100)) == flipped
 
 
-def test_colour_changes_rgb_images_only():
+@pytest.mark.parametrize(
+    ("inputs", "channels", "changed"),
+    [("image", 1, 0), ("image", 3, 3), ("image", 4, 0), ("hha", 3, 0), ("rgb+depth", 4, 3), ("rgb+hha", 6, 3)],
+)
+def test_colour_changes_red_green_and_blue_alone(inputs, channels, changed):
     torch.manual_seed(0)
-    transform = train_transform((16, 16), (1, 1), flip=0, color=0.5)
-    for channels, changes in ((1, False), (3, True), (4, False)):
-        image, mask = sample(16, 16, channels)
-        new_image, new_mask = transform(image, mask)
-        assert torch.equal(new_mask, mask)
-        assert torch.equal(new_image, image) is not changes
+    transform = train_transform((16, 16), (1, 1), flip=0, color=0.5, inputs=inputs)
+    image, mask = sample(16, 16, channels)
+    if inputs == "rgb+depth":
+        image = tv_tensors.wrap(image.float(), like=image)
+        image[3] = 7.25
+    new_image, new_mask = transform(image, mask)
+    assert torch.equal(new_mask, mask)
+    assert new_image.dtype == image.dtype
+    assert [not torch.equal(new, old) for new, old in zip(new_image, image, strict=True)] == [
+        channel < changed for channel in range(channels)
+    ]
+
+
+def test_colours_beside_depth_change_as_those_of_a_photograph():
+    """Floats of 0..255, which torchvision would take for 0..1."""
+    image, mask = sample(16, 16)
+    deep = torch.cat([image.as_subclass(torch.Tensor).float(), torch.full((1, 16, 16), 7.25)])
+    torch.manual_seed(0)
+    expected, _ = train_transform((16, 16), (1, 1), flip=0, color=0.5)(image, mask)
+    torch.manual_seed(0)
+    found, _ = train_transform((16, 16), (1, 1), flip=0, color=0.5, inputs="rgb+depth")(tv_tensors.Image(deep), mask)
+    assert torch.equal(found[:3], expected.float())
 
 
 def test_white_balance_scales_each_channel_by_a_factor_of_its_own():

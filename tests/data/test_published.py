@@ -156,6 +156,10 @@ def test_nyud_has_the_channels_of_its_layout(kitchen, layout, expected):
     assert torch.allclose(image[:, 0].double(), torch.tensor(expected, dtype=torch.float64), atol=1e-5)
     assert labels.tolist() == [[IGNORE, 39]]
     assert data.classes[39] == "otherprop"
+    assert (
+        data.inputs
+        == {"nyud": "image", "nyud-hha": "hha", "nyud-rgbd": "rgb+depth", "nyud-color-hha": "rgb+hha"}[layout]
+    )
 
 
 def test_nyud_trains_on_trainval_as_the_paper_does(tmp_path):

@@ -28,7 +28,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "nearest": ("fcn32s-smallvgg", {"upsample": "nearest"}),
     "learnt, of features, one channel": ("fcn16s-smallvgg", {"upsample": "transposed", "width": 6, "in_channels": 1}),
     "the paper's border": ("fcn8s-vgg16", {}),
-    "the paper's border, nearest, depth": ("fcn16s-vgg16", {"upsample": "nearest", "in_channels": 4}),
+    "the paper's border, nearest, depth": (
+        "fcn16s-vgg16",
+        {"upsample": "nearest", "in_channels": 4, "inputs": "rgb+depth"},
+    ),
     "two streams": ("fcn32s-latefusion-vgg16", {"in_channels": 6, "padding": "same"}),
     "heads": ("fcn32s-alexnet", {"heads": {"what": 3, "where": 2}}),
 }

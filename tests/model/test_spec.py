@@ -34,6 +34,40 @@ def test_a_description_of_an_earlier_version_is_read():
 
 
 @pytest.mark.parametrize(
+    ("name", "channels", "inputs"),
+    [
+        ("fcn32s-vgg16", 3, "image"),
+        ("fcn32s-vgg16", 4, "rgb+depth"),
+        ("fcn8s-atonce-vgg16", 4, "rgb+depth"),
+        ("fcn32s-latefusion-vgg16", 6, "rgb+hha"),
+        ("fcn8s-resnet18", 4, "image"),
+    ],
+)
+def test_descriptions_that_do_not_say_what_the_channels_are_follow_the_rule_of_their_time(name, channels, inputs):
+    older = {**WHOLE, "name": name, "in_channels": channels, "mean": None}
+    assert parsed(ModelSpec, json.dumps(older), "here").inputs == inputs
+    assert parsed(ModelSpec, json.dumps(older | {"inputs": "image"}), "here").inputs == "image"
+
+
+def test_older_exports_of_four_floats_take_depth():
+    about = {key: WHOLE[key] for key in ("name", "classes", "palette", "heads")} | {"probabilities": False}
+    for dtype, inputs in (("float32", "rgb+depth"), ("uint8", "image")):
+        older = json.dumps(about | {"in_channels": 4, "dtype": dtype})
+        assert parsed(ExportSpec, older, "here").inputs == inputs
+
+
+def test_bands_of_ones_own_are_no_depth_to_the_papers_networks():
+    """Red, green, blue and near infrared: neither the kind nor the mean of depths."""
+    net = build("fcn32s-alexnet", ["a", "b"], in_channels=4)
+    assert (net.inputs, net.takes_depth) == ("image", False)
+    assert net.mean.flatten()[3] > 100
+    deep = build("fcn8s-test_resnet", ["a", "b"], in_channels=4, inputs="rgb+depth")
+    assert deep.takes_depth
+    assert deep.mean.flatten()[3].item() == pytest.approx(7.844)
+    assert deep.std.flatten()[3].item() == 1
+
+
+@pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("pretrained", True, "pretrained is an unknown field"),
@@ -53,6 +87,8 @@ def test_a_description_of_an_earlier_version_is_read():
         ("palette", [[0, 0, 0], [0, 0]], r"palette\.1\.2 is missing"),
         ("palette", [[0, 0, 0], "red"], r"palette\.1: "),
         ("in_channels", 0, "in_channels: "),
+        ("inputs", "rgb+depth", "Inputs rgb.depth have 4 channels, but in_channels is 3"),
+        ("inputs", "radar", "inputs: "),
         ("in_channels", 10**9, "in_channels: "),
         ("in_channels", "3", "in_channels: "),
         ("in_channels", True, "in_channels: "),

@@ -77,6 +77,7 @@ def test_classes_are_those_of_the_data_set_with_as_many(name, classes, write, th
     caffe = case.net(thin=thin)
     net = convert(write(caffemodel(caffe, nets.random_weights(caffe))), case.model)
     assert {index: net.classes[index] for index in classes} == classes
+    assert net.inputs == ("rgb+depth" if "early" in name else "image")
     assert len(net.classes) == max(classes) + 1
 
 
@@ -86,6 +87,7 @@ def test_hha_is_taken_in_the_order_of_its_files(write, thin):
     weights = nets.random_weights(caffe)
     python = _bytes(100, _text(1, "data") + _bytes(130, _text(3, "{'tops': ['hha', 'label']}")))
     net = convert(write(python + caffemodel(caffe, weights)), "fcn32s-vgg16")
+    assert net.inputs == "hha"
     images = picture(3, (64, 64))
     with torch.inference_mode():
         inputs = images - torch.tensor(NYUD_HHA).view(1, 3, 1, 1)

@@ -9,12 +9,13 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from fullyconv.channels import Inputs, count_colours
 from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError
 
 
 def train_transform(
-    crop: tuple[int, int] | None, scale: tuple[float, float], flip: float, color: float
+    crop: tuple[int, int] | None, scale: tuple[float, float], flip: float, color: float, inputs: Inputs = "image"
 ) -> v2.Transform:
     """The transform of training samples; ``(image, mask)`` in and out, every output of size ``crop``.
 
@@ -25,7 +26,8 @@ def train_transform(
     - ``flip``: probability of a horizontal flip.
     - ``color``: strength of the colour jitter, 0 (none) to 1: brightness, contrast and saturation by a
       factor of up to 1 ± color, and each channel, as another white balance would, by up to 1 ± color / 4.
-      Only on RGB images.
+      Only red, green and blue are changed: images of three channels, and the first three beside depth or HHA.
+    - ``inputs``: what the channels are.
 
     All randomness is torch's default generator. Raises ConfigError for values out of range.
     """
@@ -41,7 +43,7 @@ def train_transform(
         steps.append(v2.RandomHorizontalFlip(flip))
     if color:
         jitter = v2.ColorJitter(brightness=color, contrast=color, saturation=color)
-        steps.append(_OfRGB([jitter, _WhiteBalance(color / 4)]))
+        steps.append(_OfColours([jitter, _WhiteBalance(color / 4)], inputs))
     return v2.Compose(steps)
 
 
@@ -91,11 +93,24 @@ class ScaledCrop(v2.Transform):
         return tv_tensors.wrap(region, like=inpt)
 
 
-class _OfRGB(v2.Compose):
-    """Transforms that let images without three channels through."""
+class _OfColours(v2.Transform):
+    """Transforms of an image's red, green and blue; other channels stay as they are, and so does the mask."""
 
-    def forward(self, *inputs: Any) -> Any:
-        return super().forward(*inputs) if inputs[0].shape[0] == 3 else inputs
+    _transformed_types = (tv_tensors.Image,)
+
+    def __init__(self, steps: list[v2.Transform], inputs: Inputs) -> None:
+        super().__init__()
+        self.steps, self.inputs = v2.Compose(steps), inputs
+
+    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
+        colours = count_colours(self.inputs, inpt.shape[0])
+        if not colours:
+            return inpt
+        pixels = inpt.as_subclass(Tensor)
+        # images with depth are floats, still of 0..255, where torchvision expects floats of 0..1
+        rgb = tv_tensors.Image(pixels[:colours].round().clamp(0, 255).to(torch.uint8))
+        changed = self.steps(rgb).as_subclass(Tensor).to(pixels.dtype)
+        return tv_tensors.wrap(torch.cat([changed, pixels[colours:]]), like=inpt)
 
 
 class _WhiteBalance(v2.Transform):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fullyconv.channels import Inputs
 from fullyconv.data.masks import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import ConfigError, DataError
@@ -28,6 +29,8 @@ class Data:
     run through all of them; labels count from 0 in each."""
     more_codes: tuple[MaskCode, ...] = ()
     """How the masks of the labelings after the first become labels."""
+    inputs: Inputs = "image"
+    """What the channels of an image are."""
     channels: int | None = None
     """The channels of an image where other files accompany it (colour and depth 4, colour and HHA 6)."""
     published: bool = False

@@ -60,6 +60,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         data.require_channels(channels)
         self.pairs = data.split(split)
         self.codes = data.codes
+        self.inputs = data.inputs
         self.transform = transform
         self.channels = channels
 

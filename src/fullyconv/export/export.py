@@ -74,6 +74,7 @@ def description(net: FCN, probabilities: bool, source: str, int8: bool = False) 
         "palette": [list(color) for color in net.palette],
         "heads": net.heads,
         "in_channels": net.in_channels,
+        "inputs": net.inputs,
         "dtype": str(input_dtype(net)).removeprefix("torch."),
         "probabilities": probabilities,
         "int8": int8,

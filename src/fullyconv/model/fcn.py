@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fullyconv.channels import Inputs
 from fullyconv.classes import numbered
 from fullyconv.errors import ConfigError
 from fullyconv.geometry import Lattice, Scorer
@@ -31,11 +32,11 @@ class FCN(Scorer):
     """Images (N, C, H, W), uint8 or float in 0..255, of any size → a class for every pixel.
 
     ``classes`` and ``palette`` (RGB 0..255) name and colour the C_out outputs. ``width`` is None for score fusion, else
-    the channels of feature fusion. ``method`` upsamples between taps and at the readout (``transposed``: learnt
-    between taps, and bilinear, fixed, at the readout, as the paper's section 4.3 has it). ``mean`` is subtracted from
-    the images, in 0..255, channel by channel; None: the backbone's. With ``heads``, a number of classes for each name,
-    the network labels each pixel once for each head (the paper's section 5, SIFT Flow), and ``classes`` are those of
-    all heads, one after the other.
+    the channels of feature fusion. ``method`` upsamples between taps and at the readout (``transposed``: learnt between
+    taps, and bilinear, fixed, at the readout, as the paper's section 4.3 has it). ``mean`` is subtracted from the
+    images, in 0..255, channel by channel; None: the backbone's. ``inputs`` says what the channels are. With ``heads``,
+    a number of classes for each name, the network labels each pixel once for each head (the paper's section 5, SIFT
+    Flow), and ``classes`` are those of all heads, one after the other.
     """
 
     mean: Tensor
@@ -49,6 +50,7 @@ class FCN(Scorer):
         palette: Sequence[Colour],
         *,
         in_channels: int = 3,
+        inputs: Inputs = "image",
         width: int | None = None,
         method: Method = "bilinear",
         dropout: float | None = None,
@@ -59,6 +61,7 @@ class FCN(Scorer):
         super().__init__()
         self.name, self.classes, self.palette = name, list(classes), list(palette)
         self.in_channels, self.width, self.method, self.dropout = in_channels, width, method, dropout
+        self.inputs = inputs
         self.padding, self.heads = padding, dict(heads) if heads else None
         self.backbone = backbone
         channels = width or len(classes)
@@ -69,9 +72,10 @@ class FCN(Scorer):
         self.fusion: Fusion = fuse(backbone, channels, method)
         self.upsample = nn.ModuleDict(self.fusion.upsample)
         self.head = _head(width, len(classes)) if width else nn.Identity()
-        means = torch.tensor(mean) if mean is not None else _per_channel(backbone.mean, in_channels)
+        depths = release.DEPTHS.get(inputs, ((), ()))
+        means = torch.tensor(mean) if mean is not None else _per_channel(backbone.mean, in_channels, depths[0])
         self.register_buffer("mean", means.view(1, -1, 1, 1))
-        self.register_buffer("std", _per_channel(backbone.std, in_channels).view(1, -1, 1, 1))
+        self.register_buffer("std", _per_channel(backbone.std, in_channels, depths[1]).view(1, -1, 1, 1))
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -91,6 +95,7 @@ class FCN(Scorer):
             classes=self.classes,
             palette=self.palette,
             in_channels=self.in_channels,
+            inputs=self.inputs,
             width=self.width,
             upsample=self.method,
             dropout=self.dropout,
@@ -101,8 +106,8 @@ class FCN(Scorer):
 
     @property
     def takes_depth(self) -> bool:
-        """Whether the fourth channel is the logarithm of depth (the paper's early fusion), not transparency."""
-        return self.in_channels == 4 and self.name.split("-", 1)[-1] in release.NAMES
+        """Whether the fourth channel is the logarithm of depth (the paper's early fusion)."""
+        return self.inputs == "rgb+depth"
 
     @property
     def interpolation(self) -> Interpolation:
@@ -268,9 +273,11 @@ def _crop(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
     return tap[..., top : top + height, left : left + width]
 
 
-def _per_channel(values: Sequence[float], channels: int) -> Tensor:
-    """Statistics in fractions of 255 → 0..255; where the channels are not theirs, their mean for each."""
+def _per_channel(values: Sequence[float], channels: int, further: Sequence[float] = ()) -> Tensor:
+    """Statistics in fractions of 255 → 0..255, then ``further``; for other channels the former's mean."""
     known = torch.tensor(values) * 255
+    if len(known) + len(further) == channels:
+        return torch.cat([known, torch.tensor(further)])
     return known if len(known) == channels else known.mean().repeat(channels)
 
 
@@ -280,6 +287,7 @@ def build(
     palette: Sequence[Sequence[int]] | None = None,
     *,
     in_channels: int = 3,
+    inputs: Inputs | None = None,
     width: int | None = None,
     upsample: Method = "bilinear",
     dropout: float | None = None,
@@ -290,6 +298,7 @@ def build(
 ) -> FCN:
     """The network of this name for these classes; see ``FCN`` for the options.
 
+    ``inputs`` says what the ``in_channels`` are; None: colour and HHA in late fusion, else an image's.
     The paper's are ``fcn{32,16,8}s-vgg16``, ``fcn8s-atonce-vgg16``, ``fcn32s-alexnet``, ``fcn32s-googlenet`` and
     ``fcn32s-latefusion-vgg16``, with ``padding`` "paper" (None means this) or "same"; torchvision's are
     ``fcn_resnet50`` and ``fcn_resnet101``; others ``fcn{32,16,8,4,2}s-{timm backbone}``.
@@ -301,6 +310,7 @@ def build(
         "classes": list(classes),
         "palette": colours,
         "in_channels": in_channels,
+        "inputs": inputs or ("rgb+hha" if release.is_late_fusion(name) and in_channels == 6 else "image"),
         "width": width,
         "upsample": upsample,
         "dropout": dropout,
@@ -325,6 +335,7 @@ def from_spec(spec: ModelSpec, pretrained: bool = False) -> FCN:
         spec.classes,
         spec.palette,
         in_channels=spec.in_channels,
+        inputs=spec.inputs,
         width=spec.width,
         method=spec.upsample,
         dropout=spec.dropout,

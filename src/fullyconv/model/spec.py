@@ -10,9 +10,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from fullyconv.channels import COUNTS, Inputs
 from fullyconv.classes import MAX_CLASSES, printable
 from fullyconv.errors import ConfigError, WeightsError
-from fullyconv.model.backbones import Padding
+from fullyconv.model.backbones import Padding, release
 from fullyconv.model.upsample import Method
 from fullyconv.validation import words
 
@@ -40,11 +41,14 @@ class Labels(BaseModel):
     classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_CLASSES * MAX_CLASSES)]
     palette: list[tuple[Byte, Byte, Byte]]
     in_channels: Annotated[int, Field(ge=1, le=MAX_CHANNELS)] = 3
+    inputs: Inputs = "image"
     heads: Annotated[dict[Name, Count], Field(min_length=1, max_length=MAX_CLASSES)] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> "Labels":
         count = len(self.classes)
+        if (channels := COUNTS.get(self.inputs, self.in_channels)) != self.in_channels:
+            raise ValueError(f"Inputs {self.inputs} have {channels} channels, but in_channels is {self.in_channels}")
         if len(self.palette) != count:
             raise ValueError(f"The palette has {len(self.palette)} colours for {count} classes: give one for each")
         if self.heads is None and count > MAX_CLASSES:
@@ -52,6 +56,10 @@ class Labels(BaseModel):
         if self.heads is not None and (total := sum(self.heads.values())) != count:
             raise ValueError(f"The heads {self.heads} have {total} classes in all, found {count} names")
         return self
+
+    def inputs_if_unsaid(self) -> Inputs:
+        """What the channels are where an older file, which has no such field, does not say."""
+        return "image"
 
 
 class ModelSpec(Labels):
@@ -73,6 +81,12 @@ class ModelSpec(Labels):
             raise ValueError("Learnt upsampling of scores would mix the heads' classes: use bilinear, or give a width")
         return self
 
+    def inputs_if_unsaid(self) -> Inputs:
+        """What they are where an older file does not say: four of the paper's networks had depth, six had HHA."""
+        of_the_paper = self.name.split("-", 1)[-1] in release.NAMES
+        guesses: dict[int, Inputs] = {4: "rgb+depth", 6: "rgb+hha"}
+        return guesses.get(self.in_channels, "image") if of_the_paper else "image"
+
 
 class ExportSpec(Labels):
     """What an exported file says of itself.
@@ -86,6 +100,10 @@ class ExportSpec(Labels):
     probabilities: bool
     int8: bool = False
     version: Annotated[str, Field(max_length=100)] = ""
+
+    def inputs_if_unsaid(self) -> Inputs:
+        """What the channels are where an older file does not say: four that are no bytes are colour and depth."""
+        return "rgb+depth" if self.in_channels == 4 and self.dtype == "float32" else "image"
 
 
 Spec = TypeVar("Spec", bound=Labels)
@@ -106,10 +124,11 @@ def parsed(kind: type[Spec], text: str, source: str) -> Spec:
             f"{source}: its description of the network has {len(text):,} characters; at most {MAX_TEXT:,} are read."
         )
     try:
-        return kind.model_validate_json(text)
+        spec = kind.model_validate_json(text)
     except ValidationError as error:
         reasons = " ".join(_explain(kind, problem) for problem in error.errors(include_url=False)[:SHOWN])
         raise WeightsError(f"{source}: its description of the network cannot be used. {reasons}") from None
+    return spec if "inputs" in spec.model_fields_set else spec.model_copy(update={"inputs": spec.inputs_if_unsaid()})
 
 
 SHOWN = 5

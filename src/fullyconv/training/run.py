@@ -108,7 +108,7 @@ def training_loader(
 ) -> DataLoader:
     options, accumulate = config.data, config.optimizer.accumulate
     resolutions = options.resolutions
-    transforms = [train_transform(r.crop, r.scale, options.flip, options.color) for r in resolutions]
+    transforms = [train_transform(r.crop, r.scale, options.flip, options.color, dataset.inputs) for r in resolutions]
 
     def resolution(batch: int) -> int:
         progress = clock.progress(batch // accumulate)

@@ -151,11 +151,13 @@ def _stage(config: Config, stride: int | None, stages: int) -> Config:
 def new_network(data: Data, config: Config, say: Callable[[str], None], untrained: bool = False) -> fcn.FCN:
     """The configured network for the data's classes, from ImageNet weights, from ``init``, or untrained."""
     options = config.model
+    data.require_channels(options.in_channels)
     net = fcn.build(
         options.name,
         data.classes,
         data.palette,
         in_channels=options.in_channels,
+        inputs=data.inputs,
         width=options.width,
         upsample=options.upsample,
         dropout=options.dropout,

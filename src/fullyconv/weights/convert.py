@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from fullyconv.channels import Inputs
 from fullyconv.classes import MAX_CLASSES, VOC_CLASSES, numbered
 from fullyconv.data.published import nyud, siftflow
 from fullyconv.errors import ConfigError, WeightsError
@@ -100,16 +101,15 @@ def _from_layers(
         raise WeightsError(f"{source} holds scores of {count} classes; labels have room for {MAX_CLASSES}.")
     heads = counts if len(counts) > 1 else None
     channels = 6 if "latefusion" in name else release.input_channels(layers)
-    hha = data is not None and "hha" in data and "color" not in data
-    fitted = release.fit(release.skeleton(name, count, channels), layers, source, heads=heads, color=not hha)
-    known = (
-        _data_set(count, channels, heads is not None, hha) if data is not None or count == len(VOC_CLASSES) else None
-    )
+    inputs = _inputs(channels, data)
+    fitted = release.fit(release.skeleton(name, count, channels), layers, source, heads=heads, color=inputs != "hha")
+    known = _data_set(count, inputs, heads is not None) if data is not None or count == len(VOC_CLASSES) else None
     net = fcn.build(
         name,
         known.classes if known else numbered(count),
         known.palette if known else None,
         in_channels=channels,
+        inputs=inputs,
         padding=padding,
         upsample=release.upsampling(layers, name, source),
         mean=known.mean if known and len(known.mean) == channels else None,
@@ -119,11 +119,18 @@ def _from_layers(
     return net.eval()
 
 
-def _data_set(count: int, channels: int, heads: bool, hha: bool) -> DataSet | None:
+def _inputs(channels: int, data: str | None) -> Inputs:
+    """What the release's networks of so many channels are given; ``data``: as above."""
+    if channels == 3 and data is not None and "hha" in data and "color" not in data:
+        return "hha"
+    return "rgb+depth" if channels == 4 else "rgb+hha" if channels == 6 else "image"
+
+
+def _data_set(count: int, inputs: Inputs, heads: bool) -> DataSet | None:
     """The one of the release with as many classes, if any."""
     if heads:
         return SIFT_FLOW if count == len(SIFT_FLOW.classes) else None
-    if count == len(nyud.CLASSES) and channels in (3, *trunks.FURTHER_MEANS):
-        mean = trunks.MEAN_HHA if hha else _NYUD_COLOR + trunks.FURTHER_MEANS.get(channels, ())
+    if count == len(nyud.CLASSES):
+        mean = trunks.MEAN_HHA if inputs == "hha" else _NYUD_COLOR + trunks.DEPTHS.get(inputs, ((), ()))[0]
         return DataSet(nyud.CLASSES, None, mean)
     return next((known for known in (VOC, CONTEXT) if count == len(known.classes)), None)

@@ -46,11 +46,11 @@ LAYOUTS = {
     "sbd": Layout("SBD: img, cls, train.txt and val.txt, or benchmark_RELEASE around them", sbd.is_sbd, sbd.open_sbd),
     **{
         name: Layout(
-            f"NYUDv2: data/{' and data/'.join(filter(None, given[:2]))}, segmentation, trainval.txt and test.txt",
+            f"NYUDv2: data/{' and data/'.join(nyud.folders(name))}, segmentation, trainval.txt and test.txt",
             partial(nyud.is_nyud, layout=name),
             partial(nyud.open_nyud, layout=name),
         )
-        for name, given in nyud.INPUTS.items()
+        for name in nyud.SOURCES
     },
     **{
         name: Layout(

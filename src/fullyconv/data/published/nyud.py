@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from fullyconv.channels import Inputs
 from fullyconv.data.catalog import Data
 from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair
@@ -53,19 +54,20 @@ CLASSES = [
 ]
 
 
-class Input(NamedTuple):
-    """What a network is given: pictures of one folder of the data, and after their channels those of another."""
+class Source(NamedTuple):
+    """Where the channels of an image come from: a folder of pictures, and for those that follow another folder."""
 
+    inputs: Inputs
+    channels: int
     image: str
     more: str | None = None
-    channels: int | None = None
 
 
-INPUTS = {
-    "nyud": Input("images", None, 3),
-    "nyud-hha": Input("hha", None, 3),
-    "nyud-rgbd": Input("images", "depth", 4),
-    "nyud-color-hha": Input("images", "hha", 6),
+SOURCES = {
+    "nyud": Source("image", 3, "images"),
+    "nyud-hha": Source("hha", 3, "hha"),
+    "nyud-rgbd": Source("rgb+depth", 4, "images", "depth"),
+    "nyud-color-hha": Source("rgb+hha", 6, "images", "hha"),
 }
 _PLACES = ("nyud",)
 _ENTRIES = ("data", "segmentation", "test.txt")
@@ -73,11 +75,11 @@ _ENTRIES = ("data", "segmentation", "test.txt")
 
 def is_nyud(root: Path, layout: str) -> bool:
     """Whether NYUDv2 is at ``root`` or below it, with the folders of this layout."""
-    return bool(find(root, _PLACES, [*_ENTRIES, *(f"data/{folder}" for folder in _folders(layout))]))
+    return bool(find(root, _PLACES, [*_ENTRIES, *(f"data/{folder}" for folder in folders(layout))]))
 
 
 def open_nyud(root: Path, layout: str) -> Data:
-    """NYUDv2 in one of the layouts of ``INPUTS``.
+    """NYUDv2 in one of the layouts of ``SOURCES``.
 
     Train is the paper's: trainval.txt (795 images); test has 654. Where there is no trainval.txt, train.txt and
     val.txt are the splits. Raises DataError if a list is missing.
@@ -91,15 +93,26 @@ def open_nyud(root: Path, layout: str) -> Data:
     values = {0: IGNORE} | {label + 1: label for label in range(len(CLASSES))}
     code = MaskCode(len(CLASSES), values=values, key="segmentation")
     palette = default_palette(len(CLASSES))
-    channels = INPUTS[layout].channels
-    return Data(root, layout, list(CLASSES), palette, code, splits, channels=channels, published=True)
+    source = SOURCES[layout]
+    return Data(
+        root,
+        layout,
+        list(CLASSES),
+        palette,
+        code,
+        splits,
+        inputs=source.inputs,
+        channels=source.channels,
+        published=True,
+    )
 
 
-def _folders(layout: str) -> list[str]:
-    image, more, _ = INPUTS[layout]
-    return [image, more] if more else [image]
+def folders(layout: str) -> list[str]:
+    """The folders of ``data`` that a layout takes its channels from."""
+    source = SOURCES[layout]
+    return [source.image, *([source.more] if source.more else [])]
 
 
 def _pair(root: Path, number: str, layout: str) -> Pair:
-    image, *more = (root / "data" / folder / f"img_{number}.png" for folder in _folders(layout))
+    image, *more = (root / "data" / folder / f"img_{number}.png" for folder in folders(layout))
     return Pair(image, root / "segmentation" / f"img_{number}.mat", tuple(more))

@@ -1,5 +1,6 @@
 """The paper's trunks as backbones: their names, their taps, and what their images are normalized by."""
 
+from fullyconv.channels import Inputs
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones import imagenet
 from fullyconv.model.backbones.backbone import Backbone
@@ -8,9 +9,17 @@ from fullyconv.model.backbones.paper import VGG16, AlexNet, GoogLeNet, LateFusio
 MEAN = (122.67892, 116.66877, 104.00699)
 """Of the release's images, red, green, blue in 0..255; nothing is divided by a deviation."""
 MEAN_HHA = (132.431, 94.076, 118.477)
-FURTHER_MEANS: dict[int, tuple[float, ...]] = {4: (7.844,), 6: MEAN_HHA}
-"""By the number of channels, of those after the colours: NYUDv2's log depth, and HHA."""
+DEPTHS: dict[Inputs, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "rgb+depth": ((7.844,), (1.0,)),
+    "rgb+hha": (MEAN_HHA, (1.0, 1.0, 1.0)),
+}
+"""Mean and deviation of the channels that follow the colours: NYUDv2's logarithm of depth, and HHA."""
 NAMES = ("vgg16", "atonce-vgg16", "latefusion-vgg16", "alexnet", "googlenet")
+
+
+def is_late_fusion(name: str) -> bool:
+    """Whether a network or a trunk of this name has a stream for colours and one for HHA."""
+    return name.endswith("latefusion-vgg16")
 
 
 def paper_backbone(
@@ -44,7 +53,7 @@ def paper_backbone(
             body = LateFusion(padding, dropout=rate)
         case _:
             body = VGG16(in_channels, padding, strides, scaled=name.startswith("atonce"), dropout=rate)
-    mean = tuple(value / 255 for value in MEAN + FURTHER_MEANS.get(in_channels, ()))
+    mean = tuple(value / 255 for value in MEAN + (MEAN_HHA if is_late_fusion(name) else ()))
     std = (1 / 255,) * len(mean)
     if pretrained:
         if not isinstance(body, VGG16 | LateFusion):
