@@ -60,7 +60,7 @@ def heatmaps() -> Figure:
         axes.imshow(picture.numpy(), cmap="Greys", vmin=0, vmax=5)
         extent = (margin - 0.5, width - margin - 0.5, height - margin - 0.5, margin - 0.5)
         axes.imshow(heat.numpy(), cmap="magma", extent=extent, alpha=0.9, vmin=0, vmax=1)
-        peak = divmod(int(heat.argmax()), heat.shape[1])
+        peak = (heat > heat.max() - 1e-3).nonzero()[0].tolist()  # the first of those equal but for rounding
         axes.add_patch(
             Rectangle((peak[1] - 0.5, peak[0] - 0.5), PATCH, PATCH, facecolor="none", edgecolor=ORANGE, lw=1.8)
         )
