@@ -1,11 +1,12 @@
 # make demo   the whole story on built-in data
 # make test   every check that a change must pass
+# make test-machines   tests on machines unlike this one, simulated: CPUs with bf16 and without, one core, macOS, Windows
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test format clean
+.PHONY: demo test test-machines format clean
 
 demo: .venv/installed
 	$(BIN)/fullyconv demo --out runs/demo
@@ -15,6 +16,14 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+
+MACHINES := bf16 no-bf16 one-core macos windows
+ON_MACHINES := tests/training tests/demo tests/data tests/evaluation tests/inference tests/test_cli.py
+
+test-machines: .venv/installed-dev
+	for machine in $(MACHINES); do echo "$$machine:"; \
+		OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --machine $$machine $(ON_MACHINES) || exit 1; done
+	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,7 @@ from fullyconv.weights import run_folder
 
 CLASSES = ["blue", "red"]
 QUICK = [
-    *("--model", "fcn8s-test_resnet", "--no-pretrained", "--epochs", "1"),
+    *("--model", "fcn8s-test_resnet", "--no-pretrained", "--epochs", "1", "--set", "training.precision=32"),
     *("--set", "data.workers=0", "--set", "data.batch_size=2", "--set", "data.resolutions=[{crop: [32, 32]}]"),
 ]
 
