@@ -9,7 +9,7 @@ import fullyconv
 
 ROOT = Path(fullyconv.__file__).parent
 ORDER = (
-    *("errors", "extras", "files", "validation", "cores", "channels", "hardware", "sharing"),
+    *("errors", "extras", "files", "validation", "cores", "free_memory", "channels", "hardware", "sharing"),
     *("classes", "palettes", "geometry"),
     *("model", "convolutionalization", "data", "weights", "results", "evaluation", "training", "publish"),
     *("inference", "demo", "inspection", "export", "bench", "cli", "__main__"),

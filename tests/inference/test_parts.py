@@ -52,7 +52,7 @@ def check_labels(net, height, width, left, folder):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "a.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "available", lambda device: left)
+        patch.setattr(memory, "available_memory", lambda device: left)
         _, failed = predict_files(Predictor(net), [folder / "a.png"], folder / "out")
     assert not failed
     whole = net.predict(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]

@@ -1,8 +1,6 @@
-"""How large a tile, or how wide a band, fits into memory."""
+"""Choose how large a tile, or how wide a band, fits into memory."""
 
 import math
-import os
-from pathlib import Path
 from typing import Any
 from weakref import finalize
 
@@ -13,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from fullyconv.errors import ConfigError
+from fullyconv.free_memory import available_memory
 from fullyconv.inference.bands import BAND
 from fullyconv.inference.tiles import Plan, plan, sight
 from fullyconv.model.fcn import FCN
@@ -30,7 +29,7 @@ def auto_tile(net: FCN, size: tuple[int, int], memory: int | None = None) -> int
     ``memory`` None: what the machine, or the GPU that the network is on, has left. Raises ConfigError where not even
     the smallest tile fits.
     """
-    memory = available(net.device) if memory is None else memory
+    memory = available_memory(net.device) if memory is None else memory
     per_pixel, base = needs(net)
 
     def takes(tiles: Plan) -> float:
@@ -55,7 +54,7 @@ def auto_strip(net: FCN, size: tuple[int, int], memory: int | None = None) -> in
     A layer keeps no rows but those that the scores still to come see: what a pass over a band and the rows that a cell
     sees would take is more than enough. Raises GeometryError where cells see the whole image.
     """
-    memory = available(net.device) if memory is None else memory
+    memory = available_memory(net.device) if memory is None else memory
     per_pixel, base = needs(net)
     down, _ = sight(net, size)
     rows = min(size[0], BAND + float(down.before + down.after))
@@ -120,20 +119,3 @@ class _Held(TorchDispatchMode):
             self.now -= size
 
         finalize(storage, release)
-
-
-def available(device: torch.device) -> int:
-    """Bytes of memory that are left: the GPU's, or the machine's, or what its container may still take."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    machine = Path("/proc/meminfo")
-    if machine.exists():  # counts what the page cache would give back
-        lines = dict(line.split(":") for line in machine.read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
-        facts = dict(line.split() for line in used.with_name("memory.stat").read_text().splitlines())
-        cached = int(facts.get("active_file", 0)) + int(facts.get("inactive_file", 0))
-        free = min(free, int(limit.read_text()) - int(used.read_text()) + cached)
-    return free
