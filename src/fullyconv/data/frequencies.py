@@ -1,13 +1,15 @@
 """How often each class occurs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
-from fullyconv.data.masks import IGNORE
-from fullyconv.data.pairs import Pair, read_labels
+from fullyconv.data.contents import count_labels
+from fullyconv.data.masks import IGNORE, refuse_unknown
+from fullyconv.data.pairs import Pair, masks_of
 from fullyconv.data.parallel import Progress, in_parallel
 
 
@@ -31,30 +33,38 @@ class ClassPixels:
 
 
 def class_pixels(data: Data, split: str, progress: Progress | None = None) -> ClassPixels:
-    """Count the classes' pixels in one split, reading its masks on all cores.
+    """Count the classes' pixels in one split; masks that nothing is remembered of are read on all cores.
 
     Raises DataError if there is no such split, or a mask is missing, broken or wrong.
     """
 
+    files = contents_of(data.root)
+
     def count(pair: Pair) -> np.ndarray:
-        labels = read_labels(pair, data.codes)
-        return count_labels(labels.reshape(-1, *labels.shape[-2:]), data.head_sizes)
+        labelings = []
+        for path, code in zip(masks_of(pair), data.codes, strict=True):
+            content = files.mask(path, code.key)
+            labelled, unknown = count_labels(content, code)
+            refuse_unknown(path, unknown, code)
+            labelings.append(labelled)
+        return join_counts(labelings, data.head_sizes)
 
-    return total(list(in_parallel(count, data.split(split), progress)), data.head_sizes)
+    counted = list(in_parallel(count, data.split(split), progress))
+    files.save()
+    return total(counted, data.head_sizes)
 
 
-def count_labels(labelings: Iterable[np.ndarray], classes: Sequence[int]) -> np.ndarray:
-    """int64 (C + 1,): the pixels of each class of each labeling, uint8 (H, W), and at the end those of void.
+def join_counts(labelings: Sequence[np.ndarray], classes: Sequence[int]) -> np.ndarray:
+    """int64 (C + 1,): the pixels of each class of each labeling, from int64 (256,) each, and at the end those of void.
 
     ``classes`` is the number of classes in each labeling; C is their sum.
     """
-    counts = [np.bincount(labels.ravel(), minlength=256) for labels in labelings]
-    of_classes = [count[:length] for count, length in zip(counts, classes, strict=True)]
-    return np.concatenate([*of_classes, [sum(count[IGNORE] for count in counts)]])
+    of_classes = [count[:length] for count, length in zip(labelings, classes, strict=True)]
+    return np.concatenate([*of_classes, [sum(count[IGNORE] for count in labelings)]])
 
 
 def total(counts: Sequence[np.ndarray], classes: Sequence[int]) -> ClassPixels:
-    """Add up what ``count_labels`` gave for many images."""
+    """Add up what ``join_counts`` gave for many images."""
     table = np.array(counts, np.int64).reshape(len(counts), sum(classes) + 1)
     labelled = table[:, :-1]
     occurs = labelled > 0

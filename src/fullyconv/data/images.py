@@ -70,8 +70,7 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
     """
     if channels not in _MODES:
         raise ConfigError(f"channels is {channels}; images can be read with 1 (grey), 3 (RGB) or 4 (RGBA) channels")
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _eight_bits(image)
+    image = eight_bits(image)
     if image.mode == "P":
         image = image.convert("RGBA")  # the one conversion that heeds every kind of palette
     if image.mode != _MODES[channels]:
@@ -102,7 +101,13 @@ def to_planes(image: Image.Image) -> np.ndarray:
     return logarithms[None]
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
+    """The image itself, or where it has more bits its values divided by 257.
+
+    Raises ValueError for values that are not from 0 to 65535, or not whole.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise ValueError(

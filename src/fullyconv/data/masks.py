@@ -65,7 +65,7 @@ class MaskCode:
     def labels_of_colours(self) -> tuple[np.ndarray, np.ndarray]:
         """The known colours as ascending numbers 0xRRGGBB, and their labels."""
         assert self.colours is not None
-        known = sorted((_number(np.array(colour)), label) for colour, label in self.colours.items())
+        known = sorted((numbers_of_colours(np.array(colour)), label) for colour, label in self.colours.items())
         return np.array([number for number, _ in known]), np.array([label for _, label in known], np.int16)
 
     def describe(self) -> str:
@@ -80,13 +80,16 @@ class MaskCode:
         return words
 
 
-def open_mask(path: str | Path, code: MaskCode) -> Mask:
-    """Open a mask file, an image or a MATLAB file. Raises DataError, naming the file, if it cannot be read."""
+def open_mask(path: str | Path, key: str | None) -> Mask:
+    """Open a mask file, an image or a MATLAB file that has it under ``key``.
+
+    Raises DataError, naming the file, if it cannot be read.
+    """
     if Path(path).suffix.lower() != SUFFIX:
         return open_image(path)
-    if code.key is None:
+    if key is None:
         raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
-    return read_matrix(path, code.key)
+    return read_matrix(path, key)
 
 
 def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
@@ -95,15 +98,20 @@ def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
     Raises DataError, naming the file, if it cannot be read or holds a value or colour that is no class.
     """
     try:
-        labels, unknown = to_labels(open_mask(path, code), code)
+        labels, unknown = to_labels(open_mask(path, code.key), code)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
+    refuse_unknown(path, unknown, code)
+    return labels
+
+
+def refuse_unknown(path: str | Path, unknown: list[Unknown], code: MaskCode) -> None:
+    """Raise DataError if anything in a mask file is no class."""
     if unknown:
         raise DataError(
             f"{path}: {list_unknown(unknown)}, where {code.describe()} is expected; "
             "run `fullyconv data check` on this data set to see every such file and what to do"
         )
-    return labels
 
 
 def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
@@ -118,7 +126,7 @@ def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
         if code.colours is not None:
             return _labels_of_colours(rgb, code)
         if not is_grey(rgb):
-            return np.full(rgb.shape[:2], IGNORE, np.uint8), _count_colours(_number(rgb))
+            return np.full(rgb.shape[:2], IGNORE, np.uint8), _count_colours(numbers_of_colours(rgb))
         return _labels_of_values(rgb[..., 0], code)
     return _labels_of_values(mask_values(mask), code)
 
@@ -146,7 +154,7 @@ def list_unknown(unknown: list[Unknown], limit: int = 5) -> str:
     """Unknown values in words: "values 12 (340 pixels), 40 (2 pixels)"."""
 
     def name(value: int | Colour) -> str:
-        return str(value) if isinstance(value, int) else f"#{_number(np.array(value)):06x}"
+        return str(value) if isinstance(value, int) else f"#{numbers_of_colours(np.array(value)):06x}"
 
     noun = "value" if isinstance(unknown[0][0], int) else "colour"
     words = [f"{name(what)} ({pixels:,} pixel{'s' * (pixels > 1)})" for what, pixels in unknown[:limit]]
@@ -179,7 +187,7 @@ def _labels_of_values(values: np.ndarray, code: MaskCode) -> tuple[np.ndarray, l
 
 def _labels_of_colours(rgb: np.ndarray, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
     known, labels_of_known = code.labels_of_colours
-    numbers = _number(rgb)
+    numbers = numbers_of_colours(rgb)
     nearest = np.searchsorted(known[:-1], numbers)
     labels = labels_of_known[nearest].astype(np.uint8)
     strange = known[nearest] != numbers
@@ -196,7 +204,7 @@ def _count_colours(numbers: np.ndarray) -> list[Unknown]:
     ]
 
 
-def _number(rgb: np.ndarray) -> np.ndarray:
+def numbers_of_colours(rgb: np.ndarray) -> np.ndarray:
     """Colours (..., 3) as numbers 0xRRGGBB."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
     return (red << 16) | (green << 8) | blue

@@ -25,17 +25,22 @@ class Pair:
     more_masks: tuple[Path, ...] = ()
 
 
+def masks_of(pair: Pair) -> tuple[Path, ...]:
+    """Its masks, one for each labeling. Raises DataError if it has none."""
+    if pair.mask is None:
+        raise DataError(f"{pair.image}: has no mask; a mask with the image's name is expected")
+    return pair.mask, *pair.more_masks
+
+
 def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
     """The pair's mask, uint8 (H, W), as ``read_mask`` gives it; (K, H, W) where there are K > 1 codes, one a labeling.
 
     Raises DataError if a mask is missing, broken or wrong, or two of them differ in size.
     """
-    if pair.mask is None:
-        raise DataError(f"{pair.image}: has no mask; a mask with the image's name is expected")
-    masks = (pair.mask, *pair.more_masks)
+    masks = masks_of(pair)
     labelings = [read_mask(mask, code) for mask, code in zip(masks, codes, strict=True)]
     for mask, labels in zip(masks[1:], labelings[1:], strict=True):
-        _same_size(mask, labels, pair.mask, labelings[0])
+        _same_size(mask, labels, masks[0], labelings[0])
     return labelings[0] if len(labelings) == 1 else np.stack(labelings)
 
 

@@ -1,18 +1,18 @@
 """Finding everything that is wrong with a data set before it costs a training run."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
 
+from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.problems import Kind, Problem, Report
-from fullyconv.data.frequencies import count_labels, total
-from fullyconv.data.images import open_image, to_array, to_planes
-from fullyconv.data.masks import MaskCode, list_unknown, open_mask, to_labels
+from fullyconv.data.contents import count_labels, digest_pixels
+from fullyconv.data.frequencies import join_counts, total
+from fullyconv.data.images import open_image, to_planes
+from fullyconv.data.masks import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError
@@ -23,8 +23,8 @@ class _Look:
     """What reading one pair showed."""
 
     problems: list[Problem] = field(default_factory=list)
-    digest: bytes | None = None
-    """Of the image's pixels."""
+    sample: str | None = None
+    """What tells the image from most others; see ``ImageContent``."""
     counts: np.ndarray | None = None
     """Of the masks' labels."""
 
@@ -41,11 +41,13 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     """
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
     pairs = list(dict.fromkeys(pair for pairs in chosen.values() for pair in pairs))
-    looks = dict(zip(pairs, in_parallel(lambda pair: _look(pair, data), pairs, progress), strict=True))
+    files = contents_of(data.root)
+    looks = dict(zip(pairs, in_parallel(lambda pair: _look(pair, data, files), pairs, progress), strict=True))
+    files.save()
 
     problems = [problem for look in looks.values() for problem in look.problems]
     problems += _unmatched_masks(data) + _duplicate_names(pairs)
-    problems += [] if data.published else _shared(chosen, looks)
+    problems += [] if data.published else _in_several_splits(chosen, looks)
     problems += [
         Problem(Kind.EMPTY, (), f"split {name!r}", "at least one image") for name, pairs in chosen.items() if not pairs
     ]
@@ -63,34 +65,23 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     return Report(data, problems, frequencies)
 
 
-def _look(pair: Pair, data: Data) -> _Look:
+def _look(pair: Pair, data: Data, files: Contents) -> _Look:
     look = _Look()
-    image = _open(look, pair.image, Kind.NO_IMAGE)
-    if image is not None:
-        _look_at_image(look, image, pair.image, data.published)
+    size = _look_at_image(look, pair.image, files, data.published)
     if pair.mask is None:
         if pair.image.exists():
             look.add(Kind.NO_MASK, pair.image, "", "a mask with the image's name")
         return look
-    size = image.size if image is not None else None
     for path in pair.more:
         _look_at_more(look, path, size)
     labelings = []
     for path, code in zip((pair.mask, *pair.more_masks), data.codes, strict=True):
-        labels = _look_at_mask(look, path, code, size)
-        if labels is not None:
-            labelings.append(labels)
+        labelled = _look_at_mask(look, path, code, files, size)
+        if labelled is not None:
+            labelings.append(labelled)
     if len(labelings) == len(data.codes):
-        look.counts = count_labels(labelings, data.head_sizes)
+        look.counts = join_counts(labelings, data.head_sizes)
     return look
-
-
-def _open(look: _Look, path: Path, absent: Kind) -> Image.Image | None:
-    try:
-        return open_image(path)
-    except DataError as error:
-        _add_unreadable(look, path, error, absent)
-        return None
 
 
 def _add_unreadable(look: _Look, path: Path, error: DataError, absent: Kind) -> None:
@@ -98,22 +89,25 @@ def _add_unreadable(look: _Look, path: Path, error: DataError, absent: Kind) -> 
     look.add(kind, path, str(error).removeprefix(f"{path}: "), "a whole image file")
 
 
-def _look_at_image(look: _Look, image: Image.Image, path: Path, published: bool) -> None:
+def _look_at_image(look: _Look, path: Path, files: Contents, published: bool) -> tuple[int, int] | None:
+    """Its width and height; None if it cannot be read."""
     try:
-        pixels = to_array(image, 3)
-    except ValueError as error:
-        look.add(Kind.UNREADABLE, path, str(error), "a whole image file")
-        return
-    turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if turn != 1 and not published:
-        look.add(Kind.ROTATED, path, f"orientation {turn}", "pixels stored upright (orientation 1, or no EXIF)")
-    size = f"{image.width}x{image.height}".encode()
-    look.digest = hashlib.blake2b(size + pixels.tobytes(), digest_size=16).digest()
+        content = files.image(path)
+    except DataError as error:
+        _add_unreadable(look, path, error, Kind.NO_IMAGE)
+        return None
+    if content.orientation != 1 and not published:
+        found = f"orientation {content.orientation}"
+        look.add(Kind.ROTATED, path, found, "pixels stored upright (orientation 1, or no EXIF)")
+    look.sample = content.sample
+    return content.size
 
 
 def _look_at_more(look: _Look, path: Path, size: tuple[int, int] | None) -> None:
-    image = _open(look, path, Kind.NO_IMAGE)
-    if image is None:
+    try:
+        image = open_image(path)
+    except DataError as error:
+        _add_unreadable(look, path, error, Kind.NO_IMAGE)
         return
     try:
         to_planes(image)
@@ -122,26 +116,24 @@ def _look_at_more(look: _Look, path: Path, size: tuple[int, int] | None) -> None
     _compare_sizes(look, path, image.size, size)
 
 
-def _look_at_mask(look: _Look, path: Path, code: MaskCode, size: tuple[int, int] | None) -> np.ndarray | None:
-    """Its labels; None if it has none that can be told."""
+def _look_at_mask(
+    look: _Look, path: Path, code: MaskCode, files: Contents, size: tuple[int, int] | None
+) -> np.ndarray | None:
+    """The pixels of each label, int64 (256,); None if it has no labels that can be told."""
     try:
-        mask = open_mask(path, code)
+        content = files.mask(path, code.key)
     except DataError as error:
         _add_unreadable(look, path, error, Kind.NO_MASK)
         return None
-    _compare_sizes(look, path, mask.size if isinstance(mask, Image.Image) else mask.shape[::-1], size)
-    if isinstance(mask, Image.Image) and mask.format in ("JPEG", "MPO"):
+    _compare_sizes(look, path, content.size, size)
+    if content.lossy:
         look.add(Kind.LOSSY, path, "", "a lossless file such as PNG")
         return None
-    try:
-        labels, unknown = to_labels(mask, code)
-    except ValueError as error:
-        look.add(Kind.UNREADABLE, path, str(error), "a mask file")
-        return None
+    labelled, unknown = count_labels(content, code)
     if unknown:
         kind = Kind.VALUE if isinstance(unknown[0][0], int) else Kind.COLOUR
         look.add(kind, path, list_unknown(unknown), code.describe())
-    return labels
+    return labelled
 
 
 def _compare_sizes(look: _Look, path: Path, size: tuple[int, ...], wanted: tuple[int, int] | None) -> None:
@@ -178,14 +170,25 @@ def _duplicate_names(pairs: Iterable[Pair]) -> list[Problem]:
     ]
 
 
-def _shared(chosen: dict[str, list[Pair]], looks: dict[Pair, _Look]) -> list[Problem]:
-    """Images whose decoded pixels occur in more than one split."""
-    places: dict[bytes, dict[str, list[Path]]] = {}
+def _in_several_splits(chosen: dict[str, list[Pair]], looks: dict[Pair, _Look]) -> list[Problem]:
+    """Images whose decoded pixels occur in more than one split.
+
+    Those that may be alike, by their samples, are decoded once more and compared by all of their pixels.
+    """
+    samples: dict[str, set[str]] = {}
     for name, pairs in chosen.items():
         for pair in pairs:
-            digest = looks[pair].digest
-            if digest is not None:
-                places.setdefault(digest, {}).setdefault(name, []).append(pair.image)
+            if (sample := looks[pair].sample) is not None:
+                samples.setdefault(sample, set()).add(name)
+    places: dict[bytes, dict[str, list[Path]]] = {}
+    alike = [
+        (name, pair.image)
+        for name, pairs in chosen.items()
+        for pair in pairs
+        if len(samples.get(looks[pair].sample or "", ())) > 1
+    ]
+    for (name, image), digest in zip(alike, in_parallel(lambda found: digest_pixels(found[1]), alike), strict=True):
+        places.setdefault(digest, {}).setdefault(name, []).append(image)
     return [
         Problem(
             Kind.IN_SEVERAL_SPLITS,

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from fullyconv.classes import FOREGROUND, numbered
+from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.images import SUFFIXES, open_image
-from fullyconv.data.masks import IGNORE, MaskCode, is_grey, mask_values
+from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour, default_palette
@@ -46,7 +47,9 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str
             f"{root}: no masks were found; each lies beside the others in masks/ or masks/SPLIT/ (or SPLIT/masks/), "
             f"not in folders further down, as one of {', '.join(sorted(SUFFIXES))}"
         )
-    contents = list(in_parallel(_content, masks))
+    files = contents_of(root)
+    contents = list(in_parallel(partial(_content, files), masks))
+    files.save()
     trusted = [content for content in contents if not content.fault]
     if not trusted:
         faults = "".join(f"\n  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10])
@@ -70,36 +73,29 @@ def palette_of(mask: Path, count: int) -> list[Colour] | None:
     return [colours[index] for index in range(count)] if len(colours) >= count else None
 
 
-def _content(path: Path) -> _Content:
+def _content(files: Contents, path: Path) -> _Content:
     try:
-        image = open_image(path)
-        if image.format in ("JPEG", "MPO"):
-            return _Content(fault="JPEG changes the values of a mask")
-        content = _colours(image) if image.mode in ("RGB", "RGBA") else _values(image)
-    except (DataError, ValueError) as error:
+        found = files.mask(path, None)
+    except DataError as error:
         return _Content(fault=str(error).removeprefix(f"{path}: "))
-    if len(content.values) > LIMIT:
-        return _Content(fault=f"more than {LIMIT} values, as in smoothed masks")
-    return content
-
-
-def _colours(image: Image.Image) -> _Content:
-    rgb = image.convert("RGB")
-    found: list[tuple[int, Colour]] | None = rgb.getcolors(LIMIT)  # type: ignore[assignment]
-    if found is None:
+    if found.lossy:
+        return _Content(fault="JPEG changes the values of a mask")
+    if len(found.colours) > LIMIT:
         return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks")
-    colours = frozenset(colour for _, colour in found)
-    if is_grey(np.asarray(rgb)):
-        return _Content(values=frozenset(colour[0] for colour in colours))
-    return _Content(colours=colours)
+    if len(found.values) > LIMIT:
+        return _Content(fault=f"more than {LIMIT} values, as in smoothed masks")
+    colours = frozenset(map(_colour, found.colours))
+    if colours and not all(red == green == blue for red, green, blue in colours):
+        return _Content(colours=colours)
+    values = frozenset(red for red, _, _ in colours) or frozenset(found.values)
+    return _Content(
+        frozenset(255 * value for value in values) if found.one_bit else values,
+        palette={value: _colour(number) for value, number in found.palette.items()},
+    )
 
 
-def _values(image: Image.Image) -> _Content:
-    values = frozenset(map(int, np.unique(mask_values(image))))
-    if image.mode == "1":
-        values = frozenset(255 * value for value in values)
-    palette = {index: colour for index, colour in _palette(image).items() if index in values}
-    return _Content(values=values, palette=palette)
+def _colour(number: int) -> Colour:
+    return number >> 16, number >> 8 & 255, number & 255
 
 
 def _palette(image: Image.Image) -> dict[int, Colour]:

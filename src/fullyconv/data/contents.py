@@ -1,0 +1,172 @@
+"""What a file holds, in a few numbers: enough to tell what is wrong with it and how often each class occurs in it."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from PIL import ExifTags, Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fullyconv.data.images import eight_bits, open_image, to_array
+from fullyconv.data.masks import MaskCode, Unknown, mask_values, numbers_of_colours, open_mask, to_labels
+from fullyconv.errors import DataError
+from fullyconv.palettes import Colour
+
+Count = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(ge=1)]
+ColourNumber = Annotated[int, Field(ge=0, lt=1 << 24)]
+"""A colour as 0xRRGGBB."""
+
+SAMPLE = 32
+"""Pixels a side of the sample by which images are compared at first."""
+
+
+class ImageContent(BaseModel):
+    """What one image file holds."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    size: tuple[Side, Side]
+    """Width and height."""
+    orientation: int
+    """What EXIF says of how it is to be turned; 1: not at all."""
+    sample: str
+    """A digest of its size and of some of its pixels: images of other samples are other images."""
+
+
+class MaskContent(BaseModel):
+    """What one mask file holds: its values, or its colours, and how many pixels have each.
+
+    A lossy file's (JPEG) are not counted: they are not what was drawn.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    size: tuple[Side, Side]
+    """Width and height."""
+    values: dict[int, Count] = {}
+    """Pixels of each value, where the mask holds values; a 1-bit mask holds 0 and 1."""
+    colours: dict[ColourNumber, Count] = {}
+    """Pixels of each colour, where the mask holds colours."""
+    palette: dict[int, ColourNumber] = {}
+    """The colours of the values that occur, where the file has a palette that is more than shades of grey in order."""
+    one_bit: bool = False
+    lossy: bool = False
+
+    @model_validator(mode="after")
+    def _counts_every_pixel(self) -> "MaskContent":
+        counted = sum(self.values.values()) + sum(self.colours.values())
+        if counted != (0 if self.lossy else self.size[0] * self.size[1]):
+            raise ValueError(f"{counted} pixels are counted of an image of {self.size[0]}x{self.size[1]}")
+        return self
+
+    def as_colours(self) -> dict[int, int]:
+        """Pixels of each colour 0xRRGGBB, as Pillow shows the file; values beyond 255 are white."""
+        shown: dict[int, int] = dict(self.colours)
+        for value, pixels in self.values.items():
+            grey = min(max(value * (255 if self.one_bit else 1), 0), 255)
+            colour = self.palette.get(value, grey * 0x010101)
+            shown[colour] = shown.get(colour, 0) + pixels
+        return shown
+
+
+def read_image_content(path: Path) -> ImageContent:
+    """Decode an image. Raises DataError, naming the file, if it cannot be read as one of 8 or 16 bits."""
+    image = open_image(path)
+    turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    try:
+        narrow = eight_bits(image)
+        some = to_array(narrow.resize((SAMPLE, SAMPLE), Image.Resampling.NEAREST), 3)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    size = f"{image.width}x{image.height}".encode()
+    sample = hashlib.blake2b(size + some.tobytes(), digest_size=16).hexdigest()
+    return ImageContent(size=image.size, orientation=turn if isinstance(turn, int) else 1, sample=sample)
+
+
+def digest_pixels(path: Path) -> bytes:
+    """A digest of all pixels of an image, the same for every format that keeps them. Raises DataError."""
+    try:
+        pixels = to_array(open_image(path), 3)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels.transpose(1, 2, 0)).data)  # as it lies in memory, without a copy
+    return digest.digest()
+
+
+def read_mask_content(path: Path, key: str | None) -> MaskContent:
+    """Decode a mask; ``key``: where MATLAB files have it. Raises DataError, naming the file, if it cannot be read."""
+    mask = open_mask(path, key)
+    if isinstance(mask, np.ndarray):
+        return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask))
+    if mask.format in ("JPEG", "MPO"):
+        return MaskContent(size=mask.size, lossy=True)
+    if mask.mode in ("RGB", "RGBA"):
+        return MaskContent(size=mask.size, colours=_count_colours(mask))
+    try:
+        values = _count_values(mask)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    return MaskContent(size=mask.size, values=values, palette=_palette(mask, values), one_bit=mask.mode == "1")
+
+
+def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
+    """int64 (256,): the pixels of each label as ``to_labels`` gives them; and what in the mask is no class.
+
+    Each value and each colour is labelled once, whatever the number of its pixels.
+    """
+    by_colour = bool(content.colours) or code.by_colour
+    if by_colour:
+        counted = content.as_colours()
+        numbers = np.array(sorted(counted), np.int64)
+        rgb = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], -1).astype(np.uint8)
+        labels, unknown = to_labels(Image.fromarray(rgb[None]), code)
+    else:
+        counted = dict(content.values)
+        numbers = np.array(sorted(counted), np.int64)
+        labels, unknown = to_labels(numbers[None], code)
+
+    def pixels_of(what: int | Colour) -> int:
+        if isinstance(what, tuple):
+            return counted[what[0] << 16 | what[1] << 8 | what[2]]
+        return counted[what * 0x010101 if by_colour else what]  # greys without a palette are values
+
+    labelled = np.zeros(256, np.int64)
+    np.add.at(labelled, labels.ravel(), [counted[number] for number in numbers.tolist()])
+    return labelled, sorted(((what, pixels_of(what)) for what, _ in unknown), key=lambda found: -found[1])
+
+
+def _count(values: np.ndarray) -> dict[int, int]:
+    if values.dtype in (np.uint8, np.uint16):
+        counts = np.bincount(values.ravel())
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    found, counts = np.unique(values, return_counts=True)
+    return {int(value): int(count) for value, count in zip(found, counts, strict=True)}
+
+
+def _count_values(mask: Image.Image) -> dict[int, int]:
+    """Of bytes by Pillow itself, which copies nothing. Raises ValueError for a mode that holds no classes."""
+    if mask.mode not in ("1", "L", "P"):
+        return _count(mask_values(mask))
+    pixels = {value: count for value, count in enumerate(mask.histogram()) if count}
+    return {min(value, 1): count for value, count in pixels.items()} if mask.mode == "1" else pixels
+
+
+def _count_colours(mask: Image.Image) -> dict[int, int]:
+    rgb = mask.convert("RGB")
+    few: list[tuple[int, Colour]] | None = rgb.getcolors(256)  # type: ignore[assignment]
+    if few is None:
+        return _count(numbers_of_colours(np.asarray(rgb)))
+    return {red << 16 | green << 8 | blue: count for count, (red, green, blue) in few}
+
+
+def _palette(mask: Image.Image, values: dict[int, int]) -> dict[int, int]:
+    flat = (mask.getpalette() or []) if mask.mode == "P" else []
+    if all(channel == place // 3 for place, channel in enumerate(flat)):
+        return {}
+    every = Image.frombytes("P", (256, 1), bytes(range(256)))
+    every.putpalette(flat)
+    shown = numbers_of_colours(np.asarray(every.convert("RGB")))[0]
+    return {value: int(shown[value]) for value in values}
