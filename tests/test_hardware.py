@@ -44,6 +44,12 @@ def test_devices_without_bf16_are_known(machine):
     assert hardware.multiplies_bf16(CUDA)
 
 
+def test_training_is_shared_by_as_many_gpus_as_there_are(machine, monkeypatch):
+    machine(cuda=True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert [hardware.count_devices(device) for device in (CUDA, MPS, CPU)] == [4, 1, None]
+
+
 def test_what_differs_between_cpus_and_gpus():
     devices = (CPU, CUDA, MPS)
     assert [hardware.trains_in_fp16(device) for device in devices] == [False, True, True]

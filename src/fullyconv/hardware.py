@@ -33,6 +33,11 @@ def trains_in_fp16(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
+def count_devices(device: torch.device) -> int | None:
+    """Return how many devices of this kind training can be shared by; None for CPUs, which any number can share."""
+    return {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type)
+
+
 def fuses_adamw(device: torch.device) -> bool:
     """Return whether AdamW's step is to be one fused operation.
 

@@ -136,6 +136,12 @@ def test_fp16_without_a_gpu_is_refused(data, tiny, tmp_path, monkeypatch):
     precision.refuse_impossible(tiny(training__precision=16))
 
 
+def test_more_devices_than_there_are_are_refused(data, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "best_device", lambda: MPS)
+    with pytest.raises(ConfigError, match=r"training\.devices is 2; this machine has 1"):
+        train(data, tiny(training__devices=2), tmp_path / "run", say=quiet)
+
+
 def test_the_demo_s_classifier_takes_the_precision_of_the_cpu_where_it_is_trained(monkeypatch):
     from fullyconv.demo import story
 

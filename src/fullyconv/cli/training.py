@@ -12,7 +12,7 @@ from fullyconv.errors import ConfigError
 from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
-CHANGED_ON_RESUME = ("data.path", "data.workers", *LENGTHS)
+CHANGED_ON_RESUME = ("data.path", "data.workers", "training.precision", *LENGTHS)
 
 SetOption = Annotated[
     list[str] | None,
@@ -98,14 +98,14 @@ def train(
 
 
 def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, object]) -> Path:
-    """A run goes on with its own configuration, but for where its data are, its length and its loader processes."""
+    """A run goes on with its own configuration, but for what the machine and the wish to go on longer may change."""
     config = out / CONFIG
     given = [f"--recipe {recipe}"] if recipe else []
     given += [key for key in overrides if key not in CHANGED_ON_RESUME]
     if given:
         raise ConfigError(
             f"--resume goes on with {config}; leave out {', '.join(given)}. What may change: --data, "
-            "the length (--steps, --epochs or --max-minutes), and data.workers."
+            "the length (--steps, --epochs or --max-minutes), data.workers and training.precision."
         )
     if not config.is_file():
         raise ConfigError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.errors import ConfigError
-from fullyconv.hardware import best_device, multiplies_bf16, trains_in_fp16
+from fullyconv.hardware import best_device, count_devices, multiplies_bf16, trains_in_fp16
 from fullyconv.model.fcn import FCN
 from fullyconv.training.config import Config
 from fullyconv.training.module import summed_loss
@@ -62,8 +62,13 @@ def choose(net: FCN, dataset: SegmentationDataset, config: Config, say: Callable
 
 
 def refuse_impossible(config: Config) -> None:
-    """Raise ConfigError for a precision that the device cannot train in."""
+    """Raise ConfigError for a precision that the device cannot train in, or for more devices than there are."""
     device = best_device()
+    found = count_devices(device)
+    if found is not None and config.training.devices > found:
+        raise ConfigError(
+            f"training.devices is {config.training.devices}; this machine has {found}: give at most that."
+        )
     if config.training.precision == "16" and not trains_in_fp16(device):
         raise ConfigError(
             "training.precision is 16, and there is no GPU: a CPU cannot train in fp16. Give 32 or bf16, or auto, "
