@@ -342,3 +342,13 @@ def test_layers_add_up_to_the_networks_operations_and_parameters(network: nn.Mod
 def test_a_convolution_costs_two_operations_for_each_weight_and_place() -> None:
     layer = trace(nn.Conv2d(3, 8, 5, stride=2), (21, 13)).layers[0]
     assert (layer.size, layer.operations, layer.parameters) == ((9, 5), 2 * 9 * 5 * 8 * 3 * 5 * 5, 8 * 3 * 5 * 5 + 8)
+
+
+class Judge(nn.Conv2d):
+    """A network of a user's own, with something of the name of an FCN's method."""
+
+    scores = nn.functional.avg_pool2d
+
+
+def test_a_network_s_own_scores_are_not_followed():
+    assert trace(Judge(3, 8, 3, stride=2), (21, 21)).outputs[0].size == (10, 10)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
@@ -14,7 +15,7 @@ from fullyconv.cli.networks import measure
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.report import report
 from fullyconv.inference.predictor import Predictor
-from fullyconv.model.backbones import paper
+from fullyconv.model.backbones import border, paper
 from fullyconv.model.border import without_border
 
 
@@ -116,3 +117,44 @@ def test_other_networks_are_refused(networks, name, options, monkeypatch):
     monkeypatch.setattr(paper.AlexNet, "hidden", 16)
     with pytest.raises(ConfigError, match="has no border to leave out"):
         without_border(fc.create(name, 3, **options))
+
+
+def test_a_pass_under_autocast_breaks_none_that_follows(networks):
+    net = copy.deepcopy(networks[2][0]).float()
+    images = torch.rand(1, 3, 40, 33) * 255
+    expected = without_border(net).scores(images)
+    with torch.no_grad():
+        net.score["32"].bias += 0  # the weights are new: what is kept is made in the pass that follows
+        lean = without_border(net)
+        net.score["32"].bias += 0
+        with torch.autocast("cpu", torch.bfloat16):
+            half, plain = lean.scores(images), net.scores(images)
+        assert torch.equal(lean.scores(images), expected)
+    assert (half - plain).abs().max() <= 0.05 * plain.abs().max()
+
+
+def test_what_is_kept_of_the_border_is_bounded(networks, monkeypatch):
+    net, lean = networks[2][0], without_border(networks[2][0])
+    (constants,) = lean.backbone.body.known
+    lean.scores(torch.zeros(1, 3, 1, 1, dtype=torch.float64))
+    monkeypatch.setattr(border, "KEPT_BYTES", 3 * border._bytes(constants.maps))
+    for side in (*range(1, 17), *range(1, 6)):
+        images = torch.rand(1, 3, side, 7, dtype=torch.float64)
+        torch.testing.assert_close(lean.scores(images), net.scores(images).detach(), rtol=1e-9, atol=1e-9)
+        assert border._bytes(constants.maps) <= border.KEPT_BYTES
+    assert len(constants.maps) > 1
+
+
+def test_shapes_without_numbers_are_kept_apart(networks):
+    lean = without_border(networks[1][0])
+    images = torch.rand(1, 3, 21, 22, dtype=torch.float64)
+    expected = without_border(networks[1][0]).scores(images)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        lean.scores(torch.empty(1, 3, 21, 22, dtype=torch.float64))
+    assert torch.equal(lean.scores(images), expected)
+
+
+def test_a_network_in_training_stays_so(networks):
+    net = copy.deepcopy(networks[0][0]).train()
+    without_border(net)
+    assert all(module.training for module in net.modules())

@@ -241,3 +241,44 @@ def test_weights_that_cannot_be_fetched_are_refused(monkeypatch):
 def test_a_wrong_channel_count_is_refused(net):
     with pytest.raises(ValueError, match=r"\(N, 3, H, W\), got \(1, 1, 8, 8\)"):
         net(photograph(8, 8, 1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.zeros(1, 500, 9, dtype=torch.uint8), r"shape \(1, 500, 9\); images \(1, 3, 64, 64\) need \(1, 64, 64\)"),
+        (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), r"shape \(1, 1, 64, 64\)"),
+        (torch.zeros(2, 64, 64, dtype=torch.uint8), r"shape \(2, 64, 64\)"),
+        (torch.zeros(1, 64, 64), r"labels are torch.float32; expected whole numbers"),
+        (torch.full((1, 64, 64), 4), r"labels hold 4; expected 0 to 3, one for each class, or 255"),
+        (torch.full((1, 64, 64), -1), r"labels hold -1; expected 0 to 3"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(net, labels, message):
+    with pytest.raises(ValueError, match=message):
+        net.loss(photograph(64, 64), labels)
+
+
+def test_heads_have_labels_of_their_own():
+    net = small(f"fcn32s-{RESNET}", heads={"matter": 3, "form": 1})
+    with pytest.raises(ValueError, match=r"need \(1, 2, 40, 40\), \(N, matter, form, H, W\)"):
+        net.loss(photograph(40, 40), torch.zeros(1, 40, 40, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"labels hold 2; expected 0 to 0"):
+        net.loss(photograph(40, 40), torch.full((1, 2, 40, 40), 2))
+
+
+@pytest.mark.parametrize("upsample", ["bilinear", "nearest"])
+def test_predict_compiles_whole_for_any_size(upsample):
+    net = small("fcn8s-test_resnet", upsample=upsample)
+    torch._dynamo.reset()
+    compiled = torch.compile(net.predict, fullgraph=True, backend="eager")
+    for size in [(75, 300), (80, 90), (33, 41)]:
+        images = photograph(*size)
+        assert torch.equal(compiled(images), net.predict(images))
+
+
+def test_a_network_in_training_mode_is_not_compiled_for_prediction():
+    net = small("fcn8s-test_resnet").train()
+    torch._dynamo.reset()
+    with pytest.raises(Exception, match=r"call net.eval\(\) before"):
+        torch.compile(net.predict, fullgraph=True, backend="eager")(photograph(40, 40))

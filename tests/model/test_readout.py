@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fullyconv.geometry import Lattice
 from fullyconv.model import readout
@@ -137,3 +138,48 @@ def test_what_was_read_out_in_inference_mode_can_be_trained_on():
         readout.labels(scores, VGG_8, (41, 43))
     readout.logits(scores.requires_grad_(), VGG_8, (41, 43)).sum().backward()
     assert scores.grad is not None
+
+
+def second_order(value, scores):
+    """A Hessian times a vector."""
+    (gradient,) = torch.autograd.grad(value, scores, create_graph=True)
+    vector = torch.linspace(-1, 1, gradient.numel(), dtype=gradient.dtype).view_as(gradient)
+    return torch.autograd.grad((gradient * vector).sum(), scores)[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_second_derivatives_are_those_of_cross_entropy(method, smoothing):
+    random = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 4, 5, 7, generator=random, dtype=torch.float64).requires_grad_()
+    labels = torch.randint(0, 4, (2, 70, 270), generator=random)
+    labels[:, :9] = 255
+    weight = torch.rand(4, generator=random, dtype=torch.float64) + 0.5
+    options = {"weight": weight, "label_smoothing": smoothing}
+    full = F.cross_entropy(readout.logits(scores, VGG_8, (70, 270), method), labels, ignore_index=255, **options)
+    found = second_order(readout.loss(scores, labels, VGG_8, method, **options), scores)
+    torch.testing.assert_close(found, second_order(full, scores), rtol=1e-9, atol=1e-12)
+
+
+def test_derivatives_hold_numerically():
+    scores = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(0, 3, (1, 9, 11))
+
+    def loss(scores):
+        return readout.loss(scores * scores, labels, VGG_8, label_smoothing=0.1)
+
+    assert torch.autograd.gradcheck(loss, scores)
+    assert torch.autograd.gradgradcheck(loss, scores)
+
+
+def test_fake_tensors_leave_no_trace():
+    size = (23, 29)
+    with FakeTensorMode():
+        readout.labels(torch.randn(1, 3, 4, 4), VGG_8, size)
+    scores = torch.randn(1, 3, 4, 4)
+    assert torch.equal(readout.labels(scores, VGG_8, size).long(), readout.logits(scores, VGG_8, size).argmax(1))
+
+
+def test_more_classes_than_bytes_hold_are_refused():
+    with pytest.raises(ValueError, match="scores of 256 classes: labels are bytes, 255 classes at most"):
+        readout.labels(torch.zeros(1, 256, 2, 2), VGG_8, (9, 9))

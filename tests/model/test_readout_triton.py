@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from fullyconv.geometry import Lattice
 from fullyconv.model import readout
-from fullyconv.model.readout import blocks
+from fullyconv.model.readout import blocks, interpolation
 
 triton = pytest.importorskip("triton")
 from fullyconv.model.readout import triton as readout_triton  # noqa: E402
@@ -115,14 +115,6 @@ def test_scores_that_are_part_of_a_wider_tensor():
     assert_strongest(readout_triton.labels(scores, HALF_PIXEL_8, (16, 21)), scores, HALF_PIXEL_8, (16, 21))
 
 
-def test_more_classes_than_a_byte_holds():
-    scores = scores_like((1, 1), classes=257, images=1)
-    scores[0, 256] = 9
-    labels = readout_triton.labels(scores, HALF_PIXEL_8, (2, 2))
-    assert labels.dtype == torch.int16
-    assert (labels == 256).all()
-
-
 def test_every_pixel_ignored_gives_zero():
     labels = torch.full((1, 8, 8), 255, dtype=torch.uint8, device=DEVICE)
     value, gradient = value_and_gradient(readout_triton.loss, scores_like((1, 2), images=1), labels, HALF_PIXEL_8)
@@ -152,7 +144,19 @@ def test_bands_hold_every_pixel_once_with_the_readouts_weights(stride, offset, c
     for band, (start, stop) in enumerate(pairwise(axis.starts.tolist())):
         assert start <= stop
         full[start:stop, band : band + axis.taps] = axis.weights[:, start:stop].T
-    window, matrix = blocks._interpolation(method, border, stride, offset, cells, 0, pixels)
+    window, matrix = interpolation.matrix(method, border, stride, offset, cells, 0, pixels)
     expected = torch.zeros(pixels, cells)
     expected[:, window] = matrix.float()
     assert torch.equal(full, expected)
+
+
+def test_second_derivatives_are_those_of_the_plain_form():
+    scores, labels = scores_like((2, 3), images=1), masks(1, (13, 20), 3)
+
+    def second_order(form):
+        own = scores.clone().requires_grad_()
+        value = form.loss(own, labels, HALF_PIXEL_8, label_smoothing=0.1, reduction="sum")
+        (gradient,) = torch.autograd.grad(value, own, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), own)[0]
+
+    torch.testing.assert_close(second_order(readout_triton), second_order(blocks), rtol=1e-4, atol=1e-5)

@@ -7,7 +7,6 @@ grid that holds every pixel's position exactly, and cropped to the image.
 
 import math
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import NamedTuple, cast
 
 import torch
@@ -19,7 +18,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 from fullyconv.errors import ConfigError, first_line
 from fullyconv.geometry import Lattice
 from fullyconv.model.fcn import FCN
-from fullyconv.model.readout import Border, Interpolation, label_dtype
+from fullyconv.model.readout import Border, Interpolation, Sampling
 from fullyconv.model.upsample import KERNELS, Upsample
 from fullyconv.sharing import in_evaluation_mode, shared_copy
 
@@ -97,7 +96,7 @@ class Graph(nn.Module):
         scores = net.fuse(net.backbone(self._normalize(images)))
         logits = self.read(scores, images.shape[2:])
         parts = net.by_head(logits)
-        labels = net.stacked([part.argmax(1).to(label_dtype(part.shape[1])) for part in parts])
+        labels = net.stacked([part.argmax(1).to(torch.uint8) for part in parts])
         return (labels, torch.cat([part.softmax(1) for part in parts], 1)) if self.probabilities else labels
 
     def _normalize(self, images: Tensor) -> Tensor:
@@ -168,7 +167,7 @@ class _Grid(NamedTuple):
 
 def _grid(net: FCN, axis: int) -> _Grid:
     stride, offset = net.fusion.lattice.stride[axis], net.fusion.lattice.offset[axis]
-    first = math.floor(-offset / stride) + 1 - KERNELS[net.interpolation][1]
+    first, _ = Sampling.of(stride, offset).cells_of(0, net.interpolation)
     start = -offset - stride * first
     between = start + (stride - 1) / 2
     if stride.denominator == 1 and (start.denominator == 1 or between.denominator == 1):
@@ -194,12 +193,10 @@ def _nearest(scores: Tensor, size: Sequence[int], lattice: Lattice, border: Bord
     """Pixel x takes cell ⌊(x − offset) / stride + 1/2⌋."""
     scores, beyond = _bordered(scores, border)
     for dim in (2, 3):
-        stride, offset = lattice.stride[dim - 2], lattice.offset[dim - 2]
-        start = Fraction(1, 2) - offset / stride + beyond
-        unit = math.lcm(stride.denominator * stride.numerator, start.denominator)
-        step, low = int(unit / stride), math.floor(start)
+        step, origin, unit = Sampling.of(lattice.stride[dim - 2], lattice.offset[dim - 2])
+        low, rest = divmod(unit - 2 * origin, 2 * unit)
         pixels = torch.arange(size[dim - 2], device=scores.device)
-        cells = (pixels * step + int((start - low) * unit)) // unit + low
+        cells = (pixels * 2 * step + rest) // (2 * unit) + low + beyond
         scores = scores.index_select(dim, cells.clamp(0, scores.shape[dim] - 1))
     return scores
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError
 from fullyconv.model.fcn import FCN
-from fullyconv.model.readout import label_dtype
 
 
 @torch.no_grad()
@@ -41,7 +40,7 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
             sums[..., left:right] += weight * seen
         total = sums
         done = bottom if number == len(tops) - 1 else tops[number + 1]
-        found = [part.argmax(1).to(label_dtype(part.shape[1])) for part in net.by_head(total[:, :, : done - top])]
+        found = [part.argmax(1).to(torch.uint8) for part in net.by_head(total[:, :, : done - top])]
         labels = net.stacked(found)
         if result is None:
             result = torch.empty(*labels.shape[:-2], height, width, dtype=labels.dtype, device=images.device)

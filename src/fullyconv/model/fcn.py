@@ -22,6 +22,7 @@ from fullyconv.model import readout
 from fullyconv.model.backbones import Backbone, Padding, backbone, release, torchvision
 from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.model.readout import Border, Interpolation
+from fullyconv.model.readout.truth import check_labels
 from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
@@ -183,8 +184,12 @@ class FCN(Scorer):
         return torch.cat([part.softmax(1) for part in self.by_head(self._evaluating()(images))], 1)
 
     def _evaluating(self) -> "FCN":
-        """Itself in evaluation mode, as a copy that shares the weights; torch.compile takes it as it is."""
-        return self if torch.compiler.is_compiling() else in_evaluation_mode(self)
+        """Itself in evaluation mode, as a copy that shares the weights."""
+        if not torch.compiler.is_compiling():
+            return in_evaluation_mode(self)
+        if any(module.training for module in self.modules()):
+            raise RuntimeError("what is compiled computes in the network's own mode: call net.eval() before")
+        return self
 
     def loss(
         self,
@@ -199,8 +204,9 @@ class FCN(Scorer):
         """Pixelwise cross-entropy of labels as ``predict`` gives them, a scalar; the full logits are never held.
 
         Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight``: one for each
-        class.
+        class. Raises ValueError for labels that do not fit the images or the classes (see ``check_labels``).
         """
+        check_labels(labels, images, self.num_classes, self.heads, ignore_index)
         scores = self.scores(images)
         lattice, _, method, border = self._reading(images, scores)
         losses = [

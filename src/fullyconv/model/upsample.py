@@ -63,7 +63,10 @@ class _Axis:
     def borders(self, cells: int, size: int) -> tuple[int, int, int]:
         """Cells to repeat before and after, and the first output to keep, to go from ``cells`` to ``size``."""
         before = max(0, self.reach - math.floor(self.shift))
-        after = max(0, math.ceil(Fraction(size - 1, self.factor) + self.shift) + self.reach - (cells - 1))
+        over, under = self.shift.numerator, self.shift.denominator
+        # The last output's coordinate, rounded up; in whole numbers, which torch.compile can follow for any size.
+        last = -(-((size - 1) * under + over * self.factor) // (self.factor * under))
+        after = max(0, last + self.reach - (cells - 1))
         return before, after, before * self.factor - self.first_tap
 
 

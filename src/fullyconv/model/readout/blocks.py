@@ -1,62 +1,24 @@
-"""From coarse scores to the image's size, in three forms: logits, labels, loss.
+"""The readout in torch alone, on any device: logits, labels, loss.
 
-Scores lie on a lattice: cell i of an axis looks at pixel stride · i + offset. Each pixel interpolates the cells around
-it; along one axis that is a product with a sparse matrix. Beyond the border the nearest cell is repeated, or, as in a
-transposed convolution, there is nothing. Labels and loss are computed block by block, so that the N × C × H × W logits
-never exist: a block of pixels needs only the few cells around it.
+Each pixel interpolates the cells around it; along one axis that is a product with a sparse matrix. Labels and loss are
+computed block by block, so that the N × C × H × W logits never exist: a block of pixels needs only the few cells around
+it.
 """
 
 import math
 from collections.abc import Iterator
-from fractions import Fraction
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from fullyconv.geometry import Lattice
-from fullyconv.model.upsample import KERNELS
+from fullyconv.model.readout.interpolation import Border, Interpolation, kept_matrix, matrix
 
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
-Border = Literal["repeat", "zero"]
 BLOCK = (64, 256)
 """A block's height and width in pixels: enough to keep the processor busy, few enough to stay in its cache."""
-
-
-@lru_cache(maxsize=1024)
-@torch.inference_mode(False)
-def _interpolation(
-    method: Interpolation, border: Border, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
-) -> tuple[slice, Tensor]:
-    """The cells that the pixels start … stop − 1 of one axis need, and the matrix (pixels, needed cells)."""
-    around, shares = cells_around(method, border, stride, offset, cells, start, stop)
-    needed = around.clamp(0, cells - 1)
-    first, last = int(needed.min()), int(needed.max())
-    weights = torch.zeros(stop - start, last + 1 - first, dtype=torch.float64, device="cpu")
-    weights.scatter_add_(1, needed - first, shares)
-    return slice(first, last + 1), weights
-
-
-def cells_around(
-    method: Interpolation, border: Border, stride: Fraction, offset: Fraction, cells: int, start: int, stop: int
-) -> tuple[Tensor, Tensor]:
-    """For pixels start … stop − 1 of one axis the cells around each, and their shares; both (pixels, 2 · reach).
-
-    Cells beyond the border are counted on; their shares are those of the border's cell, or with border "zero" none.
-    """
-    h, reach = KERNELS[method]
-    scale, origin = 1 / stride, offset / stride
-    unit = math.lcm(scale.denominator, origin.denominator)  # in 1/unit of a cell every position is a whole number
-    position = torch.arange(start, stop, device="cpu") * int(scale * unit) - int(origin * unit)
-    floor = position.div(unit, rounding_mode="floor")
-    fraction = (position - floor * unit).double() / unit
-    steps = torch.arange(1 - reach, reach + 1, device="cpu")
-    around, shares = floor[:, None] + steps, h(fraction[:, None] - steps)
-    if border == "zero":
-        shares = shares * ((around >= 0) & (around < cells))
-    return around, shares
 
 
 def _blocks(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
@@ -75,8 +37,9 @@ class _Readout:
     def cells(self, rows: slice, columns: slice) -> tuple[tuple[slice, slice], Tensor, Tensor]:
         """The window of cells that a block of pixels needs, and the two matrices that interpolate it."""
         windows, matrices = [], []
+        traced = torch.compiler.is_compiling() or isinstance(self.scores, FakeTensor)  # which nothing may be kept of
         for axis, pixels in enumerate((rows, columns)):
-            window, matrix = _interpolation(
+            window, weights = (matrix if traced else kept_matrix)(
                 self.method,
                 self.border,
                 self.lattice.stride[axis],
@@ -86,7 +49,7 @@ class _Readout:
                 pixels.stop,
             )
             windows.append(window)
-            matrices.append(matrix.to(self.scores.device, self.scores.dtype))
+            matrices.append(weights.to(self.scores.device, self.scores.dtype))
         return (windows[0], windows[1]), matrices[0], matrices[1].T
 
     def block(self, rows: slice, columns: slice) -> Tensor:
@@ -97,10 +60,6 @@ class _Readout:
     def strongest(self, rows: slice, columns: slice) -> Tensor:
         """The class of highest logit, (N, rows, columns)."""
         return self.block(rows, columns).argmax(1)
-
-
-def label_dtype(classes: int) -> torch.dtype:
-    return torch.uint8 if classes <= 256 else torch.int16
 
 
 def _full_precision(scores: Tensor) -> torch.autocast:
@@ -132,8 +91,8 @@ def labels(
     method: Interpolation = "bilinear",
     border: Border = "repeat",
 ) -> Tensor:
-    """Scores (N, C, h, w) → the class of highest logit at each pixel, (N, *size): uint8, int16 above 256 classes."""
-    result = torch.empty(scores.shape[0], *size, dtype=label_dtype(scores.shape[1]), device=scores.device)
+    """Scores (N, C, h, w) → the class of highest logit at each pixel, (N, *size), uint8. Of 255 classes at most."""
+    result = torch.empty(scores.shape[0], *size, dtype=torch.uint8, device=scores.device)
     with _full_precision(scores):
         readout = _Readout(scores, lattice, method, border)
         strongest = _StrongestOnCPU(readout) if scores.device.type == "cpu" else readout.strongest
@@ -166,18 +125,54 @@ class _StrongestOnCPU:
         return labels.view(images, height, width)
 
 
+class Terms(NamedTuple):
+    """Of which a pixel's cross-entropy is made, besides its scores and its label."""
+
+    weight: Tensor | None
+    ignore_index: int
+    label_smoothing: float
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Summed over pixels."""
+        return F.cross_entropy(logits, labels.long(), reduction="sum", **self._asdict())
+
+
+def gradient(
+    scores: Tensor, labels: Tensor, lattice: Lattice, method: Interpolation, border: Border, terms: Terms
+) -> Tensor:
+    """The gradient of the summed loss by ``scores``, with its own graph: for derivatives of second order.
+
+    Holds what the full logits take, unlike ``loss``.
+    """
+    with torch.enable_grad(), _full_precision(scores):
+        readout = _Readout(scores, lattice, method, border)
+        blocks = _blocks((labels.shape[1], labels.shape[2]))
+        losses = [terms.cross_entropy(readout.block(*at), labels[:, at[0], at[1]]) for at in blocks]
+        return torch.autograd.grad(torch.stack(losses).sum(), scores, create_graph=True)[0]
+
+
+class Context(Protocol):
+    """What ``torch.autograd.Function`` keeps between forward and backward pass."""
+
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+    reading: tuple[Lattice, Interpolation, Border, Terms]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class _Loss(torch.autograd.Function):
     """The cross-entropy summed over pixels. Its gradient is accumulated in the forward pass, block by block."""
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Context,
         scores: Tensor,
         labels: Tensor,
         lattice: Lattice,
         method: Interpolation,
         border: Border,
-        options: dict[str, Any],
+        terms: Terms,
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0]
         readout = _Readout(scores.detach(), lattice, method, border)
@@ -187,19 +182,21 @@ class _Loss(torch.autograd.Function):
             (top, left), vertical, horizontal = readout.cells(rows, columns)
             window = readout.scores[..., top, left].detach().requires_grad_(with_gradient)
             with torch.set_grad_enabled(with_gradient):
-                block = vertical @ window @ horizontal
-                loss = F.cross_entropy(block, labels[:, rows, columns].long(), reduction="sum", **options)
+                loss = terms.cross_entropy(vertical @ window @ horizontal, labels[:, rows, columns])
             total += loss.detach()
             if gradient is not None:
                 gradient[..., top, left] += torch.autograd.grad(loss, window)[0]
         if gradient is not None:
-            ctx.save_for_backward(gradient.to(scores.dtype))
+            ctx.save_for_backward(scores, labels, gradient.to(scores.dtype))
+            ctx.reading = lattice, method, border, terms
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_output[0], None, None, None, None, None
+    def backward(ctx: Context, *grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        scores, labels, first_order = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            first_order = gradient(scores, labels, *ctx.reading)
+        return first_order * grad_output[0], None, None, None, None, None
 
 
 def loss(
@@ -216,15 +213,14 @@ def loss(
 ) -> Tensor:
     """Cross-entropy of the logits that ``scores`` (N, C, h, w) interpolate to, with ``labels`` (N, H, W); a scalar.
 
-    As ``torch.nn.functional.cross_entropy`` of the full logits, in value and gradient, but where every pixel is
+    As ``torch.nn.functional.cross_entropy`` of the full logits, in value and derivatives, but where every pixel is
     ignored the mean is 0, not NaN. The paper sums over pixels (section 3.4, its release); ``mean`` divides by the
     weight of the pixels that count.
     """
-    options = {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
     with _full_precision(scores):
         if weight is not None:
-            options["weight"] = weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
-        total = _Loss.apply(scores, labels, lattice, method, border, options)
+            weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
+        total = _Loss.apply(scores, labels, lattice, method, border, Terms(weight, ignore_index, label_smoothing))
         if reduction == "sum":
             return total
         return total / mass(labels, weight, ignore_index).clamp(min=torch.finfo(total.dtype).tiny)

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""The kernels of ``readout_triton``, which says what bands, windows and tiles are.
+"""The kernels of ``readout.triton``, which says what bands, windows and tiles are.
 
 A program takes one image, one band of rows and GROUP bands of columns, and works on ROWS × COLUMNS pixels of each at a
 time. It goes over the classes one by one and holds the pixels' running maximum, or their log-sum-exp: nothing of the

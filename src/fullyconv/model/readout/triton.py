@@ -20,10 +20,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 import triton
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from fullyconv.geometry import Lattice
-from fullyconv.model.readout import Border, Interpolation, cells_around, label_dtype
+from fullyconv.model.readout.blocks import Terms, gradient
+from fullyconv.model.readout.interpolation import Border, Interpolation, cells_around
 from fullyconv.model.readout.kernels import gradient_kernel, labels_kernel, loss_kernel
 
 PIXELS = 256
@@ -124,8 +124,8 @@ def labels(
     method: Interpolation = "bilinear",
     border: Border = "repeat",
 ) -> Tensor:
-    """``readout.labels``: scores (N, C, h, w), of at most single precision → (N, *size), uint8 or int16."""
-    result = torch.empty(scores.shape[0], *size, dtype=label_dtype(scores.shape[1]), device=scores.device)
+    """``readout.labels``: scores (N, C, h, w), of at most single precision → (N, *size), uint8."""
+    result = torch.empty(scores.shape[0], *size, dtype=torch.uint8, device=scores.device)
     tiling = _tiling(scores, lattice, size, method, border)
     with _on(scores.device):
         labels_kernel[(tiling.programs(len(scores)),)](*_arguments(scores, tiling, size), result, **tiling.constants())
@@ -157,6 +157,9 @@ class _Loss(torch.autograd.Function):
         tiling: _Tiling,
         ignore_index: int,
         smoothing: float,
+        lattice: Lattice,
+        method: Interpolation,
+        border: Border,
     ) -> tuple[Tensor, Tensor]:
         with_gradient = ctx.needs_input_grad[0]
         programs = tiling.programs(len(scores))
@@ -179,16 +182,19 @@ class _Loss(torch.autograd.Function):
             )
         ctx.save_for_backward(scores, labels, weight, normalizers)
         ctx.tiling, ctx.ignore_index, ctx.smoothing = tiling, ignore_index, smoothing
+        ctx.reading = lattice, method, border
         total, mass = (part.sum(dtype=torch.float64).float() for part in (totals, masses))
         ctx.mark_non_differentiable(mass)
         return total, mass
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         scores, labels, weight, normalizers = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            terms = Terms(weight, ctx.ignore_index, ctx.smoothing)
+            return gradient(scores, labels, *ctx.reading, terms) * scale, *[None] * 8
         tiling: _Tiling = ctx.tiling
-        gradient = torch.zeros_like(scores, dtype=torch.float32)
+        by_scores = torch.zeros_like(scores, dtype=torch.float32)
         with _on(scores.device):
             for first_row, first_column, rows, columns in _colours(tiling):
                 gradient_kernel[(len(scores) * rows * triton.cdiv(columns, tiling.group),)](
@@ -199,8 +205,8 @@ class _Loss(torch.autograd.Function):
                     ctx.smoothing,
                     normalizers,
                     scale.float(),
-                    gradient,
-                    *gradient.stride(),
+                    by_scores,
+                    *by_scores.stride(),
                     first_row,
                     first_column,
                     rows,
@@ -209,7 +215,7 @@ class _Loss(torch.autograd.Function):
                     SMOOTHED=ctx.smoothing > 0,
                     **tiling.constants(),
                 )
-        return gradient.to(scores.dtype), None, None, None, None, None
+        return by_scores.to(scores.dtype), *[None] * 8
 
 
 def loss(
@@ -231,5 +237,6 @@ def loss(
     if weight is not None:
         weight = weight.to(scores.device, torch.float32).contiguous()
     tiling = _tiling(scores.detach(), lattice, (labels.shape[1], labels.shape[2]), method, border)
-    total, mass = _Loss.apply(scores, labels.contiguous(), weight, tiling, ignore_index, label_smoothing)
+    options = (weight, tiling, ignore_index, label_smoothing, lattice, method, border)
+    total, mass = _Loss.apply(scores, labels.contiguous(), *options)
     return total if reduction == "sum" else total / mass.clamp(min=torch.finfo(torch.float32).tiny)
