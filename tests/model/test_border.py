@@ -135,7 +135,9 @@ def test_a_pass_under_autocast_breaks_none_that_follows(networks):
 
 def test_what_is_kept_of_the_border_is_bounded(networks, monkeypatch):
     net, lean = networks[2][0], without_border(networks[2][0])
-    (constants,) = lean.backbone.body.known
+    trunk = lean.backbone.body
+    assert isinstance(trunk, border.Borderless)
+    constants = trunk.known[0]
     lean.scores(torch.zeros(1, 3, 1, 1, dtype=torch.float64))
     monkeypatch.setattr(border, "KEPT_BYTES", 3 * border._bytes(constants.maps))
     for side in (*range(1, 17), *range(1, 6)):

@@ -182,7 +182,7 @@ class _Loss(torch.autograd.Function):
             )
         ctx.save_for_backward(scores, labels, weight, normalizers)
         ctx.tiling, ctx.ignore_index, ctx.smoothing = tiling, ignore_index, smoothing
-        ctx.reading = lattice, method, border
+        ctx.reading = lattice, method, border, Terms(weight, ignore_index, smoothing)
         total, mass = (part.sum(dtype=torch.float64).float() for part in (totals, masses))
         ctx.mark_non_differentiable(mass)
         return total, mass
@@ -191,8 +191,7 @@ class _Loss(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         scores, labels, weight, normalizers = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True
-            terms = Terms(weight, ctx.ignore_index, ctx.smoothing)
-            return gradient(scores, labels, *ctx.reading, terms) * scale, *[None] * 8
+            return gradient(scores, labels, *ctx.reading) * scale, *[None] * 8
         tiling: _Tiling = ctx.tiling
         by_scores = torch.zeros_like(scores, dtype=torch.float32)
         with _on(scores.device):
