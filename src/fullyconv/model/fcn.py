@@ -24,6 +24,7 @@ from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.model.readout import Border, Interpolation
 from fullyconv.model.readout.truth import check_labels
 from fullyconv.model.spec import ModelSpec, checked
+from fullyconv.model.scoring import head_of, scored_by
 from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
 from fullyconv.sharing import in_evaluation_mode
@@ -67,12 +68,15 @@ class FCN(Scorer):
         self.backbone = backbone
         channels = width or len(classes)
         self.score = nn.ModuleDict(
-            {str(s): _skip(c, width, len(classes)) for s, c in zip(backbone.strides, backbone.channels, strict=True)}
+            {
+                str(s): scored_by(c, width, len(classes))
+                for s, c in zip(backbone.strides, backbone.channels, strict=True)
+            }
         )
         fuse = cropped_fusion if backbone.alignment == "crop" else interpolated_fusion
         self.fusion: Fusion = fuse(backbone, channels, method)
         self.upsample = nn.ModuleDict(self.fusion.upsample)
-        self.head = _head(width, len(classes)) if width else nn.Identity()
+        self.head = head_of(width, len(classes)) if width else nn.Identity()
         depths = release.DEPTHS.get(inputs, ((), ()))
         means = torch.tensor(mean) if mean is not None else _per_channel(backbone.mean, in_channels, depths[0])
         self.register_buffer("mean", means.view(1, -1, 1, 1))
@@ -253,25 +257,6 @@ class FCN(Scorer):
     def _reading(self, images: Tensor, scores: Tensor) -> tuple[Lattice, tuple[int, int], Interpolation, Border]:
         size, cells = ((x.shape[2], x.shape[3]) for x in (images, scores))
         return self.lattice_for(size, cells), size, self.interpolation, self.border
-
-
-def _skip(channels: int, width: int | None, classes: int) -> nn.Module:
-    if width:
-        return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
-    score = nn.Conv2d(channels, classes, 1)
-    nn.init.zeros_(score.weight)
-    nn.init.zeros_(score.bias)  # type: ignore[arg-type]
-    return score
-
-
-def _head(width: int, classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.ReLU(),
-        nn.Conv2d(width, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-        nn.Conv2d(width, classes, 1),
-    )
 
 
 def _crop(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
