@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -10,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
 from fullyconv import cli
-from fullyconv.bench import bench, markdown, process, runtimes
+from fullyconv.bench import bench, markdown, patchwise, process, runtimes
+from fullyconv.bench.report import COLUMNS
 from fullyconv.errors import ConfigError, FullyConvError
-from fullyconv.export import fixed
+from fullyconv.export import export, fixed
 from fullyconv.model.backbones import paper
 from fullyconv.weights import run_folder
 
@@ -134,7 +136,7 @@ def test_one_runtime_that_fails_does_not_hide_the_others(here, run, monkeypatch)
     monkeypatch.setattr(module, "missing", lambda runtime, exported: None)
     measured = bench(str(run), [(32, 32)], ["torch", "compile"])
     assert measured["results"][0]["runtimes"][1] == {"runtime": "compile", "device": "cpu", "error": "no such compiler"}
-    assert "| compile | | failed: no such compiler |" in markdown(measured)
+    assert "| compile |  | failed: no such compiler |" in markdown(measured)
     with pytest.raises(ConfigError, match="could not be measured: no such compiler"):
         bench(str(run), [(32, 32)], ["compile"])
 
@@ -195,21 +197,44 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 def test_the_command_takes_a_model_and_sizes(here, run, command, tmp_path):
-    code, text = command(run, "--size", 32, 40, 48, 64, "--runtime", "torch", "--json", "m.json", "--md", "m.md")
+    code, text = command(
+        run, "--size", "32x40", "--size", "48x64", "--runtime", "torch", "--json", "m.json", "--md", "m.md"
+    )
     assert code == 0, text
     assert (tmp_path / "m.md").read_text() == text
     sizes = [result["size"] for result in json.loads((tmp_path / "m.json").read_text())["results"]]
     assert sizes == [[32, 40], [48, 64]]
-    assert command("--size", 32, 40, run, "--runtime", "torch")[0] == 0
+    assert command("--size", "32x40", run, "--runtime", "torch")[0] == 0
 
 
 def test_the_command_refuses_in_words(command, run):
-    for words in (("--size", "0", "4"), ("--size", "big"), ("--runtime", "tensorrt")):
+    for words in (("--size", "0x4"), ("--size", "500"), ("--runtime", "tensorrt")):
         code, text = command(run, *words)
         assert (code, "expected" in text, "Traceback" in text) == (2, True, False), text
     assert command("fcn8s-nothing")[0] == 2
 
 
-def test_patchwise_is_a_command_still(command):
-    code, text = command("patchwise", "--help")
-    assert (code, "patch by patch" in text) == (0, True)
+def test_every_row_has_a_cell_for_each_column(here, run, tmp_path, monkeypatch):
+    """Those of an exported file, whose operations nobody counts, and of a runtime that failed, too."""
+    pytest.importorskip("onnxruntime")
+    export(run_folder.load(run), tmp_path / "net.onnx")
+    texts = [markdown(bench(str(tmp_path / "net.onnx"), [(32, 32)]))]
+
+    def fails(job):
+        return {"error": "this | that"} if job["runtime"] == "openvino-fixed" else measure(job)
+
+    measure = process.measure
+    monkeypatch.setitem(process.JOBS, "measure", fails)
+    texts.append(markdown(bench(str(run), [(32, 32)], ["torch", "openvino-fixed"])))
+    for text in texts:
+        cells = {len(re.split(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+        assert cells == {len(COLUMNS) + 2}
+
+
+def test_patches_and_one_pass_are_compared_by_a_command(monkeypatch, capsys):
+    monkeypatch.setattr(patchwise, "report", lambda size: iter([f"compared at {size[0]}×{size[1]}"]))
+    for words, said in ([], "compared at 500×500"), (["--size", "400x430"], "compared at 400×430"):
+        monkeypatch.setattr(sys, "argv", ["fullyconv", "bench-patchwise", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert (ended.value.code, capsys.readouterr().out.strip()) == (0, said)

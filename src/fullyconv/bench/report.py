@@ -1,13 +1,15 @@
-"""A measurement as Markdown."""
+"""Write a measurement as Markdown."""
 
+from collections.abc import Sequence
 from typing import Any
 
+COLUMNS = ("runtime", "on", "median, ms", "p90, ms", "images/s", "peak memory, MiB", "GFLOP", "of the matrix rate")
 COSTLIEST = 5
-"""Layers that are named."""
+"""So many of the costliest layers are named."""
 
 
 def markdown(measured: dict[str, Any]) -> str:
-    """What ``bench`` returns, as tables."""
+    """Format what ``bench`` returns as text and tables."""
     machine = measured["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     rates = []
@@ -28,8 +30,8 @@ def markdown(measured: dict[str, Any]) -> str:
         if "operations" in result:
             lines += [_operations(result), ""]
         lines += [
-            "| runtime | on | median, ms | p90, ms | images/s | peak memory, MiB | GFLOP | of the matrix rate |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+            _line(COLUMNS),
+            _line(["---"] * 2 + ["---:"] * (len(COLUMNS) - 2)),
             *map(_row, result["runtimes"]),
         ]
     if measured["not_measured"]:
@@ -52,9 +54,20 @@ def _operations(result: dict[str, Any]) -> str:
 
 def _row(row: dict[str, Any]) -> str:
     if "error" in row:
-        return f"| {row['runtime']} | | failed: {row['error']} | | | | | |"
-    counted = "| |" if row["operations"] is None else f"| {row['operations'] / 1e9:.1f} | {row['fraction']:.0%} |"
-    return (
-        f"| {row['runtime']} | {row['device']} | {row['median'] * 1e3:.1f} | {row['p90'] * 1e3:.1f} "
-        f"| {row['images_per_second']:.2f} | {row['peak_memory'] / 2**20:.0f} {counted}"
-    )
+        cells = [row["runtime"], "", f"failed: {row['error']}".replace("|", "\\|"), *[""] * (len(COLUMNS) - 3)]
+    else:
+        cells = [
+            row["runtime"],
+            row["device"],
+            f"{row['median'] * 1e3:.1f}",
+            f"{row['p90'] * 1e3:.1f}",
+            f"{row['images_per_second']:.2f}",
+            f"{row['peak_memory'] / 2**20:.0f}",
+            "" if row["operations"] is None else f"{row['operations'] / 1e9:.1f}",
+            "" if row["fraction"] is None else f"{row['fraction']:.0%}",
+        ]
+    return _line(cells)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -41,16 +41,13 @@ app = group(
     use.inspect,
     weights.convert,
     export.export,
+    bench.bench,
+    bench.bench_patchwise,
     weights.push,
 )
 app.callback()(options)
 app.add_typer(
     group("Make, download, check and show data sets.", data.make, data.download, data.check, data.show), name="data"
-)
-app.add_typer(
-    group("Measure a network (bench MODEL), or what the library claims.", bench.model, bench.patchwise),
-    name="bench",
-    cls=bench.ModelFirst,
 )
 
 

@@ -1,10 +1,33 @@
 """Arguments that several commands take."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
+
+class Size(NamedTuple):
+    """The size of an image in pixels."""
+
+    height: int
+    width: int
+
+
+def read_size(text: str) -> Size:
+    """Read ``HxW``, as 480x640. Raises BadParameter."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise typer.BadParameter(f"{text} is no size; expected height and width in pixels, as 480x640.")
+    return Size(int(match[1]), int(match[2]))
+
+
+SizesOption = Annotated[
+    list[Size] | None,
+    typer.Option(
+        "--size", parser=read_size, metavar="HxW", help="Of the images, as 480x640; repeatable.  [default: 500x500]"
+    ),
+]
 DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder, or a descriptor (dataset.yaml).")]
 DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")]
 LayoutOption = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument
+from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument, Size, read_size
 from fullyconv.cli.networks import checked, measure, network
 from fullyconv.cli.terminal import fail, progress_bar, say
 from fullyconv.errors import ConfigError
@@ -86,7 +86,7 @@ def predict(
 def inspect(
     model: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, or a network's name: untrained.")],
     size: Annotated[
-        tuple[int, int] | None, typer.Option(metavar="H W", min=1, help="Of the image, in pixels.  [default: 500 500]")
+        Size | None, typer.Option(parser=read_size, metavar="HxW", help="Of the image.  [default: 500x500]")
     ] = None,
     image: Annotated[Path | None, typer.Option(help="Look at this image, in its own size.")] = None,
     cell: Annotated[

@@ -8,6 +8,7 @@ is added to the bias. At pool3 (where it is a tap) and at pool4 the rest is fill
 modulo 16 alone, and is kept, as the constants are, until the weights change.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ class Borderless(nn.Module):
         convolutions = self._convolutions()
         biases, values = {}, {}
         constant = torch.zeros_like(self.trunk.conv1_1.weight[0, :, 0, 0])  # type: ignore[index, union-attr]
-        with torch.autocast(constant.device.type, enabled=False):
+        with _without_autocast(constant.device):
             for name, layer in convolutions:
                 biases[name] = layer.weight.sum((2, 3)) @ constant + layer.bias  # type: ignore[operator]
                 values[name] = constant = biases[name].relu()
@@ -120,7 +121,7 @@ class Borderless(nn.Module):
         if key in constants.maps:
             return constants.maps[key]
         pools = {0: x.new_zeros(1, x.shape[1], height, width)}
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x.device):
             for block in range(1, BLOCKS + 1):
                 pools[block] = self.trunk.block(pools[block - 1], block)
         made = {block: pools[block] for block in self.filled}
@@ -177,3 +178,10 @@ def _stretched(cells: int, size: int, like: Tensor) -> Tensor:
     index = torch.arange(size, device=like.device)
     middle = cells // 2
     return torch.where(index < middle, index, (index - (size - cells)).clamp(min=middle))
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Switch autocast off, on devices that have it: meta, where operations are counted, has none."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
