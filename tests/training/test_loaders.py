@@ -16,9 +16,12 @@ from fullyconv.training.batches import TrainingSet
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights.run_files import LAST
 
-forked = pytest.mark.skipif(
-    multiprocessing.get_start_method() != "fork", reason="the loaders have to inherit what makes them end"
-)
+
+@pytest.fixture
+def forks():
+    """Loaders are copies of this process, so that they inherit what makes them end."""
+    if multiprocessing.get_start_method() != "fork":
+        pytest.skip("processes start anew here")
 
 
 def quiet(_):
@@ -29,8 +32,9 @@ def kill_itself():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@forked
-def test_training_ends_with_one_message_and_goes_on_from_its_checkpoint(data, tiny, tmp_path, monkeypatch, capfd):
+def test_training_ends_with_one_message_and_goes_on_from_its_checkpoint(
+    data, tiny, tmp_path, monkeypatch, capfd, forks
+):
     run = tmp_path / "my run"
     config = tiny(data__workers=2, training__steps=60, training__keep="last")
     original = TrainingSet.__getitem__
@@ -65,8 +69,7 @@ class Deadly(Dataset):
         return torch.zeros(3, 32, 32, dtype=torch.uint8), torch.zeros(32, 32, dtype=torch.uint8)
 
 
-@forked
-def test_an_evaluation_ends_with_one_message(data, tiny):
+def test_an_evaluation_ends_with_one_message(data, tiny, forks):
     with pytest.raises(LoaderError, match="Measure again"):
         evaluate(new_network(data, tiny(), quiet), Deadly())
 
