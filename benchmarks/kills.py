@@ -1,6 +1,6 @@
 """kill -9 at random moments: trainings and predictions that are begun again end as if nothing had happened.
 
-    python benchmarks/kills.py [--kills 20] [--seed 0] [--side 6144] [--steps 400]
+    python benchmarks/kills.py [--kills 20] [--seed 0] [--side 4096] [--steps 200]
 
 A training on built-in scenes, and the labelling of a large tiled TIFF, are each run once undisturbed. Then they are
 killed at random moments, from the start of the process on, and begun again until they are done; once done, anew in
@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
+from rasterio.transform import from_origin
 from rasterio.windows import Window
 from safetensors.torch import load_file
 
@@ -82,6 +83,7 @@ def labelling(folder: Path, side: int) -> Job:
     image, model = folder / "image.tif", folder / "model"
     noise = np.random.default_rng(0).integers(0, 256, (3, STEP // 16, STEP // 16), np.uint8).repeat(16, 1).repeat(16, 2)
     options = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
+    options |= {"crs": "EPSG:32633", "transform": from_origin(500_000, 4_100_000, 0.5, 0.5)}
     with rasterio.open(image, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", **options) as file:
         for top in range(0, side, STEP):
             for left in range(0, side, STEP):
@@ -162,8 +164,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of each job")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--side", type=int, default=6144, help="of the image, in pixels")
-    parser.add_argument("--steps", type=int, default=400, help="of the training")
+    parser.add_argument("--side", type=int, default=4096, help="of the image, in pixels")
+    parser.add_argument("--steps", type=int, default=200, help="of the training")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     print("| job | undisturbed | kills | after its first checkpoint or block | ends | equal, bit for bit |")
