@@ -15,7 +15,8 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --cov --cov-report json:.coverage.json
+	$(BIN)/python -m tests.coverage_gate .coverage.json
 
 MACHINES := bf16 no-bf16 one-core macos windows
 ON_MACHINES := tests/training tests/demo tests/data tests/evaluation tests/inference tests/test_cli.py

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
 from PIL import Image
 
@@ -203,22 +204,25 @@ REFUSED = [
     ("train --colour red", "--colour"),
     ("evaluate nowhere --data {data}", "nowhere: no such file"),
     ("evaluate {data}/dataset.yaml --data {data}", "not a whole safetensors file"),
-    ("evaluate {model} --data nowhere", "nowhere"),
-    ("evaluate {model} --data {data} --split holdout", "holdout"),
+    ("evaluate {model} --data nowhere", "nowhere: there is no such file or folder"),
+    ("evaluate {model} --data {data} --split holdout", "has no split 'holdout'; its splits are train, val, test"),
     ("evaluate {model}", "--data"),
-    ("evaluate {model} --data {data} --layout tarball", "tarball"),
+    ("evaluate {model} --data {data} --layout tarball", "layout is 'tarball'"),
     ("predict {model} nowhere.jpg --out masks", "nowhere.jpg"),
     ("predict {model} {data}/images", "--out"),
     ("predict {model} {data}/images --out masks --scales 1,two", "--scales 1,two"),
-    ("predict {model} {data}/images --out masks --scales 0", "0"),
+    (
+        "predict {model} {data}/images --out masks --scales 0",
+        "scales are [0.0]; one or more numbers above 0 are expected",
+    ),
     ("predict nowhere {data}/images --out masks", "nowhere: no such file"),
-    ("data check nowhere", "nowhere"),
+    ("data check nowhere", "nowhere: there is no such file or folder"),
     ("data check {data} --layout voc", "JPEGImages"),
-    ("data show nowhere --out x.png", "nowhere"),
+    ("data show nowhere --out x.png", "nowhere: there is no such file or folder"),
     ("data make {data}", "not an empty folder"),
     ("data make new --train 0", "--train"),
     ("demo --out {data}", "not an earlier demo"),
-    ("segment", "segment"),
+    ("segment", "No such command"),
 ]
 
 
@@ -276,7 +280,9 @@ def test_other_classes_than_the_networks_are_refused(fullyconv, data, tmp_path):
 def test_debug_shows_the_traceback(data, tmp_path):
     command = [sys.executable, "-m", "fullyconv", "data", "check", "nowhere", "--debug"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1
     assert "Traceback" in ended.stderr
+    assert "DataError: nowhere" in ended.stderr
 
 
 @pytest.mark.parametrize("code", ["import fullyconv", "import fullyconv.cli", "import fullyconv.training.config"])
@@ -285,7 +291,32 @@ def test_help_needs_no_torch(code):
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def test_every_command_has_help(fullyconv):
-    for command in ([], ["demo"], ["data"], ["data", "make"], ["train"], ["evaluate"], ["predict"]):
-        code, out, _ = fullyconv(*command, "--help")
-        assert (code, "Usage:" in out) == (0, True)
+def commands(group, *above):
+    """Every command of a group and of the groups in it, with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *above, name)
+        else:
+            yield (*above, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+
+
+def test_the_commands_are_these():
+    words = "demo, train, evaluate, predict, inspect, convert, export, push, bench, bench-patchwise"
+    data = [("data", name) for name in ("make", "download", "check", "show")]
+    assert set(COMMANDS) == {(word,) for word in words.split(", ")} | set(data)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_says_what_a_command_and_each_option_does(fullyconv, words):
+    command = COMMANDS[words]
+    code, out, _ = fullyconv(*words, "--help")
+    assert code == 0
+    assert command.help.splitlines()[0].endswith(".")
+    for line in command.help.splitlines():
+        assert all(word in out for word in line.split())
+    for option in command.params:
+        assert option.help, option.name
+        assert option.opts[0] in out or option.human_readable_name in out

@@ -26,6 +26,15 @@ def test_a_file_that_was_not_finished_leaves_the_old_one(tmp_path, error):
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
 
 
+def test_what_cannot_be_replaced_is_named(tmp_path):
+    """A folder here; on Windows a file that another program has open, too."""
+    (tmp_path / "model.json").mkdir()
+    with pytest.raises(OSError, match=r"model\.json'$") as caught:
+        files.write_whole(tmp_path / "model.json", "new")
+    assert caught.value.filename == str(tmp_path / "model.json")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.json"]
+
+
 def full(bytes):
     """A file of a disk that is full."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

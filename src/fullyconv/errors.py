@@ -2,7 +2,7 @@
 
 
 class FullyConvError(Exception):
-    """Base of every error that is the user's to mend (exit code 2 on the command line)."""
+    """Base of all errors that the user can fix (exit code 2 on the command line)."""
 
 
 class DataError(FullyConvError):
@@ -26,5 +26,5 @@ class GeometryError(FullyConvError):
 
 
 def first_line(error: BaseException) -> str:
-    """Of what an error of another library says; its name where it says nothing."""
+    """Return the first line of a third-party error message, or the error's type where the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

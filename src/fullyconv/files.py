@@ -12,7 +12,7 @@ os.umask(UMASK)
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; on success it takes the place of ``path``, on error it goes.
+    """Yield a temporary path beside ``path`` to write to; it replaces ``path`` on success and is removed on error.
 
     The rename is atomic, so that a reader (or a run killed half way) sees the old file or the new one, never a part.
     """
@@ -27,7 +27,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o666 & ~UMASK)
-        beside.replace(path)
+        try:
+            beside.replace(path)
+        except OSError as error:  # as on Windows, where another program has the file open
+            raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException as error:
         beside.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save puts its words over it

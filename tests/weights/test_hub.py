@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -57,9 +59,6 @@ class Hub:
         self.remote, self.cache, self.down, self.private = folder / "remote", folder / "cache", None, {}
         self.fetched = []
 
-    def __call__(self, token=None):
-        return self
-
     def _ask(self, repo, revision=None):
         if self.down:
             raise self.down
@@ -98,10 +97,15 @@ class Hub:
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch):
+    """The hub, whose client has the names and parameters of huggingface_hub's own."""
     fake = Hub(tmp_path / "hub")
-    monkeypatch.setattr(hub, "HfApi", fake)
-    monkeypatch.setattr(push, "HfApi", fake)
-    monkeypatch.setattr(hub, "hf_hub_download", fake.hf_hub_download)
+    client = create_autospec(huggingface_hub.HfApi)
+    for name in ("repo_info", "create_repo", "upload_folder"):
+        getattr(client.return_value, name).side_effect = getattr(fake, name)
+    download = create_autospec(huggingface_hub.hf_hub_download, side_effect=fake.hf_hub_download)
+    monkeypatch.setattr(hub, "HfApi", client)
+    monkeypatch.setattr(push, "HfApi", client)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
     return fake
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError
 from fullyconv.export.fixed import on_openvino
+from fullyconv.extras import how_to_install
 from fullyconv.inference.exported import OPENERS, open_runner
 from fullyconv.model.border import has_border, without_border
 from fullyconv.model.fcn import FCN
@@ -57,7 +58,7 @@ def missing(runtime: str, exported: bool) -> str | None:
         writers = ("onnx", "onnxscript") if runtime in FILES and not exported else ()
         needed = (*writers, module)
         absent = [name for name in needed if importlib.util.find_spec(name) is None]
-        return f"{' and '.join(absent)} not installed: pip install 'fullyconv[export]'" if absent else None
+        return f"{' and '.join(absent)} not installed. {how_to_install('export')}" if absent else None
     if module == "compile" and not torch.cuda.is_available():
         found = any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
         return None if found else "torch.compile needs a C++ compiler, g++ or clang++: none was found"

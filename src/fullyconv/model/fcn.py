@@ -23,8 +23,8 @@ from fullyconv.model.backbones import Backbone, Padding, backbone, release, torc
 from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.model.readout import Border, Interpolation
 from fullyconv.model.readout.truth import check_labels
-from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.scoring import head_of, scored_by
+from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
 from fullyconv.sharing import in_evaluation_mode
