@@ -58,8 +58,10 @@ def first(limit: int, used: int, cached: int = 0) -> dict[str, str]:
         ("4:memory:/x\n", {"memory/x": first(2**63 - 4096, 100)}, MACHINE),
         ("4:cpu,cpuacct:/x\n", {"cpu,cpuacct/x": second("10", 1), "memory/x": first(10, 1)}, MACHINE),
     ],
-    ids=["no limit", "limit", "limit beyond the machine", "throttled from", "group above", "nested", "namespace"]
-    + ["over its limit", "version 1", "version 1, namespace", "version 1, no limit", "other controllers"],
+    ids=[
+        *("no limit", "limit", "limit beyond the machine", "throttled from", "group above", "nested", "namespace"),
+        *("over its limit", "version 1", "version 1, namespace", "version 1, no limit", "other controllers"),
+    ],
 )
 def test_a_container_has_what_its_groups_leave(tmp_path, cgroup, groups, expected):
     assert available_memory(CPU, system(tmp_path, cgroup, groups)) == expected

@@ -9,7 +9,7 @@ LIMITS = (
     {"memory.max": "memory.current", "memory.high": "memory.current"},
     {"memory.limit_in_bytes": "memory.usage_in_bytes"},
 )
-"""The files of a control group that hold its limits, each with the one that holds its use: of version 2, of version 1."""
+"""The files of a control group that hold its limits, each with that of its use: version 2, then version 1."""
 CACHED = ("active_file", "inactive_file"), ("total_active_file", "total_inactive_file")
 """What of a group's use is files' content, which the system gives up when memory is asked for."""
 
