@@ -6,6 +6,7 @@ from torch import Tensor, nn
 class ColourNet(nn.Module):
     """Labels each pixel by its strongest channel; its probabilities are the channels' shares of the sum."""
 
+    name = "colours"
     heads: dict[str, int] | None = None
     takes_depth = False
     device = torch.device("cpu")

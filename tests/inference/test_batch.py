@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fullyconv.cli.use import report_failures
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference import batch, predictor
 from fullyconv.inference.batch import predict_files, targets_of
@@ -73,11 +74,14 @@ def test_broken_images_are_reported_and_the_rest_is_done(colour_net, photos, tmp
     assert files(tmp_path / "out") == ["a.png", "b.png", "day/c.png", "day/night/a.png"]
     assert len(done) == 4
     assert [path for path, _ in failed] == [photos / "aa.png", photos / "day" / "empty.jpg"]
-    assert all(str(path) in message for path, message in failed)
+    assert all(str(path) in str(error) for path, error in failed)
     assert steps == [(i, 6) for i in range(1, 7)]
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("too large"), OSError("disk full"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("too large"), OSError("disk full"), MemoryError(), RuntimeError("no memory"), KeyError(7)],
+)
 def test_an_image_too_much_for_the_machine_is_reported(colour_net, photos, tmp_path, monkeypatch, error):
     predict = colour_net.predict
 
@@ -88,14 +92,19 @@ def test_an_image_too_much_for_the_machine_is_reported(colour_net, photos, tmp_p
 
     monkeypatch.setattr(colour_net, "predict", failing)
     done, failed = predict_files(Predictor(colour_net), [photos], tmp_path / "out")
-    assert failed == [(photos / "b.bmp", str(error) or "MemoryError")]
+    assert failed == [(photos / "b.bmp", error)]
     assert len(done) == 3
 
 
-def test_a_bug_is_not_taken_for_a_broken_image(colour_net, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(colour_net, "predict", lambda images: images.no_such_thing)
+def test_errors_that_images_do_not_cause_are_raised_once_the_rest_is_done(colour_net, photos, tmp_path, capsys):
+    bug, broken = AttributeError("no_such_thing"), DataError("b.png: broken")
     with pytest.raises(AttributeError):
-        predict_files(Predictor(colour_net), [photos], tmp_path / "out")
+        report_failures([], [(photos / "b.png", broken), (photos / "a.png", bug)])
+    assert "2 of 2 images failed" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        report_failures([photos / "a.png"], [(Path("b.png"), broken), (Path("c.png"), OSError("no space"))])
+    assert ended.value.code == 2
+    assert "2 of 3 images failed; the others are done.\n  b.png: broken\n  c.png: no space" in capsys.readouterr().err
 
 
 def test_a_mask_that_cannot_be_written_whole_is_absent(colour_net, photos, tmp_path, monkeypatch):
@@ -167,6 +176,47 @@ def test_two_images_for_one_file_are_refused(tmp_path, names):
     paths = [image(tmp_path / name) for name in names]
     with pytest.raises(ConfigError, match=r"would both be written to .*a\.png"):
         targets_of(paths, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["a.png", "a_scores/red.png"], "a_scores.red.png"),
+        (["a.png", "a_overlay.bmp"], None),
+        (["a.png", "A.bmp"], "a.png"),
+        (["\u00e9.png", "e\u0301.bmp"], ".png"),
+        (["A_SCORES/Red.png", "a.png"], "a_scores.red.png"),
+    ],
+    ids=["scores", "none", "letters", "accents", "scores, letters"],
+)
+def test_no_result_of_an_image_is_another_images(colour_net, tmp_path, names, written):
+    """Nor would be where large and small letters, or spellings of accents, are one."""
+    for number, name in enumerate(names):
+        image(tmp_path / "in" / name, number)
+    given = [tmp_path / "in"]
+    if written is None:
+        done, failed = predict_files(Predictor(colour_net), given, tmp_path / "out", overlay=True, scores=True)
+        assert (len(done), failed) == (2, [])
+        return
+    with pytest.raises(ConfigError, match=rf"would both be written to .*{written}"):
+        predict_files(Predictor(colour_net), given, tmp_path / "out", overlay=True, scores=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_overlay_is_not_another_images_unfinished_run_nor_a_folder(tmp_path):
+    image(tmp_path / "in" / "a.png")
+    image(tmp_path / "in" / "a.png.d" / "b.png")
+    assert len(targets_of([tmp_path / "in"], tmp_path / "out")) == 2
+    image(tmp_path / "more" / "a.bmp")
+    image(tmp_path / "more" / "a.png" / "b.bmp")
+    with pytest.raises(ConfigError, match=r"needs a folder .*a\.png, which is an image or the result of another"):
+        targets_of([tmp_path / "more"], tmp_path / "out")
+
+
+def test_classes_whose_names_differ_by_letters_alone_have_heat_maps_of_their_own(make_net, tmp_path):
+    path = image(tmp_path / "a.png")
+    predict_files(Predictor(make_net(("car", "Car", "CON"))), [path], tmp_path / "out", scores=True)
+    assert files(tmp_path / "out" / "a_scores") == ["%43ON.png", "Car%1.png", "car%0.png"]
 
 
 @pytest.mark.parametrize(("name", "overlay"), [("a.png", False), ("a_overlay.jpg", True)])

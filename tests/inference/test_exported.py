@@ -103,7 +103,7 @@ def test_what_a_runtime_fails_on_is_said_with_file_and_size(path, tmp_path):
         Image.fromarray(image((40, width))).save(tmp_path / f"{width}.png")
     done, failed = predict_files(Predictor(runner), [tmp_path], tmp_path / "out")
     assert [file.name for file in done] == ["51.png"]
-    assert [(file.name, "fails on images (1, 3, 40, 52)" in why) for file, why in failed] == [("52.png", True)]
+    assert [(file.name, "fails on images (1, 3, 40, 52)" in str(why)) for file, why in failed] == [("52.png", True)]
 
 
 def test_bytes_stay_and_floats_stay_where_the_graph_takes_floats():

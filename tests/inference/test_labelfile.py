@@ -1,15 +1,18 @@
-"""The file of labels while it grows: it appears whole, and a run that was ended is gone on with."""
+"""The file of labels while it grows: it appears whole, and a run that was ended is resumed."""
 
+import copy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fullyconv.errors import ConfigError
 from fullyconv.inference.predictor import Predictor
+from fullyconv.inference.rasters import predict
 from fullyconv.inference.rasters.output import LabelFile
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.model.fcn import build
@@ -154,3 +157,16 @@ def test_labels_beyond_four_gigabytes_are_bigtiff(tmp_path, monkeypatch):
         with tifffile.TiffFile(tmp_path / "labels.tif") as written:
             assert written.is_bigtiff == expected
             assert np.array_equal(written.asarray(), noise(16, 16))
+
+
+def test_a_networks_weights_are_hashed_once_until_they_change(predictor, tmp_path, monkeypatch):
+    made = []
+    hashed = predict._hash_of_network
+    monkeypatch.setattr(predict, "_hash_of_network", lambda net: made.append(hashed(net)) or made[-1])
+    first, again = (predict._fingerprint(predictor.net) for _ in range(2))
+    assert (first, len(made)) == (again, 1)
+    net = copy.deepcopy(predictor.net)
+    assert predict._fingerprint(net) == first
+    with torch.no_grad():
+        next(net.parameters()).add_(1)
+    assert predict._fingerprint(net) != first

@@ -84,7 +84,8 @@ def test_flip_averages_with_the_mirror_image():
 
 def test_the_network_stays_in_its_mode(colour_net):
     colour_net.train()
-    assert Predictor(colour_net).net.training
+    Predictor(colour_net)(picture(2, 3))
+    assert colour_net.training
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (float("inf"),)])

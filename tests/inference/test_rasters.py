@@ -10,6 +10,7 @@ from PIL import Image
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.batch import predict_files
 from fullyconv.inference.predictor import Predictor
+from fullyconv.inference.rasters import predict, source
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.inference.rasters.source import by_window, open_raster
 from tests.inference.geotiffs import CLASSES, PLACE, geotiff, labels_of, network, noise, rasterio, tifffile, whole
@@ -218,7 +219,7 @@ def test_overlays_are_for_images_that_are_labelled_whole(predictor, tmp_path):
     assert done == [image]
     assert {p.name for p in (tmp_path / "whole").iterdir()} == {"map.tif", "map_overlay.jpg", "map_scores"}
     _, failed = predict_files(predictor, [image], tmp_path / "tiled", overlay=True, tile=32)
-    assert "labelled whole, not in tiles" in failed[0][1]
+    assert "labelled whole, not in tiles" in str(failed[0][1])
 
 
 def test_what_cannot_be_tiled_exactly_says_so(net, colour_net, tmp_path):
@@ -236,4 +237,22 @@ def test_a_picture_too_large_for_pillow_is_to_be_saved_as_tiff(predictor, tmp_pa
     Image.fromarray(noise(20, 20, 3)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     _, failed = predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out")
-    assert "Save it as a tiled TIFF, which is read by window" in failed[0][1]
+    assert "Save it as a tiled TIFF, which is read by window" in str(failed[0][1])
+
+
+@pytest.mark.parametrize("place", ["open_raster", "valid"])
+def test_a_decoders_error_of_any_kind_is_its_images(predictor, tmp_path, monkeypatch, place):
+    """GDAL's CPLE_AppDefinedError is no OSError, as others are not."""
+
+    def broken(*arguments):
+        raise rasterio._err.CPLE_AppDefinedError(1, 1, "bad block")
+
+    for name in ("a.tif", "b.tif"):
+        geotiff(tmp_path / "in" / name, noise(3, 60, 60))
+    if place == "valid":
+        monkeypatch.setattr(source.GeoRaster, "valid", broken)
+    else:
+        monkeypatch.setattr(predict, "open_raster", broken)
+    done, failed = predict_files(predictor, [tmp_path / "in"], tmp_path / "out")
+    assert (done, [type(error) for _, error in failed]) == ([], [DataError, DataError])
+    assert all(str(image) in str(error) for image, error in failed)

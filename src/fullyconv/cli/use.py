@@ -1,14 +1,15 @@
 """``fullyconv evaluate``, ``predict`` and ``inspect``: what a network is used for."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument, Size, read_size
 from fullyconv.cli.networks import checked, measure, network
 from fullyconv.cli.terminal import fail, progress_bar, say
-from fullyconv.errors import ConfigError
+from fullyconv.errors import ConfigError, FullyConvError, first_line
 from fullyconv.weights.run_files import CONFIG
 
 
@@ -79,8 +80,25 @@ def predict(
         )
     say(f"{len(done)} masks in {out}.")
     if failed:
-        lines = "\n".join(f"  {message}" for _, message in failed)
-        fail(f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.\n{lines}")
+        report_failures(done, failed)
+
+
+def report_failures(done: Sequence[Path], failed: Sequence[tuple[Path, Exception]]) -> NoReturn:
+    """List the images that failed and end with exit code 2; an error that images do not cause is raised, as a bug."""
+    lines = "\n".join(f"  {_named(image, error)}" for image, error in failed)
+    message = f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.\n{lines}"
+    expected = (FullyConvError, OSError, MemoryError, RuntimeError)  # the last is what torch raises
+    bugs = [error for _, error in failed if not isinstance(error, expected)]
+    if bugs:
+        say(message)
+        raise bugs[0]
+    fail(message)
+
+
+def _named(image: Path, error: Exception) -> str:
+    """What failed and why. Messages of ours name the file."""
+    reason = first_line(error)
+    return reason if isinstance(error, FullyConvError) and str(image) in reason else f"{image}: {reason}"
 
 
 def inspect(
@@ -107,9 +125,11 @@ def inspect(
         print(line, flush=True)
 
 
-def _tile(text: str) -> Any:
-    if text in ("auto", "approximate"):
-        return text
+def _tile(text: str) -> int | Literal["auto", "approximate"]:
+    if text == "auto":
+        return "auto"
+    if text == "approximate":
+        return "approximate"
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ConfigError(f"--tile {text}: expected auto, approximate, or the side of tiles in pixels, as 2048.")

@@ -1,4 +1,4 @@
-"""Many images: found, read ahead, labelled and written, in the folders they came in."""
+"""Label many images: find them, read ahead, label, and write the results in the folders that the images came in."""
 
 import glob
 import re
@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+from unicodedata import normalize
 
-import torch
 from PIL.Image import DecompressionBombError
 from torch import Tensor
 
 from fullyconv.data.images import SUFFIXES, write_image
 from fullyconv.data.parallel import Progress
-from fullyconv.errors import ConfigError, DataError, FullyConvError
-from fullyconv.inference.parts import TileOption, segment_in_parts, tiling
-from fullyconv.inference.predictor import Predictor
+from fullyconv.errors import ConfigError, DataError
+from fullyconv.inference.predictor import Predictor, TileOption
 from fullyconv.inference.rasters import source
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.results.segmentation import Segmentation
@@ -26,8 +25,10 @@ KINDS = SUFFIXES | source.SUFFIXES
 AHEAD = 4
 """At most so many images are read before their turn, and as many wait to be written."""
 
-Step = tuple[Path, Any]
-"""An image's path, and what has become of it: its pixels, its labels, or the error that ended its way."""
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever their suffix."""
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def predict_files(
@@ -40,7 +41,7 @@ def predict_files(
     tile: TileOption = "auto",
     level: int = 0,
     progress: Progress | None = None,
-) -> tuple[list[Path], list[tuple[Path, str]]]:
+) -> tuple[list[Path], list[tuple[Path, Exception]]]:
     """Label files, folders (and those in them) and patterns such as ``day*/*.jpg`` into the folder ``out``.
 
     The image ``a/b.jpg`` of a folder gives ``out/a/b.png`` (an index PNG); with ``overlay`` also
@@ -49,13 +50,13 @@ def predict_files(
     with a ``tile`` other than "auto" all are. ``tile`` "auto" takes an image whole where it fits into memory, else
     in bands, or in tiles where it is read by window or the network cannot run by bands; ``level`` is that of pyramids.
     ``progress`` counts images, and each tile of those read by window.
-    Files are whole or absent. A broken image does not stop the rest: returned are the images that are done,
-    and those that failed, with why.
+    Files are whole or absent. Whatever goes wrong with an image does not stop the rest: returned are the images that
+    are done, and those that failed, each with its error.
 
-    Raises before anything is written: DataError where an input names no image, ConfigError where two images
-    would be written to one file, or a result over an image, and where a picture is to have a ``level`` above 0.
+    Raises before anything is written: DataError where an input names no image, ConfigError where two results
+    would be one file, or a result would be written over an image, and where a picture is to have a ``level`` above 0.
     """
-    targets = targets_of(inputs, Path(out), overlay, tile)
+    targets = targets_of(inputs, Path(out), overlay, predictor.classes if scores else (), tile)
     pictures, rasters = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
         for picture in (True, False)
@@ -66,7 +67,7 @@ def predict_files(
             "themselves (small TIFF files are read as pyramids with --tile 1024)"
         )
     done: list[Path] = []
-    failed: list[tuple[Path, str]] = []
+    failed: list[tuple[Path, Exception]] = []
     steps = Steps(len(targets), progress)
 
     def read(image: Path, _: None) -> Tensor:
@@ -78,12 +79,7 @@ def predict_files(
             raise
 
     def label(_: Path, pixels: Tensor) -> Segmentation:
-        tiled = tiling(predictor, (pixels.shape[1], pixels.shape[2]), tile)
-        if tiled is None:
-            return predictor.segment(pixels, probabilities=scores)
-        if scores:
-            raise ConfigError("--scores takes images that are labelled whole, not in tiles")
-        return segment_in_parts(predictor, pixels, tiled, bands=tile == "auto")
+        return predictor.segment(pixels, scores, tile)
 
     def write(image: Path, segmentation: Segmentation) -> None:
         _write_beside(segmentation, targets[image], overlay, scores)
@@ -100,14 +96,14 @@ def predict_files(
 
     with ThreadPoolExecutor(AHEAD) as pool:
         pixels = _ahead(pool, read, ((image, None) for image in pictures))
-        labelled = (_attempt(label, step) for step in pixels)
+        labelled = (_attempt(label, image, found) for image, found in pixels)
         written = _ahead(pool, write, labelled)
-        by_window = (_attempt(label_by_window, (image, None)) for image in rasters)
+        by_window = ((image, _attempt(label_by_window, image, None)[1]) for image in rasters)
         for image, problem in chain(written, by_window):
-            if problem is None:
-                done.append(image)
+            if isinstance(problem, Exception):
+                failed.append((image, problem))
             else:
-                failed.append((image, str(problem) or type(problem).__name__))
+                done.append(image)
             steps.next()
     return done, failed
 
@@ -134,39 +130,69 @@ class Steps:
 
 
 def targets_of(
-    inputs: Sequence[str | Path], out: Path, overlay: bool = False, tile: TileOption = "auto"
+    inputs: Sequence[str | Path],
+    out: Path,
+    overlay: bool = False,
+    scores: Sequence[str] = (),
+    tile: TileOption = "auto",
 ) -> dict[Path, Path]:
     """Each image that ``inputs`` name, with the index PNG it is to give, or the TIFF where it is read by window.
 
-    Raises as ``predict_files`` does.
+    ``scores``: the classes that heat maps are written of. Raises as ``predict_files`` does.
     """
     targets: dict[Path, Path] = {}
-    sources: dict[Path, Path] = {}
     seen: set[Path] = set()
     for given in inputs:
         images = _find(given, out)
         if not images:
             raise DataError(_nothing_at(given))
         for image, place in images:
-            if _located(image) in seen:
-                continue
-            seen.add(_located(image))
-            target = out / place.with_suffix(".tif" if _is_read_by_window(image, tile) else ".png")
-            if target in sources:
-                raise ConfigError(
-                    f"{sources[target]} and {image} would both be written to {target}; "
-                    "label them into different folders, or rename one"
-                )
-            targets[image], sources[target] = target, image
+            if _located(image) not in seen:
+                seen.add(_located(image))
+                targets[image] = out / place.with_suffix(".tif" if _is_read_by_window(image, tile) else ".png")
     if not targets:
         raise DataError("no images are given; name files, folders, or patterns such as 'day*/*.jpg'")
-    for image, target in targets.items():
-        written = [target, _overlay_path(target)] if overlay else [target]
-        if not seen.isdisjoint(map(_located, written)):
-            raise ConfigError(
-                f"the result of {image} would be written over an image in {target.parent}; choose another folder"
-            )
+    _refuse_collisions(targets, overlay, scores)
     return targets
+
+
+def _refuse_collisions(targets: dict[Path, Path], overlay: bool, scores: Sequence[str]) -> None:
+    """Raises ConfigError where two results would be one file, or a result would be written over an image."""
+    images = {_as_one(_located(image)) for image in targets}
+    sources: dict[Path, Path] = {}
+    for image, target in targets.items():
+        for written in _written(target, overlay, scores):
+            place = _as_one(_located(written))
+            if place in images:
+                raise ConfigError(
+                    f"the result of {image} would be written over an image in {written.parent}; choose another folder"
+                )
+            if place in sources:
+                raise ConfigError(
+                    f"{sources[place]} and {image} would both be written to {written}; "
+                    "label them into different folders, or rename one"
+                )
+            sources[place] = image
+    for place, image in sources.items():
+        for folder in place.parents:
+            if folder in sources or folder in images:
+                raise ConfigError(
+                    f"the result of {image} needs a folder {folder}, which is an image or the result of another; "
+                    "label them into different folders, or rename one"
+                )
+
+
+def _written(target: Path, overlay: bool, scores: Sequence[str]) -> list[Path]:
+    """All files that an image gives, those of an unfinished run too."""
+    files = [target, target.with_name(f"{target.name}.partial")] if target.suffix == ".tif" else [target]
+    if overlay:
+        files.append(_overlay_path(target))
+    return files + list(_score_paths(target, scores).values())
+
+
+def _as_one(path: Path) -> Path:
+    """One path for all spellings that a file system may take for one: of large and small letters, of accents."""
+    return Path(normalize("NFC", str(path)).casefold())
 
 
 def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
@@ -214,41 +240,49 @@ def _write_beside(segmentation: Segmentation, target: Path, overlay: bool, score
     if overlay:
         write_image(_overlay_path(target), segmentation.overlay(), quality=92, subsampling=0)
     if scores:
-        folder = target.with_name(f"{target.stem}_scores")
-        for name in segmentation.classes:
-            write_image(folder / f"{_file_name(name)}.png", segmentation.heatmap(name))
+        for name, path in _score_paths(target, segmentation.classes).items():
+            write_image(path, segmentation.heatmap(name))
 
 
 def _overlay_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}_overlay.jpg")
 
 
+def _score_paths(target: Path, classes: Sequence[str]) -> dict[str, Path]:
+    """Where the heat map of each class goes; classes whose names differ by large and small letters have numbers."""
+    folder = target.with_name(f"{target.stem}_scores")
+    names = [_file_name(name) for name in classes]
+    spelt = [str(_as_one(Path(name))) for name in names]
+    return {
+        name: folder / (f"{file}.png" if spelt.count(one) == 1 else f"{file}%{index}.png")
+        for index, (name, file, one) in enumerate(zip(classes, names, spelt, strict=True))
+    }
+
+
 def _file_name(name: str) -> str:
     """A class's name with what file names cannot hold as %XX, so that different names stay different."""
-    return re.sub(r'[%/\\:*?"<>|\x00-\x1f]', lambda found: f"%{ord(found[0]):02X}", name)
+    held = re.sub(r'[%/\\:*?"<>|\x00-\x1f]', lambda found: f"%{ord(found[0]):02X}", name)
+    return f"%{ord(held[0]):02X}{held[1:]}" if RESERVED.match(held) else held
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[Path, Any], Any], steps: Iterable[Step]) -> Iterator[Step]:
-    """Each step taken further by ``function`` on the pool, in order, ``AHEAD`` of them in advance."""
-    waiting: deque[Future[Step]] = deque()
-    for step in steps:
-        waiting.append(pool.submit(_attempt, function, step))
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Path, A], B], steps: Iterable[tuple[Path, A | Exception]]
+) -> Iterator[tuple[Path, B | Exception]]:
+    """Each image taken a step further by ``function`` on the pool, in order, ``AHEAD`` of them in advance."""
+    waiting: deque[Future[tuple[Path, B | Exception]]] = deque()
+    for image, value in steps:
+        waiting.append(pool.submit(_attempt, function, image, value))
         if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     for future in waiting:
         yield future.result()
 
 
-def _attempt(function: Callable[[Path, Any], Any], step: Step) -> Step:
-    """The step taken further, or ended by what is wrong with this image; an ended one stays as it is."""
-    image, value = step
+def _attempt(function: Callable[[Path, A], B], image: Path, value: A | Exception) -> tuple[Path, B | Exception]:
+    """An image taken a step further, or the error that ended its way: decoders' and runtimes' have many kinds."""
     if isinstance(value, Exception):
-        return step
+        return image, value
     try:
         return image, function(image, value)
-    except (FullyConvError, OSError, MemoryError, torch.OutOfMemoryError) as error:
-        return image, error
-    except RuntimeError as error:  # what torch raises where the CPU's memory is out
-        if "allocate memory" not in str(error):
-            raise
+    except Exception as error:
         return image, error

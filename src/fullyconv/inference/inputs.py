@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fullyconv.data.images import open_image, to_array
-from fullyconv.errors import ConfigError, DataError
+from fullyconv.errors import DataError, first_line
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
@@ -26,9 +26,9 @@ def to_tensor(image: ImageLike, channels: int = 3) -> Tensor:
         opened = open_image(image) if isinstance(image, str | Path) else image
         try:
             return torch.from_numpy(to_array(ImageOps.exif_transpose(opened), channels).copy())
-        except (ValueError, OSError, ConfigError) as error:
+        except Exception as error:  # Pillow's readers raise errors of many kinds on broken metadata
             name = image if isinstance(image, str | Path) else "the image"
-            raise DataError(f"{name}: {error}") from error
+            raise DataError(f"{name}: {first_line(error)}") from error
     if not isinstance(image, np.ndarray | Tensor):
         raise DataError(f"an image is a path, a PIL image, an array or a tensor; this is a {type(image).__name__}")
     return _convert(_eight_bits(_channels_first(image)), channels)

@@ -1,21 +1,65 @@
-"""Label one image of any form and size with a network."""
+"""The labelling engine: label an image of any form and size with a network, within the memory that is left.
+
+The command line and Python go through ``Predictor``. Memory and the network decide how an image is labelled:
+
+* whole, in one pass, where memory holds that;
+* else in bands of rows, which compute no row twice, if the image is in memory and the network can run so;
+* else in exact tiles, after any of which a run over a file can be stopped and resumed.
+
+All three give the labels of one pass. On request, tiles that are not exact: for networks that see the whole image.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from fullyconv.classes import MAX_CLASSES
-from fullyconv.errors import ConfigError, DataError
+from fullyconv.errors import ConfigError, DataError, GeometryError
+from fullyconv.free_memory import available_memory
 from fullyconv.inference.inputs import ImageLike, to_tensor
 from fullyconv.model.border import for_inference
+from fullyconv.model.fcn import FCN
+from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.figures import displayable
 from fullyconv.results.segmentation import Segmentation
+
+# Bands, tiles and the counting of memory are imported where they are used: small images need none of them.
+
+TileOption = int | Literal["auto", "approximate"]
+"""How to label: by what memory holds, in exact tiles of so many pixels a side, or in tiles that are not exact."""
+SMALL, PLENTY = 2**22, 2**13
+"""Images of up to so many pixels are labelled whole where so many bytes are left for each: no network takes more."""
+APPROXIMATE, MARGIN = 1024, 256
+"""Side and margin of tiles that are not exact, in pixels."""
+
+
+class Method(NamedTuple):
+    """How an image is labelled. ``side``: the columns of a strip of bands, or the pixels of a tile's side."""
+
+    kind: Literal["whole", "bands", "tiles", "approximate"]
+    side: int = 0
+
+
+class Window(NamedTuple):
+    """A part of an image, what must be read for it, and what gives its labels (h, w), uint8, from that."""
+
+    rows: slice
+    columns: slice
+    crop: tuple[slice, slice]
+    label: Callable[[Tensor], np.ndarray]
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an array with."""
+        return self.rows, self.columns
 
 
 class Predictor:
@@ -33,7 +77,7 @@ class Predictor:
 
     def __init__(
         self,
-        net: Any,
+        net: Segmenter,
         device: str | torch.device | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
@@ -46,14 +90,21 @@ class Predictor:
         if len(net.classes) > MAX_CLASSES:
             raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
         self.net = net.to(device) if device is not None else net
-        self.lean = for_inference(net)
+        self.lean = for_inference(self.net)
         self.scales = tuple(scales)
         self.flip = flip
         self.head, self.of_head = _choose(net, head)
+        self.classes = list(net.classes)[self.of_head]
+        self.palette = list(net.palette)[self.of_head]
 
-    def __call__(self, image: ImageLike, probabilities: bool = False) -> Segmentation:
-        """Label one image; see ``to_tensor`` for the forms it may have and the errors."""
-        return self.segment(self.read(image), probabilities)
+    @property
+    def averages(self) -> bool:
+        """Whether the probabilities of several passes are averaged."""
+        return self.flip or self.scales != (1.0,)
+
+    def __call__(self, image: ImageLike, probabilities: bool = False, tile: TileOption = "auto") -> Segmentation:
+        """Label one image; see ``to_tensor`` for the forms it may have, and ``segment`` for the rest."""
+        return self.segment(self.read(image), probabilities, tile)
 
     def read(self, image: ImageLike) -> Tensor:
         """As ``to_tensor`` for the network. Raises DataError for a picture where the network takes depth."""
@@ -70,25 +121,139 @@ class Predictor:
             )
 
     @torch.inference_mode()
-    def segment(self, image: Tensor, probabilities: bool = False) -> Segmentation:
-        """Label one image (C, H, W) as ``to_tensor`` gives it."""
-        batch = image[None].to(self.net.device)
-        scores = self._probabilities(batch) if probabilities or self.flip or self.scales != (1.0,) else None
-        if scores is not None:
-            scores = scores[self.of_head]
-        labels = self._labels(batch) if scores is None else scores.argmax(0)
-        return Segmentation(
-            labels=labels.to(torch.uint8).cpu().numpy(),
-            image=displayable(image),
-            classes=list(self.net.classes)[self.of_head],
-            palette=list(self.net.palette)[self.of_head],
-            probabilities=scores.cpu().numpy() if probabilities and scores is not None else None,
-        )
+    def segment(self, image: Tensor, probabilities: bool = False, tile: TileOption = "auto") -> Segmentation:
+        """Label one image (C, H, W), as ``to_tensor`` gives it, within the memory that is left.
 
-    def _labels(self, batch: Tensor) -> Tensor:
-        """(H, W) of a batch of one."""
-        labels = self.lean.predict(batch)[0]
-        return labels if self.head is None else labels[self.head]
+        ``tile`` other than "auto" asks for tiles: see ``TileOption``. Raises ConfigError where probabilities are asked
+        for and the image is not labelled whole, and as ``method`` and ``windows`` do.
+        """
+        size = (image.shape[1], image.shape[2])
+        method = self.method(size, tile, probabilities=probabilities)
+        scores = None
+        if method.kind == "whole":
+            labels, scores = self.label_whole(image, probabilities)
+        elif probabilities:
+            raise ConfigError("probabilities (--scores) are given of images that are labelled whole, not in tiles")
+        else:
+            labels = self._label_in_parts(image, method)
+        return Segmentation(labels, displayable(image), self.classes, self.palette, scores)
+
+    def method(
+        self, size: tuple[int, int], tile: TileOption = "auto", probabilities: bool = False, by_window: bool = False
+    ) -> Method:
+        """Decide how an image of ``size`` is labelled; ``by_window``: of an image that is read window by window.
+
+        The memory that exported files take is not known: they are run on whole images, unless ``tile`` says otherwise.
+        Raises GeometryError where memory asks for parts and the network sees the whole image, and ConfigError where
+        memory holds not even a small tile, or the probabilities do not fit.
+        """
+        if tile == "approximate":
+            return Method("approximate")
+        if tile != "auto":
+            return Method("tiles", tile)
+        net, pixels = self.net, size[0] * size[1]
+        if not isinstance(net, FCN):
+            return Method("whole")
+        if pixels <= SMALL and pixels * PLENTY <= available_memory(net.device):
+            return Method("whole")
+        from fullyconv.inference.memory import auto_strip, auto_tile
+
+        if probabilities or self.averages:
+            self._refuse_too_large(net, size)
+            return Method("whole")
+        side = auto_tile(net, size)
+        if side is None:
+            return Method("whole")
+        strip = None if by_window else auto_strip(net, size)
+        return Method("tiles", side) if strip is None else Method("bands", strip)
+
+    def _refuse_too_large(self, net: FCN, size: tuple[int, int]) -> None:
+        """Raises ConfigError where probabilities of the whole image are needed and can surely not be held."""
+        from fullyconv.inference.memory import RESERVE, needs
+
+        pixels, (per_pixel, base) = size[0] * size[1], needs(net)
+        largest = max(self.scales) ** 2
+        least = (base + per_pixel * pixels * largest) / RESERVE + 8 * net.num_classes * pixels * max(1, largest)
+        left = available_memory(net.device)
+        if least > left:
+            raise ConfigError(
+                f"an image of {size[0]}×{size[1]} pixels needs {least / 2**30:.1f} GiB for the probabilities that heat "
+                f"maps (--scores), scales and flips are made of; {left / 2**30:.1f} GiB are left. Label it without "
+                'these, or scale and flip in tiles: --tile approximate (tile="approximate")'
+            )
+
+    def windows(self, size: tuple[int, int], method: Method) -> Sequence[Window]:
+        """The windows that an image of ``size`` is labelled in, row by row.
+
+        Raises GeometryError where tiles cannot be exact, ConfigError where the predictor has no use for them.
+        """
+        if method.kind == "whole":
+            everything = (slice(0, size[0]), slice(0, size[1]))
+            return [Window(*everything, everything, lambda crop: self.label_whole(crop)[0])]
+        if method.kind == "approximate":
+            return list(self._seen_with_margin(size))
+        net = self.net
+        if not isinstance(net, FCN):
+            raise ConfigError(
+                f"--tile {method.side}: an exported network has fixed steps; give the run that it was exported from"
+            )
+        if self.averages:
+            raise ConfigError(
+                f"--tile {method.side} cannot be had with --scales or --flip: give --tile approximate, or neither"
+            )
+        from fullyconv.inference import tiles
+
+        @torch.inference_mode()
+        def label(tile: tiles.Tile, crop: Tensor) -> np.ndarray:
+            return self._of_head(tiles.tile_labels(net, tile, crop[None].to(net.device))[0])
+
+        planned = tiles.plan(net, size, method.side)
+        return [Window(tile.rows, tile.columns, tile.crop, partial(label, tile)) for tile in planned]
+
+    def _seen_with_margin(self, size: tuple[int, int]) -> Iterator[Window]:
+        """Tiles of which each is labelled with what lies around it, as far as ``MARGIN``."""
+
+        def label(inside: tuple[slice, slice], crop: Tensor) -> np.ndarray:
+            return self.label_whole(crop)[0][inside]
+
+        for rows, above in _spans(size[0]):
+            for columns, beside in _spans(size[1]):
+                inside = (_within(above, rows), _within(beside, columns))
+                yield Window(rows, columns, (above, beside), partial(label, inside))
+
+    def _label_in_parts(self, image: Tensor, method: Method) -> np.ndarray:
+        """Labels (H, W) of an image in memory; tiles that are not exact are blended."""
+        net, size = self.net, (image.shape[1], image.shape[2])
+        if method.kind == "approximate" and isinstance(net, FCN) and not self.averages:
+            from fullyconv.inference.blended import predict_approximate
+
+            return self._of_head(predict_approximate(net, image[None], APPROXIMATE + MARGIN, MARGIN)[0])
+        if method.kind == "bands":
+            from fullyconv.inference.bands import predict_bands
+            from fullyconv.inference.memory import auto_tile
+
+            assert isinstance(net, FCN)
+            try:
+                return self._of_head(predict_bands(net, image[None], strip=method.side)[0])
+            except GeometryError:  # the network cannot run band by band, which is found before the first label
+                method = Method("tiles", auto_tile(net, size) or max(size))
+        labels = np.empty(size, np.uint8)
+        for window in self.windows(size, method):
+            labels[window.place] = window.label(image[:, *window.crop])
+        return labels
+
+    @torch.inference_mode()
+    def label_whole(self, image: Tensor, probabilities: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """Labels (H, W), uint8, of one image (C, H, W) in one pass, and its probabilities (classes, H, W) or None."""
+        batch = image[None].to(self.net.device)
+        if not (probabilities or self.averages):
+            return self._of_head(self.lean.predict(batch)[0]), None
+        scores = self._probabilities(batch)[self.of_head]
+        return scores.argmax(0).to(torch.uint8).cpu().numpy(), scores.cpu().numpy() if probabilities else None
+
+    def _of_head(self, labels: Tensor) -> np.ndarray:
+        """(H, W) uint8 of the chosen head, from (H, W), or (heads, H, W) where there are several."""
+        return (labels if self.head is None else labels[self.head]).to(torch.uint8).cpu().numpy()
 
     def _probabilities(self, batch: Tensor) -> Tensor:
         """(C, H, W) float32 of a batch (1, c, H, W), averaged over scales and mirror images."""
@@ -103,7 +268,7 @@ class Predictor:
         return total / len(self.scales)
 
 
-def _choose(net: Any, head: str | None) -> tuple[int | None, slice]:
+def _choose(net: Segmenter, head: str | None) -> tuple[int | None, slice]:
     """Which of the network's heads is meant, and its classes; None and all of them where it has only one."""
     heads = net.heads or {}
     if head is not None and head not in heads:
@@ -115,6 +280,17 @@ def _choose(net: Any, head: str | None) -> tuple[int | None, slice]:
     index = 0 if head is None else names.index(head)
     first = sum(heads[name] for name in names[:index])
     return index, slice(first, first + heads[names[index]])
+
+
+def _spans(side: int) -> Iterator[tuple[slice, slice]]:
+    """Along one axis: each tile that is not exact, and what is read for it."""
+    for start in range(0, side, APPROXIMATE):
+        stop = min(start + APPROXIMATE, side)
+        yield slice(start, stop), slice(max(0, start - MARGIN), min(side, stop + MARGIN))
+
+
+def _within(outer: slice, inner: slice) -> slice:
+    return slice(inner.start - outer.start, inner.stop - outer.start)
 
 
 def _resize(images: Tensor, size: list[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Labels written block by block into a TIFF: whole or not at all, and to be gone on with where a run was ended.
+"""Labels written block by block into a TIFF: whole or not at all, and resumable where a run was ended.
 
 While it grows, NAME.partial holds the compressed blocks one after the other, each behind its number, length and
 checksum. A run that was killed leaves at most one that is torn: the next run keeps those before it. When all are
@@ -38,13 +38,13 @@ DEFLATE = 8
 
 
 class LabelFile(AbstractContextManager["LabelFile"]):
-    """The labels of an image of ``size`` in the making. ``job`` says what they are: another job's are not gone on with.
+    """The labels of an image of ``size``, being written. ``job`` says of what: those of another job start anew.
 
     ``block`` is the side of its blocks; ``write`` takes windows that begin at multiples of it. Entering raises
     ConfigError where another run is writing the same file.
     """
 
-    def __init__(self, target: Path, size: tuple[int, int], block: int, job: dict[str, Any]):
+    def __init__(self, target: Path, size: tuple[int, int], block: int, job: dict[str, object]):
         self.target, self.size, self.block = target, size, block
         self.partial = target.with_name(f"{target.name}.partial")
         self.across = -(-size[1] // block)

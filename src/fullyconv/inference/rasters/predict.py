@@ -1,10 +1,11 @@
-"""Large images labelled part by part, from file to file."""
+"""Label large images window by window, from file to file."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +14,15 @@ from torch import Tensor
 from fullyconv import __version__
 from fullyconv.data.masks import IGNORE
 from fullyconv.data.parallel import Progress
-from fullyconv.errors import ConfigError
-from fullyconv.inference.parts import Part, TileOption, Tiling, parts, tiling
-from fullyconv.inference.predictor import Predictor
+from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
+from fullyconv.inference.predictor import Method, Predictor, TileOption, Window
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
 from fullyconv.inference.rasters.raster import Raster
 from fullyconv.inference.rasters.source import open_raster
 from fullyconv.model.fcn import FCN
+from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.segmentation import Segmentation
+from fullyconv.sharing import Remembered
 
 
 def predict_raster(
@@ -35,45 +37,57 @@ def predict_raster(
     """Label a TIFF file into another: compressed in tiles, with the palette and the image's georeference.
 
     Pixels without data are labelled 255, which the file declares as nodata. Memory is that of one tile. The file
-    appears when it is whole; until then its blocks are kept in ``NAME.partial``, and a run that was ended is gone on
-    with by the next, if that does the same. ``tile`` is rounded down to whole blocks of the file.
+    appears when it is whole; until then its blocks are kept in ``NAME.partial``, and a run that was ended is resumed by
+    the next, if that does the same. ``tile`` is rounded down to whole blocks of the file.
 
     ``whole`` labels an image that must not be tiled, since it is shown, too. Raises DataError for what cannot be read
-    or does not fit the network, ConfigError where ``whole`` is given and there are tiles, and as ``parts`` does.
+    or does not fit the network, ConfigError where ``whole`` is given and there are tiles, and as ``Predictor.windows``.
     """
-    net, own = predictor.net, predictor.of_head
     predictor.refuse_where_depth_is_missing(image)
-    with open_raster(image, net.in_channels, level) as raster:
-        block, tiled = _blocks(tiling(predictor, raster.size, tile))
-        planned = parts(predictor, raster.size, tiled)
+    with ExitStack() as stack:
+        with decoding(f"{image}: cannot be read"):
+            raster = stack.enter_context(open_raster(image, predictor.net.in_channels, level))
+        block, method = _blocks(predictor.method(raster.size, tile, by_window=True))
+        planned = predictor.windows(raster.size, method)
         if whole is not None:
-            if tiled is not None:
+            if method.kind != "whole":
                 raise ConfigError(f"{image}: --overlay and --scores take images that are labelled whole, not in tiles")
             planned = [planned[0]._replace(label=lambda pixels: whole(pixels).labels)]
-        job = _job(predictor, image, level, exact=tiled != "approximate")
-        with LabelFile(target, raster.size, block, job) as labels:
-            todo = [part for part in planned if not labels.has(*part.window)]
-            for done, (part, found) in enumerate(_labelled(raster, todo), len(planned) - len(todo) + 1):
-                labels.write(*part.window, found)
-                if progress is not None:
-                    progress(done, len(planned))
-            labels.finish(list(net.classes)[own], list(net.palette)[own], raster.tags)
+        job = _job(predictor, image, level, exact=method.kind != "approximate")
+        labels = stack.enter_context(LabelFile(target, raster.size, block, job))
+        todo = [window for window in planned if not labels.has(*window.place)]
+        for done, (window, found) in enumerate(_labelled(raster, todo), len(planned) - len(todo) + 1):
+            labels.write(*window.place, found)
+            if progress is not None:
+                progress(done, len(planned))
+        labels.finish(predictor.classes, predictor.palette, raster.tags)
 
 
-def _blocks(tiling: Tiling) -> tuple[int, Tiling]:
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Raise errors of the libraries that decode files, which have many kinds, as DataError: ``what``, and why."""
+    try:
+        yield
+    except FullyConvError:
+        raise
+    except Exception as error:
+        raise DataError(f"{what} ({first_line(error)})") from error
+
+
+def _blocks(method: Method) -> tuple[int, Method]:
     """The side of the file's blocks, and tiles of whole blocks. TIFF's are multiples of 16."""
-    if not isinstance(tiling, int):
-        return BLOCK, tiling
-    block = min(BLOCK, max(16, tiling // 16 * 16))
-    return block, max(block, tiling // block * block)
+    if method.kind != "tiles":
+        return BLOCK, method
+    block = min(BLOCK, max(16, method.side // 16 * 16))
+    return block, Method("tiles", max(block, method.side // block * block))
 
 
-def _labelled(raster: Raster, todo: Iterable[Part]) -> Iterator[tuple[Part, np.ndarray]]:
-    """Each part's labels. While one is computed, the next is read."""
+def _labelled(raster: Raster, todo: Iterable[Window]) -> Iterator[tuple[Window, np.ndarray]]:
+    """Each window's labels. While one is computed, the next is read."""
     with ThreadPoolExecutor(1) as pool:
         waiting = None
-        for part in todo:
-            following = (part, pool.submit(_read, raster, part))
+        for window in todo:
+            following = (window, pool.submit(_read, raster, window))
             if waiting is not None:
                 yield waiting[0], _label(waiting[0], *waiting[1].result())
             waiting = following
@@ -81,29 +95,30 @@ def _labelled(raster: Raster, todo: Iterable[Part]) -> Iterator[tuple[Part, np.n
             yield waiting[0], _label(waiting[0], *waiting[1].result())
 
 
-def _read(raster: Raster, part: Part) -> tuple[Tensor | None, np.ndarray | None]:
-    """A part's pixels (None where it holds no data), and which of its window hold data (None: all)."""
-    valid = raster.valid(*part.window)
+def _read(raster: Raster, window: Window) -> tuple[Tensor | None, np.ndarray | None]:
+    """A window's pixels (None where it holds no data), and which of its labels are of pixels with data (None: all)."""
+    with decoding(f"{raster.path}: the pixels with data cannot be found"):
+        valid = raster.valid(*window.place)
     if valid is not None and not valid.any():
         return None, valid
-    return raster.read(*part.crop), valid
+    return raster.read(*window.crop), valid
 
 
-def _label(part: Part, pixels: Tensor | None, valid: np.ndarray | None) -> np.ndarray:
+def _label(window: Window, pixels: Tensor | None, valid: np.ndarray | None) -> np.ndarray:
     if pixels is None:
-        return np.full((part.rows.stop - part.rows.start, part.columns.stop - part.columns.start), IGNORE, np.uint8)
-    labels = part.label(pixels)
+        shape = (window.rows.stop - window.rows.start, window.columns.stop - window.columns.start)
+        return np.full(shape, IGNORE, np.uint8)
+    labels = window.label(pixels)
     return labels if valid is None else np.where(valid, labels, np.uint8(IGNORE))
 
 
-def _job(predictor: Predictor, image: Path, level: int, exact: bool) -> dict[str, Any]:
-    """What tells whether a run that was ended is gone on with: the image, the network, and how it is used.
+def _job(predictor: Predictor, image: Path, level: int, exact: bool) -> dict[str, object]:
+    """What decides whether a run that was ended can be resumed: the image, the network, and how it is used.
 
     Exact tiles give the same labels whatever their size, which with "auto" depends on the memory that is left.
     """
-    facts = image.stat()
     return {
-        "image": [str(image.resolve()), facts.st_size, facts.st_mtime_ns],
+        "image": [str(image.resolve()), *_facts(image)],
         "level": level,
         "network": _fingerprint(predictor.net),
         "use": [predictor.head, list(predictor.scales), predictor.flip, exact],
@@ -111,21 +126,43 @@ def _job(predictor: Predictor, image: Path, level: int, exact: bool) -> dict[str
     }
 
 
-def _hash_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_weights: Remembered[tuple[str, list[Tensor]]] = Remembered(most=1)
+"""The hash of each network, and the tensors that it was computed of: held, so that no others come to lie there."""
 
 
-def _fingerprint(net: Any) -> str:
-    """A hash of a network's architecture and weights, or of an exported file and of the weights beside it."""
-    if not isinstance(net, FCN):
-        path = getattr(net, "path", None)
-        if path is None:
-            return type(net).__name__
-        beside = [path, path.with_suffix(".bin"), path.with_name(f"{path.name}.data")]
-        return " ".join(_hash_of_file(file) for file in beside if file.is_file())
+def _fingerprint(net: Segmenter) -> str:
+    """A hash of a network's architecture and weights, or of an exported file and of the weights beside it.
+
+    Computed anew only where a tensor was replaced or written to, or a file changed.
+    """
+    if isinstance(net, FCN):
+        tensors = list(net.state_dict().values())
+        if any(tensor.is_inference() for tensor in tensors):  # torch does not count what is written to them
+            return _hash_of_network(net)
+        key = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        return _weights.get(net, key, lambda: (_hash_of_network(net), tensors))[0]
+    path = getattr(net, "path", None)
+    if not isinstance(path, Path):
+        return f"{type(net).__name__} {net.name}"
+    files = [path, path.with_suffix(".bin"), path.with_name(f"{path.name}.data")]
+    return " ".join(_hash_of_file(file, *_facts(file)) for file in files if file.is_file())
+
+
+def _hash_of_network(net: FCN) -> str:
     digest = hashlib.sha256(repr(net.spec).encode())
     for name, value in net.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _facts(file: Path) -> tuple[int, int]:
+    """A file's size and the time of its last change."""
+    facts = file.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _hash_of_file(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
