@@ -170,7 +170,7 @@ def test_images_lose_the_releases_mean():
         ("fcn16s-alexnet", {}, "the paper has fcn32s-alexnet"),
         ("fcn4s-vgg16", {}, "the paper has fcn8s-vgg16"),
         ("fcn8s-resnet18", {"padding": "paper"}, "padding 'paper' is for the paper's networks"),
-        ("fcn8s-vgg16", {"padding": "valid"}, "expected paper or same"),
+        ("fcn8s-vgg16", {"padding": "valid"}, "expected 'paper' or 'same'"),
         ("fcn8s-vgg16", {"mean": [1.0]}, "mean has 1 values for 3 channels"),
         ("fcn8s-vgg16", {"heads": {"a": 1, "b": 1}}, "2 classes in all, found 3 names"),
         ("fcn8s-vgg16", {"heads": {"a": 1, "b": 2}, "upsample": "transposed"}, "would mix the heads"),

@@ -148,4 +148,4 @@ def _explain(kind: type[Labels], problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return f"{field} is missing."
     found = "" if isinstance(problem["input"], dict) else f" (found {str(problem['input'])[:80]!r})"
-    return f"{field or 'It'}: {words(problem)}{found}."
+    return f"{field or 'It'}: {words(problem).replace('input should be', 'expected')}{found}."
