@@ -252,7 +252,7 @@ def test_8_bit_integers_are_calibrated_and_what_they_cost_is_measured(scenes, tm
     assert cost.mean_iou[0] == pytest.approx(evaluate(net, examples, workers=0)[0]["mean_iou"], abs=1e-3)
     assert "as fast" in str(cost)
     runner = open_runner(tmp_path / "net.xml")
-    assert runner.description["int8"]
+    assert runner.description.int8
     images = examples[0][0][None]
     assert (runner.predict(images) == net.predict(images)).float().mean() > 0.8
     with torch.no_grad():

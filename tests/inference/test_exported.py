@@ -19,6 +19,7 @@ from fullyconv.inference.batch import predict_files
 from fullyconv.inference.exported import Runner, open_model, open_runner
 from fullyconv.inference.predictor import Predictor
 from fullyconv.model import fcn
+from fullyconv.model.spec import ExportSpec
 from fullyconv.weights import run_folder
 
 
@@ -84,7 +85,7 @@ def test_export_as_a_command(net, tmp_path, capsys):
     cli.app(["export", str(tmp_path / "photos"), "--out", str(out)], standalone_mode=False)
     assert "equal on" in capsys.readouterr().err
     runner = open_runner(out)
-    assert (runner.classes, runner.description["source"]) == (net.classes, "photos")
+    assert (runner.classes, runner.description.source) == (net.classes, "photos")
     with pytest.raises(ConfigError, match=r"net\.pt2 gives labels alone.*--probabilities"):
         Predictor(runner, flip=True)(image())
     with pytest.raises(ConfigError, match="--int8 needs --data"):
@@ -110,14 +111,9 @@ def test_bytes_stay_and_floats_stay_where_the_graph_takes_floats():
     """Log depth is no whole number."""
     seen = []
     for dtype in ("uint8", "float32"):
-        about = {
-            "name": "net",
-            "classes": ["a"],
-            "palette": [[0, 0, 0]],
-            "heads": None,
-            "in_channels": 4,
-            "dtype": dtype,
-        }
+        about = ExportSpec(
+            name="net", classes=["a"], palette=[(0, 0, 0)], in_channels=4, dtype=dtype, probabilities=False
+        )
         runner = Runner(Path("net"), about, lambda images: seen.append(images) or [images[:, 0]])
         runner.predict(torch.full((1, 4, 2, 2), 7.6))
     assert (seen[0].dtype, float(seen[0].max())) == (torch.uint8, 8.0)

@@ -47,7 +47,7 @@ def bench(
     """
     net = None if is_exported(model) else network(model)
     about: Any = open_runner(model) if net is None else net
-    name = about.description["name"] if net is None else net.name
+    name = about.description.name if net is None else net.name
     dtype = about.dtype if net is None else input_dtype(about)
     channels = about.in_channels
     chosen, left_out = _choose(runtimes_of(model, net), runtimes, exported=net is None)

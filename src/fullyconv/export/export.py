@@ -19,6 +19,7 @@ from fullyconv.extras import require
 from fullyconv.files import UMASK
 from fullyconv.inference.exported import KEY, open_runner
 from fullyconv.model.fcn import FCN
+from fullyconv.model.spec import ExportSpec, checked
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     ".onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -67,11 +68,11 @@ def check_target(path: Path, int8: bool = False) -> None:
 
 def description(net: FCN, probabilities: bool, source: str, int8: bool = False) -> dict[str, Any]:
     """What an exported file says of itself."""
-    return {
+    about = {
         "name": net.name,
         "source": source,
         "classes": net.classes,
-        "palette": [list(color) for color in net.palette],
+        "palette": net.palette,
         "heads": net.heads,
         "in_channels": net.in_channels,
         "inputs": net.inputs,
@@ -80,6 +81,7 @@ def description(net: FCN, probabilities: bool, source: str, int8: bool = False) 
         "int8": int8,
         "version": __version__,
     }
+    return checked(ExportSpec, about).model_dump()
 
 
 def write(net: FCN, path: Path, about: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 A runner is a ``Segmenter``, as a network is. It has no gradients and no training mode.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,9 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
 from fullyconv.extras import require
+from fullyconv.inference import program as program_file
 from fullyconv.model.fcn import FCN
+from fullyconv.model.spec import ExportSpec, parsed
 
 KEY = "fullyconv"
 """Under which an exported file keeps its description, as JSON."""
@@ -24,22 +25,19 @@ Run = Callable[[Tensor], list[Tensor]]
 class Runner:
     """A file's graph: ``predict`` and ``probabilities`` as the network gives them.
 
-    ``description`` is what the export wrote: name, source, classes, palette, heads, in_channels, probabilities, int8,
-    dtype and version. Images that are not of the graph's ``dtype``, as resized ones are, are rounded to it.
+    ``description`` is what the export wrote. Images that are not of the graph's ``dtype``, as resized ones are, are
+    rounded to it.
     """
 
     device = torch.device("cpu")
     """Where it takes images."""
 
-    def __init__(self, path: Path, description: dict[str, Any], run: Run):
+    def __init__(self, path: Path, description: ExportSpec, run: Run):
         self.path, self.description, self.run = path, description, run
-        self.name: str = description["name"]
-        self.classes: list[str] = description["classes"]
-        self.palette = [(r, g, b) for r, g, b in description["palette"]]
-        self.heads: dict[str, int] | None = description["heads"]
-        self.in_channels: int = description["in_channels"]
-        self.takes_depth = self.in_channels == 4 and description["dtype"] == "float32"
-        self.dtype: torch.dtype = getattr(torch, description["dtype"])
+        self.name, self.classes, self.palette = description.name, description.classes, description.palette
+        self.heads, self.in_channels = description.heads, description.in_channels
+        self.takes_depth = self.in_channels == 4 and description.dtype == "float32"
+        self.dtype: torch.dtype = {"uint8": torch.uint8, "float32": torch.float32}[description.dtype]
 
     def predict(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → labels (N, H, W), or (N, heads, H, W). Raises DataError where the runtime fails."""
@@ -47,7 +45,7 @@ class Runner:
 
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, classes, H, W). Raises ConfigError where the file was exported without, else as above."""
-        if not self.description["probabilities"]:
+        if not self.description.probabilities:
             raise ConfigError(
                 f"{self.path} gives labels alone. For probabilities (heat maps, several scales, flips) export the "
                 "network with --probabilities."
@@ -102,7 +100,7 @@ def open_runner(path: str | Path) -> Runner:
         raise WeightsError(f"{path}: there is no such file.")
     try:
         text, run = OPENERS[path.suffix](path)
-        description = json.loads(text)
+        description = parsed(ExportSpec, text, str(path))
     except (ConfigError, WeightsError):
         raise
     except Exception as error:  # each runtime has errors of its own
@@ -148,14 +146,8 @@ def compiled(model: Any) -> Any:
 
 
 def _open_program(path: Path) -> tuple[str, Run]:
-    extra = {KEY: ""}
-    module = torch.export.load(path, extra_files=extra).module()
-
-    def run(images: Tensor) -> list[Tensor]:
-        outputs = module(images.cpu())
-        return [outputs] if isinstance(outputs, Tensor) else list(outputs)
-
-    return _text(extra[KEY], path), run
+    program, text = program_file.load(path, KEY)
+    return _text(text, path), lambda images: program(images.cpu())
 
 
 OPENERS: dict[str, Callable[[Path], tuple[str, Run]]] = {
