@@ -1,8 +1,10 @@
 """Exported files label images of any size as their network does, or are not kept."""
 
+import copy
 import json
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +18,7 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.demo.shapes import make
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.evaluate import evaluate
-from fullyconv.export import export, export_int8, graph, verify
+from fullyconv.export import export, export_int8, graph, quantize, verify
 from fullyconv.export.quantize import measured_split
 from fullyconv.inference.exported import open_runner
 from fullyconv.model import fcn
@@ -261,3 +263,36 @@ def test_8_bit_integers_are_calibrated_and_what_they_cost_is_measured(scenes, tm
     assert (tmp_path / "net.bin").stat().st_size < 0.3 * sum(4 * weight.numel() for weight in net.parameters())
     with pytest.raises(ConfigError, match=r"8-bit integers are for \.onnx and \.xml"):
         export_int8(net, tmp_path / "net.pt2", scenes)
+
+
+def test_a_network_on_another_device_is_exported_by_a_copy(net, monkeypatch, tmp_path):
+    export_module = sys.modules["fullyconv.export.export"]
+    written = []
+    monkeypatch.setattr(export_module, "write", lambda given, *_: written.append(given))
+    monkeypatch.setattr(export_module, "open_runner", lambda _: None)
+    monkeypatch.setattr(export_module, "verify", lambda given, *_: written.append(given))
+    monkeypatch.setattr(type(net), "device", torch.device("cuda"))  # as it says
+    export(net, tmp_path / "net.pt2")
+    assert written[0] is written[1] is not net
+    assert all(parameter.device.type == "cpu" for parameter in written[0].parameters())
+
+
+def test_a_network_in_training_mode_is_exported_as_it_predicts_and_stays_so(net, tmp_path):
+    trained = copy.deepcopy(net).train()
+    export(trained, tmp_path / "net.pt2")
+    assert all(module.training for module in trained.modules())
+
+
+def test_advice_of_the_quantizer_is_silenced_and_no_setting_of_the_caller_s_undone(caplog):
+    logging.disable(logging.INFO)
+    try:
+        with quantize._without_advice():
+            logging.warning("advice")
+            logging.error("fault")
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(logging.warning, "another thread's").result()
+        logging.warning("after")
+        assert logging.root.manager.disable == logging.INFO
+    finally:
+        logging.disable(logging.NOTSET)
+    assert caplog.messages == ["fault", "another thread's", "after"]

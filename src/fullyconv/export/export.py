@@ -1,6 +1,7 @@
 """A network written for another runtime, and verified there against the network before the file takes its place."""
 
 import contextlib
+import copy
 import io
 import json
 import tempfile
@@ -44,12 +45,18 @@ def export(net: FCN, path: str | Path, *, probabilities: bool = False, source: s
     """
     path = Path(path)
     check_target(path)
+    net = on_cpu(net)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         beside = Path(folder) / path.name
         write(net, beside, description(net, probabilities, source))
         agreement = verify(net, open_runner(beside), probabilities)
         move(beside, path)
     return agreement
+
+
+def on_cpu(net: FCN) -> FCN:
+    """The network, or a copy of it, on the CPU: there files are written and verified, for any device."""
+    return net if net.device.type == "cpu" else copy.deepcopy(net).cpu()
 
 
 def check_target(path: Path, int8: bool = False) -> None:

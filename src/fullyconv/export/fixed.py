@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fullyconv.export.export import on_cpu
 from fullyconv.export.graph import Graph, input_dtype
 from fullyconv.extras import require
 from fullyconv.inference.exported import compiled
@@ -20,7 +21,7 @@ def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Te
     Raises ConfigError where OpenVINO is not installed.
     """
     openvino = require("openvino", "export")
-    net = in_evaluation_mode(for_inference(net))
+    net = in_evaluation_mode(for_inference(on_cpu(net)))
     images = torch.zeros(batch, net.in_channels, *size, dtype=input_dtype(net))
     with torch.no_grad():
         net.scores(images)  # the border's maps of this size are kept, and are constants from now on

@@ -11,6 +11,8 @@ from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
+from timm.layers import AvgPool2dSame, Conv2dSame
+from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, nn
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
@@ -22,6 +24,8 @@ from fullyconv.model.readout import Border, Interpolation, Sampling
 from fullyconv.model.upsample import KERNELS, Upsample
 from fullyconv.sharing import in_evaluation_mode, shared_copy
 
+PADDED_BY_SIZE = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
+"""timm's layers that pad as TensorFlow does."""
 EXAMPLE = (2, 75, 101)
 """Batch, height and width of the images that the graph is traced with."""
 
@@ -31,7 +35,7 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
 
     Raises ConfigError where the network cannot be followed with free sizes.
     """
-    by_size = next((type(module).__name__ for module in net.modules() if type(module).__name__.endswith("Same")), None)
+    by_size = next((type(module).__name__ for module in net.modules() if isinstance(module, PADDED_BY_SIZE)), None)
     if by_size:  # torch.export would take hours over the arithmetic of its padding
         raise ConfigError(
             f"{net.name} cannot be exported with a free height and width: its {by_size} pads by the image's size. "
@@ -39,7 +43,7 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
         )
     graph = Graph(net, probabilities).eval()
     batch, height, width = EXAMPLE
-    images = torch.zeros(batch, net.in_channels, height, width, dtype=input_dtype(net))
+    images = torch.zeros(batch, net.in_channels, height, width, dtype=input_dtype(net), device=net.device)
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     try:
         with torch.no_grad():

@@ -1,23 +1,25 @@
 """A network in 8-bit integers, calibrated on the user's images, and what that costs and gains."""
 
-import itertools
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from fullyconv.data import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import DataError
-from fullyconv.evaluation.evaluate import evaluate
-from fullyconv.export.export import check_target, description, move, to_openvino, write
+from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
+from fullyconv.export.export import check_target, description, move, on_cpu, to_openvino, write
 from fullyconv.export.verify import Agreement, verify
 from fullyconv.extras import require
 from fullyconv.inference.exported import KEY, Runner, open_runner
@@ -73,6 +75,7 @@ def export_int8(
     check_target(path, int8=True)
     if len(data.classes) != len(net.classes):
         raise DataError(f"{data.root} has {len(data.classes)} classes, {net.name} {len(net.classes)}.")
+    net = on_cpu(net)
     examples = SegmentationDataset(data, split, channels=net.in_channels)
     calibrated = (split, min(images, len(examples)))
     about = description(net, probabilities, source)
@@ -113,8 +116,7 @@ def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[
             return next(images, None)
 
     model = onnx.load(str(floats))
-    logging.disable(logging.WARNING)  # it advises steps that the export has taken
-    try:
+    with _without_advice():
         quantize_static(
             model,
             str(path),
@@ -126,13 +128,26 @@ def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_kept(model.graph),
         )
-    finally:
-        logging.disable(logging.NOTSET)
     written = onnx.load(str(path))
     for entry in written.metadata_props:
         if entry.key == KEY:
             entry.value = json.dumps(about, ensure_ascii=False)
     onnx.save(written, str(path))
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """ONNX Runtime advises, on the root logger, steps that the export has taken; what other threads log stays."""
+    thread = get_ident()
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING or record.thread != thread
+
+    logging.root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(wanted)
 
 
 def _kept(graph: Any) -> list[str]:
@@ -149,21 +164,26 @@ def _kept(graph: Any) -> list[str]:
 def _cost(
     floats: Runner, integers: Runner, data: Data, split: str, calibrated: tuple[str, int], progress: Progress | None
 ) -> Cost:
+    """Both on each image of ``split`` in turn, which is so decoded once; the first ``TIMED`` again, with a clock."""
     dataset = SegmentationDataset(data, split, channels=floats.in_channels)
-    ious = []
-    total = 2 * len(dataset)
-    for turn, runner in enumerate((floats, integers)):
-        step = _offset(progress, turn * len(dataset), total)
-        ious.append(evaluate(runner, dataset, split, progress=step)[0]["mean_iou"] or 0.0)
+    confusions = [ConfusionMatrix(len(floats.classes)) for _ in range(2)]
     seconds = [0.0, 0.0]
-    timed = [dataset[index][0][None] for index in range(min(TIMED, len(dataset)))]
-    for images, (which, runner) in itertools.product(timed, enumerate((floats, integers))):
-        runner.predict(images)
-        start = time.perf_counter()
-        runner.predict(images)
-        seconds[which] += (time.perf_counter() - start) / len(timed)
+    timed = min(TIMED, len(dataset))
+    for index, (image, mask, _) in enumerate(DataLoader(dataset, batch_size=None, num_workers=2)):
+        images, truth = image[None], one_count(mask, floats.heads)
+        for which, runner in enumerate((floats, integers)):
+            try:
+                confusions[which].update(one_count(runner.predict(images)[0], runner.heads), truth)
+            except DataError as error:
+                raise DataError(f"image {index} of {split}: {error}") from error
+            if index < timed:
+                start = time.perf_counter()
+                runner.predict(images)
+                seconds[which] += (time.perf_counter() - start) / timed
+        if progress:
+            progress(index + 1, len(dataset))
+    ious = [
+        metrics_of_heads(confusion.compute(), floats.classes, floats.heads)["mean_iou"] or 0.0
+        for confusion in confusions
+    ]
     return Cost(calibrated, split, len(dataset), (ious[0], ious[1]), (seconds[0], seconds[1]))
-
-
-def _offset(progress: Progress | None, first: int, total: int) -> Callable[[int, int | None], None] | None:
-    return None if progress is None else lambda done, _: progress(first + done, total)
