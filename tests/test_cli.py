@@ -109,7 +109,8 @@ def test_a_run_that_could_not_start_leaves_the_folder_free(fullyconv, data):
 
 def test_epochs_go_over_a_recipes_minutes(fullyconv, data, tmp_path):
     (tmp_path / "recipe.yaml").write_text("training: {max_minutes: 600}\n")
-    assert fullyconv("train", "--data", data, "--recipe", "recipe.yaml", *QUICK, "--out", "run")[0] == 0
+    none = ("--set", "training.steps=none")  # is no second length
+    assert fullyconv("train", "--data", data, "--recipe", "recipe.yaml", *QUICK, *none, "--out", "run")[0] == 0
 
 
 def test_resume_goes_on_and_ends(fullyconv, data):

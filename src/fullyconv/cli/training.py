@@ -61,6 +61,7 @@ def train(
 ) -> None:
     """Train a network; what comes out is a run folder."""
     from fullyconv.training.config import load_config, parse_settings
+    from fullyconv.training.written import as_expected
 
     options = {
         "data.path": data,
@@ -73,7 +74,7 @@ def train(
         "training.freeze": freeze,
     }
     overrides = parse_settings(settings or []) | {key: v for key, v in options.items() if v is not None}
-    lengths = [key for key in LENGTHS if overrides.get(key)]
+    lengths = [key for key in LENGTHS if as_expected(overrides.get(key), float | None)]
     if len(lengths) > 1:
         raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
     if resume:
