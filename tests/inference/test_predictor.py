@@ -99,6 +99,12 @@ def test_more_classes_than_bytes_hold_are_refused(make_net):
         Predictor(make_net(tuple(map(str, range(256)))))
 
 
+def test_each_head_may_have_as_many_classes_as_bytes_hold(make_net):
+    net = make_net(tuple(map(str, range(300))))
+    net.heads = {"matter": 255, "form": 45}
+    assert Predictor(net).head == 0
+
+
 def test_saved_labels_are_an_index_png_with_the_palette(colour_net, tmp_path):
     seg = Predictor(colour_net)(picture(5, 8))
     seg.save(tmp_path / "new folder" / "a.png")

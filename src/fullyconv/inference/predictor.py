@@ -87,8 +87,9 @@ class Predictor:
             raise ConfigError(
                 f"scales are {list(scales)}; one or more numbers above 0 are expected, such as 0.75,1,1.25"
             )
-        if len(net.classes) > MAX_CLASSES:
-            raise ConfigError(f"the network has {len(net.classes)} classes; labels are bytes, {MAX_CLASSES} at most")
+        most = max(net.heads.values()) if net.heads else len(net.classes)
+        if most > MAX_CLASSES:
+            raise ConfigError(f"the network has {most} classes; labels are bytes, {MAX_CLASSES} classes at most")
         self.net = net.to(device) if device is not None else net
         self.lean = for_inference(self.net)
         self.scales = tuple(scales)

@@ -14,7 +14,15 @@ DEPTHS: dict[Inputs, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "rgb+hha": (MEAN_HHA, (1.0, 1.0, 1.0)),
 }
 """Mean and deviation of the channels that follow the colours: NYUDv2's logarithm of depth, and HHA."""
-NAMES = ("vgg16", "atonce-vgg16", "latefusion-vgg16", "alexnet", "googlenet")
+STRIDES = {
+    "vgg16": (8, 16, 32),
+    "atonce-vgg16": (8, 16, 32),
+    "latefusion-vgg16": (32,),
+    "alexnet": (32,),
+    "googlenet": (32,),
+}
+"""Of the taps that each trunk has."""
+NAMES = tuple(STRIDES)
 
 
 def is_late_fusion(name: str) -> bool:
@@ -35,11 +43,9 @@ def paper_backbone(
     ``dropout``: after fc6 and fc7; None: the paper's 0.5. ``pretrained``: VGG-16 with torchvision's ImageNet weights,
     which come with a mean and a deviation of their own. Raises ConfigError, WeightsError.
     """
-    strides = [stride for stride in ((8, 16, 32) if name.endswith("vgg16") else (32,)) if stride >= finest]
-    if name == "latefusion-vgg16":
-        strides = [32]
-        if in_channels != 6:
-            raise ConfigError(f"{name} takes 6 channels, colour and HHA; found in_channels {in_channels}.")
+    strides = [stride for stride in STRIDES[name] if stride >= finest]
+    if name == "latefusion-vgg16" and in_channels != 6:
+        raise ConfigError(f"{name} takes 6 channels, colour and HHA; found in_channels {in_channels}.")
     if finest != strides[0]:
         raise ConfigError(f"{name} has no tap of stride {finest}: the paper has fcn{strides[0]}s-{name}.")
     rate = 0.5 if dropout is None else dropout
@@ -52,7 +58,7 @@ def paper_backbone(
         case "latefusion-vgg16":
             body = LateFusion(padding, dropout=rate)
         case _:
-            body = VGG16(in_channels, padding, strides, scaled=name.startswith("atonce"), dropout=rate)
+            body = VGG16(in_channels, padding, strides, scaled=name == "atonce-vgg16", dropout=rate)
     mean = tuple(value / 255 for value in MEAN + (MEAN_HHA if is_late_fusion(name) else ()))
     std = (1 / 255,) * len(mean)
     if pretrained:
