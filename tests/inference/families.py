@@ -16,7 +16,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "ResNet, heads": ("fcn8s-resnet10t", {"heads": {"matter": 2, "form": 2}}),
     "MobileNetV2": ("fcn8s-mobilenetv2_035", {"upsample": "transposed"}),
     "ConvNeXt, features": ("fcn4s-test_convnext", {"width": 8}),
-    "TensorFlow's padding": ("fcn16s-tf_efficientnet_lite0", {}),
+    "TensorFlow's padding": ("fcn16s-tf_mobilenetv3_small_minimal_100", {}),
 }
 
 
@@ -41,3 +41,8 @@ def small(name, **options):
 def noise(net, height, width, batch=1, seed=0):
     torch.manual_seed(seed)
     return torch.rand(batch, net.in_channels, height, width, dtype=torch.float64) * 255
+
+
+WIDTHS_AND_REMAINDERS = ((20, 5), (33, 31))
+"""Widths of images, and the remainders of their heights by 32, the coarsest stride: a network is followed anew for each
+such pair, which takes longer than labelling an image of that kind."""

@@ -11,23 +11,76 @@ from torch.utils.flop_counter import FlopCounterMode
 import fullyconv as fc
 from fullyconv.errors import GeometryError
 from fullyconv.inference import bands, tiles
-from tests.inference.families import FAMILIES, noise, small
+from tests.inference.families import FAMILIES, WIDTHS_AND_REMAINDERS, noise, small
 
 network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
 
 
+BOUNDARIES = [
+    (101, 20, 1, None),  # a row at a time
+    (128, 1, 7, None),
+    (101, 20, 33, None),
+    (127, 33, 400, None),  # one band, larger than the image
+    (613, 20, 128, None),
+    (703, 33, 96, None),
+    (101, 100, 50, 52),  # strips, from top to bottom
+]
+"""Height and width of an image, the rows of a band and the columns of a strip."""
+
+
+@pytest.fixture
+def bands_seen(monkeypatch):
+    """How many bands each stream has been given."""
+    seen: list[int] = []
+    make, feed = bands._Stream.__init__, bands._Stream.feed
+
+    def begin(self, *arguments):
+        seen.append(0)
+        make(self, *arguments)
+
+    def count(self, band, last):
+        seen[-1] += 1
+        return feed(self, band, last)
+
+    monkeypatch.setattr(bands._Stream, "__init__", begin)
+    monkeypatch.setattr(bands._Stream, "feed", count)
+    return seen
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=3, deadline=None)
-@given(
-    height=st.integers(1, 500),
-    width=st.integers(1, 50),
-    band=st.integers(40, 200),
-    strip=st.none() | st.integers(25, 49),
-)
-def test_bands_give_the_labels_of_the_whole_image(family, height, width, band, strip):
+def test_bands_give_the_labels_of_the_whole_image(family, bands_seen):
     net = network(family)
-    images = noise(net, height, width, batch=2)
-    assert (bands.predict_bands(net, images, band, strip) == net.predict(images)).all()
+    inputs: set[tuple[int | None, ...]] = set()
+    streamed = in_pieces = 0
+
+    @settings(max_examples=48, deadline=None)
+    @given(
+        kind=st.sampled_from(WIDTHS_AND_REMAINDERS),
+        cells=st.integers(3, 8),
+        band=st.integers(40, 150),
+        seed=st.integers(0, 1000),
+    )
+    def try_it(kind, cells, band, seed):
+        same(32 * cells + kind[1], kind[0], band, None, seed)
+
+    def same(height, width, band, strip, seed=0):
+        nonlocal streamed, in_pieces
+        inputs.add((height, width, band, strip, seed))
+        images = noise(net, height, width, seed=seed)
+        bands_seen.clear()
+        assert (bands.predict_bands(net, images, band, strip) == net.predict(images)).all()
+        assert sum(bands_seen) == len(bands_seen) * -(-height // band)  # no row went around the stream
+        streamed += min(bands_seen) > 1
+        if strip is None and height > 600:
+            (whole,) = tiles.plan(net, (height, width), None)
+            in_pieces += len(list(bands.band_labels(net, whole, iter(images.split(band, 2))))) > 1
+
+    for boundary in BOUNDARIES:
+        same(*boundary)
+    try_it()
+    assert len(inputs) >= 50
+    assert streamed >= 45
+    assert in_pieces == 2
 
 
 @settings(max_examples=8, deadline=None)

@@ -80,10 +80,10 @@ class Convolution:
         self.input.add(chunks[0])
         known = self.input.stop + self.padding * (2 if last else 1)
         stop = (known - self.reach - 1) // self.stride + 1
-        if stop <= self.done:
-            return None
         first = self.stride * self.done - self.padding
         end = self.stride * (stop - 1) - self.padding + self.reach + 1
+        if stop <= self.done or end <= 0:  # rows that see nothing but padding wait for one that sees more
+            return None
         x = self.input[max(first, 0) : min(end, self.input.stop)]
         above, below = max(-first, 0), max(end - self.input.stop, 0)
         result = self.run(F.pad(x, (0, 0, above, below)) if above or below else x)
