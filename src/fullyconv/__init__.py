@@ -4,7 +4,7 @@ What a user imports is loaded when it is first asked for: ``import fullyconv`` i
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,7 @@ _HOMES = {
 __all__ = ["FCN", "Predictor", "convolutionalize", "create", "geometry", "load", "open_data", "push_to_hub"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "geometry":
         return importlib.import_module("fullyconv.geometry")
     if name not in _HOMES:

@@ -1,7 +1,6 @@
 """What one cell of a network's scores sees of the image: in words, and drawn beside its neighbours' windows."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,11 +56,11 @@ def _draw_windows(axes: Axes, scores: Layer, cell: Cell, image: np.ndarray) -> N
     around = _neighbours(scores, cell)
     for number, other in enumerate(around):
         label = "its neighbours" if number == 0 else None
-        _outline(axes, scores, other, edgecolor=NEIGHBOUR, linewidth=0.9, alpha=0.65, zorder=3, label=label)
+        _outline(axes, scores, other, NEIGHBOUR, 0.9, 3, label, alpha=0.65)
     for other in around:
         row, col = _centre(scores, other)
         axes.plot(col, row, "o", color=NEIGHBOUR, markersize=3, zorder=4)
-    _outline(axes, scores, cell, edgecolor=WINDOW, linewidth=2.2, zorder=5, label=f"what cell {cell} sees")
+    _outline(axes, scores, cell, WINDOW, 2.2, 5, f"what cell {cell} sees")
     row, col = _centre(scores, cell)
     axes.plot(col, row, "+", color=WINDOW, markersize=13, markeredgewidth=2.2, zorder=6, label="its centre")
     windows = [window for other in (cell, *around) if (window := _window(scores, other))]
@@ -94,12 +93,17 @@ def _draw_cells(axes: Axes, scores: Layer, cell: Cell) -> None:
     axes.set_title(f"scores: {height} × {width} cells, {float(scores.stride[0]):g} pixels apart", fontsize=10)
 
 
-def _outline(axes: Axes, scores: Layer, cell: Cell, **look: Any) -> None:
+def _outline(
+    axes: Axes, scores: Layer, cell: Cell, colour: str, width: float, order: int, label: str | None, alpha: float = 1.0
+) -> None:
+    """Draw the edge of a cell's window, if it has one; ``order``: what is drawn later lies above."""
     window = _window(scores, cell)
     if window is None:
         return
     (top, bottom), (left, right) = window
-    axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left + 1, bottom - top + 1, fill=False, **look))
+    edge = Rectangle((left - 0.5, top - 0.5), right - left + 1, bottom - top + 1, fill=False, edgecolor=colour)
+    edge.set(linewidth=width, zorder=order, label=label, alpha=alpha)
+    axes.add_patch(edge)
 
 
 def _neighbours(scores: Layer, cell: Cell) -> list[Cell]:
