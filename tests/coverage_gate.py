@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 
 LEAST = 80
 FLOORS: dict[str, int] = {}
-"""The percentage of lines that must be run, by package, where more than ``LEAST`` was reached; files beside the packages
-are together "."."""
+"""The percentage of lines that must be run, by package, where more than ``LEAST`` was reached; single files are "."."""
 
 
 def shares(report: dict) -> dict[str, float]:
