@@ -147,3 +147,10 @@ def test_a_picture_that_has_no_room_is_told_and_leaves_nothing(tmp_path, room_fo
     with pytest.raises(OSError, match=f"File too large: .*{name}"):
         write_image(tmp_path / name, picture)
     assert not list(tmp_path.iterdir())
+
+
+def test_formats_whose_decoders_start_programs_are_not_opened(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(DataError, match="no known format"):
+        read_image(path)

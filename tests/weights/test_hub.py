@@ -129,7 +129,7 @@ def run(net, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["network", "run", "file"])
-@pytest.mark.parametrize("name", ["org/streets", "org/streets@v1"])
+@pytest.mark.parametrize("name", ["hub:org/streets", "hub:org/streets@v1"])
 def test_what_is_pushed_is_what_is_loaded(remote, net, run, source, name):
     what = {"network": net, "run": str(run), "file": run / "model.safetensors"}[source]
     assert fc.push_to_hub(what, "org/streets") == "https://huggingface.co/org/streets"
@@ -144,7 +144,7 @@ def test_what_is_pushed_is_what_is_loaded(remote, net, run, source, name):
 def test_weights_and_architecture_alone_are_fetched(remote, run):
     fc.push_to_hub(run, "org/streets")
     (remote.remote / "org/streets/pytorch_model.bin").write_bytes(b"a pickle")
-    fc.load("org/streets")
+    fc.load("hub:org/streets")
     assert remote.fetched == ["model.json", "model.safetensors"]
 
 
@@ -183,7 +183,7 @@ def test_the_card_is_one_of_the_hub_s(remote, run):
     assert "On 7 images of `streets`, split `val`, 2 classes." in written.text
     assert "| sky | 0.750 | 0.850 | 1,200 |" in written.text
     assert "| road\\|lane | – | – | 0 |" in written.text
-    assert 'fc.load("org/streets")' in written.text
+    assert 'fc.load("hub:org/streets")' in written.text
 
 
 def test_the_card_of_a_network_alone_claims_nothing(net):
@@ -207,7 +207,7 @@ def test_the_card_has_a_table_for_each_labeling():
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (RepositoryNotFoundError, "org/streets@v1 is neither a path here nor a repository"),
+        (RepositoryNotFoundError, "org/streets@v1 is no repository"),
         (GatedRepoError, "its owner has to let you in"),
         (RevisionNotFoundError, "has no revision v1"),
         (RemoteEntryNotFoundError, "expected model.json and model.safetensors"),
@@ -218,29 +218,38 @@ def test_the_card_has_a_table_for_each_labeling():
 def test_what_cannot_be_fetched_is_said_in_words(remote, kind, message):
     remote.down = refusal(kind)
     with pytest.raises(WeightsError, match=message):
-        fc.load("org/streets@v1")
+        fc.load("hub:org/streets@v1")
 
 
 def test_the_copy_fetched_last_serves_without_a_connection_and_says_so(remote, net, run):
     fc.push_to_hub(run, "org/streets")
-    fc.load("org/streets")
+    fc.load("hub:org/streets")
     remote.down = ConnectionError("no route")
     with pytest.warns(UserWarning, match="cannot be reached; org/streets is the copy fetched last"):
-        assert fc.load("org/streets").classes == net.classes
+        assert fc.load("hub:org/streets").classes == net.classes
 
 
-def test_a_path_goes_first(remote, net, tmp_path, monkeypatch):
+def test_only_what_says_so_is_asked_for_on_the_hub(remote, net, tmp_path, monkeypatch):
+    """A path that is not there, as where the working folder is another, is not a stranger's repository."""
     monkeypatch.chdir(tmp_path)
-    run_folder.save(net, Path("org/streets"))
     remote.down = AssertionError("the hub was asked")
+    with pytest.raises(WeightsError, match=r"runs/photos: no such file.*write hub:runs/photos\."):
+        fc.load("runs/photos")
+    run_folder.save(net, Path("org/streets"))
     assert fc.load("org/streets").classes == net.classes
-    with pytest.raises(WeightsError, match="org/other: no such file"):
-        fc.load("org/other")
 
 
-@pytest.mark.parametrize("text", ["streets", "/org/streets", "./org/streets", "org/a/b", "org/x.safetensors", "../x"])
-def test_paths_are_not_asked_for_on_the_hub(text):
+@pytest.mark.parametrize(
+    "text", ["streets", "/org/streets", "./org/streets", "org/streets", "org/x.safetensors", "../x"]
+)
+def test_paths_are_paths(text):
     assert hub.parse(text) is None
+
+
+@pytest.mark.parametrize("text", ["hub:", "hub:streets", "hub:org/a/b", "hub:../x", "hub:org/a@", "hub:org/a@b c"])
+def test_what_names_no_repository_is_refused(text):
+    with pytest.raises(WeightsError, match="expected hub:org/name"):
+        hub.parse(text)
 
 
 def test_names_and_refusals_of_a_push(remote, net):

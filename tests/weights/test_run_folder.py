@@ -10,6 +10,7 @@ import fullyconv as fc
 from fullyconv.errors import WeightsError
 from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
+from fullyconv.weights.convert import convert
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +142,26 @@ def test_a_truncated_file_is_refused(saved, keep):
 def test_a_missing_network_is_named(tmp_path):
     with pytest.raises(WeightsError, match="nowhere: no such file"):
         fc.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "message"),
+    [
+        ("net.pth", b"PK\x03\x04", r"is a file of torch\.save, .*fullyconv convert"),
+        ("net.caffemodel", b"\x0a\x07", r"is a Caffe model, .*fullyconv convert"),
+        ("last.ckpt", b"PK\x03\x04", "Name the run folder"),
+        ("net.h5", b"\x89HDF\r\n\x1a\n", "is a Keras file"),
+        ("net.bin", b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+    ],
+)
+def test_a_file_of_another_program_is_called_what_it_is(tmp_path, name, head, message):
+    (tmp_path / name).write_bytes(head + bytes(100))
+    with pytest.raises(WeightsError, match=message):
+        fc.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.h5", "net.pb", "net.tflite", "net.mlmodel"])
+def test_what_cannot_be_converted_is_called_what_it_is(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x08\x07" + bytes(100))
+    with pytest.raises(WeightsError, match=rf"{name} is an? .*which cannot be converted"):
+        convert(str(tmp_path / name), "fcn8s-vgg16")

@@ -34,5 +34,8 @@ LayoutOption = Annotated[
     str | None, typer.Option(help="How the files lie, where detection is not wanted (see docs/data.md).")
 ]
 ModelArgument = Annotated[
-    str, typer.Argument(help="A run folder, a weights file, a hub id (org/name), or an exported .onnx, .xml or .pt2.")
+    str,
+    typer.Argument(
+        help="A run folder, a weights file, hub:org/name (Hugging Face), or an exported .onnx, .xml or .pt2."
+    ),
 ]

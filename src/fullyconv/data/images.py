@@ -11,6 +11,8 @@ from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+"""Pillow's decoders that are used: others start programs (EPS starts Ghostscript), or are seldom tested."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -30,7 +32,7 @@ def open_image(path: str | Path) -> Image.Image:
     if not Path(path).is_file():
         raise DataError(f"{path}: there is no such file")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             stack = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1
             image.load()
     except UnidentifiedImageError as error:

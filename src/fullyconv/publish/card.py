@@ -88,7 +88,7 @@ def _usage(repo: str) -> str:
         "Usage",
         "python",
         "import fullyconv as fc\n\n"
-        f'net = fc.load("{repo}")\n'
+        f'net = fc.load("hub:{repo}")\n'
         'segmentation = fc.Predictor(net)("street.jpg")  # .labels (H, W), .classes, .overlay(), .save(path)\n',
     )
 

@@ -14,7 +14,7 @@ from fullyconv.model import fcn
 from fullyconv.model.backbones import Padding
 from fullyconv.model.backbones import release as trunks
 from fullyconv.palettes import Colour, voc_palette
-from fullyconv.weights import caffe, pytorch_fcn, release
+from fullyconv.weights import caffe, foreign, pytorch_fcn, release
 from fullyconv.weights import torchvision as torchvision_weights
 from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
 
@@ -60,6 +60,12 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
         found = "is a folder" if path.is_dir() else "no such file"
         raise WeightsError(
             f"{source}: {found}. Expected a .caffemodel, .pth or .safetensors file, or the word {TORCHVISION}."
+        )
+    found = foreign.kind(path)
+    if found and path.suffix.lower() not in foreign.CONVERTIBLE and not is_torch(path):
+        raise WeightsError(
+            f"{source} is {found}, which cannot be converted. Expected a .caffemodel, .pth or .safetensors file, or "
+            f"the word {TORCHVISION}. Where its authors also publish it as one of these, take that."
         )
     if not (is_torch(path) or is_safetensors(path)):
         _check_name(name, source)

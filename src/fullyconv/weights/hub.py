@@ -1,4 +1,4 @@
-"""Networks on the Hugging Face hub, fetched: ``org/name``, or ``org/name@revision``. Tensors only, never a pickle."""
+"""Networks on the Hugging Face hub, fetched as ``hub:org/name[@revision]``: tensors only, never a pickle."""
 
 import re
 import warnings
@@ -21,6 +21,9 @@ PATIENCE = 10.0
 """Seconds to wait for the hub's first answer."""
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)", re.ASCII)
 """``org/name``."""
+PREFIX = "hub:"
+REPOSITORY = re.compile(rf"(?P<repo>{NAME.pattern})(@(?P<revision>[\w./-]+))?", re.ASCII)
+"""``org/name``, or ``org/name@revision``."""
 
 
 class HubId(NamedTuple):
@@ -31,12 +34,16 @@ class HubId(NamedTuple):
 
 
 def parse(source: str) -> HubId | None:
-    """``org/name[@revision]``, or None: then it is a path, as where a folder named ``org`` is here."""
-    repo, _, revision = source.partition("@")
-    match = NAME.fullmatch(repo)
-    if match is None or repo.endswith(".safetensors") or Path(match[1]).exists():
+    """The repository that ``hub:org/name[@revision]`` names; None: it is a path.
+
+    Raises WeightsError where what follows ``hub:`` is no name of a repository.
+    """
+    if not source.startswith(PREFIX):
         return None
-    return HubId(repo, revision or None)
+    match = REPOSITORY.fullmatch(source.removeprefix(PREFIX))
+    if match is None:
+        raise WeightsError(f"{source}: expected hub:org/name or hub:org/name@revision.")
+    return HubId(match["repo"], match["revision"])
 
 
 def download(hub_id: HubId) -> Path:
@@ -58,7 +65,7 @@ def download(hub_id: HubId) -> Path:
         raise WeightsError(f"{named}: {repo} is on the hub and has no revision {revision}.") from error
     except RepositoryNotFoundError as error:
         raise WeightsError(
-            f"{named} is neither a path here nor a repository of the Hugging Face hub that you may see. If it is "
+            f"{named} is no repository of the Hugging Face hub that you may see. If it is "
             "private: hf auth login, or set HF_TOKEN."
         ) from error
     except LocalEntryNotFoundError as error:
@@ -78,7 +85,7 @@ def _cached(hub_id: HubId, named: str, reason: Exception) -> Path:
             path = _file(hub_id.repo, name, hub_id.revision, local_files_only=True)
     except EntryNotFoundError:
         raise WeightsError(
-            f"{named} is no path here, and the Hugging Face hub cannot be reached ({reason or type(reason).__name__}). "
+            f"{named}: the Hugging Face hub cannot be reached ({reason or type(reason).__name__}). "
             "Try again with a connection, or name a run folder."
         ) from reason
     warnings.warn(

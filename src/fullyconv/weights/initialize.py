@@ -44,7 +44,7 @@ def initialize(
         )
     specs, read = zip(*map(_read, sources), strict=True)
     tensors = read[0] if len(sources) == 1 else _two_streams(*read)
-    differs = next(filter(None, (difference(net.classes, spec.classes) for spec in specs)), "")
+    differs = next(filter(None, (difference(spec.classes, net.classes) for spec in specs)), "")
     if differs:
         say(f"{named} knows other classes ({differs}): their scores start anew.")
         tensors = {name: tensor for name, tensor in tensors.items() if name not in _of_classes(net)}

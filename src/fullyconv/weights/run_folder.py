@@ -13,8 +13,9 @@ from fullyconv.errors import FullyConvError, WeightsError, first_line
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
 from fullyconv.model.spec import ModelSpec, parsed
-from fullyconv.weights import hub
+from fullyconv.weights import foreign, hub
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
+from fullyconv.weights.tensors import is_safetensors
 
 KEY = "fullyconv"
 """Under which the header of a weights file keeps the architecture, as JSON."""
@@ -34,22 +35,21 @@ def save(net: fcn.FCN, folder: Path) -> None:
 def load(source: str | Path) -> fcn.FCN:
     """The network in a run folder or a ``.safetensors`` file that ``save`` wrote, in evaluation mode.
 
-    What is no path here is fetched from the Hugging Face hub, as ``org/name`` or ``org/name@revision``; a path goes
-    first. Raises WeightsError where there is none, it is damaged, or its weights are not those of its architecture.
+    ``hub:org/name`` and ``hub:org/name@revision`` are fetched from the Hugging Face hub. Raises WeightsError where there
+    is none, it is damaged, or its weights are not those of its architecture.
     """
-    path = Path(source)
-    hub_id = hub.parse(str(source)) if isinstance(source, str) and not path.exists() else None
-    if hub_id is not None:
-        path = hub.download(hub_id)
+    hub_id = hub.parse(str(source))
+    path = Path(source) if hub_id is None else hub.download(hub_id)
     if path.is_dir():
         path = path / WEIGHTS
         if not path.is_file():
             raise WeightsError(f"{source} holds no trained network: expected {WEIGHTS} in a run folder.")
         _refuse_another_architecture(path)
     if not path.is_file():
-        raise WeightsError(
-            f"{source}: no such file. Expected a run folder, a .safetensors file or a hub id (org/name)."
-        )
+        hint = f" For the Hugging Face hub write hub:{source}." if hub.REPOSITORY.fullmatch(str(source)) else ""
+        raise WeightsError(f"{source}: no such file. Expected a run folder or a .safetensors file.{hint}")
+    if not is_safetensors(path) and (found := foreign.kind(path)):
+        raise WeightsError(f"{path} is {found}, not a network of fullyconv. {foreign.remedy(path)}")
     with _opened(path) as file:
         spec = _spec(file, path)
         _fit(spec, file, path)

@@ -50,6 +50,15 @@ def _first_directory(path: Path) -> Any:
     return tags
 
 
+CLOSED = {
+    "GDAL_DRIVER_PATH": "disable",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
+}
+"""GDAL opens TIFF files of this machine: it loads no plug-ins and follows no file beside them to the network."""
+
+
 @contextmanager
 def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
     """A TIFF file for a network of ``channels``: with GDAL, or, a pyramid without a georeference, with tifffile.
@@ -80,11 +89,11 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
         if slide:
             yield Slide(path, file.series[0], channels, level)
             return
-    with rasterio.Env(GDAL_CACHEMAX=CACHE), warnings.catch_warnings():
+    with rasterio.Env(GDAL_CACHEMAX=CACHE, **CLOSED), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
             options = {"overview_level": level - 1} if level else {}
-            dataset = rasterio.open(path, **options)
+            dataset = rasterio.open(path.resolve(), driver=["GTiff"], **options)
         except rasterio.errors.RasterioIOError as error:
             if level:
                 raise ConfigError(f"{path}: has no level {level} ({error})") from error
