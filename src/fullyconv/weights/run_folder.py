@@ -35,8 +35,8 @@ def save(net: fcn.FCN, folder: Path) -> None:
 def load(source: str | Path) -> fcn.FCN:
     """The network in a run folder or a ``.safetensors`` file that ``save`` wrote, in evaluation mode.
 
-    ``hub:org/name`` and ``hub:org/name@revision`` are fetched from the Hugging Face hub. Raises WeightsError where there
-    is none, it is damaged, or its weights are not those of its architecture.
+    ``hub:org/name`` and ``hub:org/name@revision`` are fetched from the Hugging Face hub. Raises WeightsError where
+    there is none, it is damaged, or its weights are not those of its architecture.
     """
     hub_id = hub.parse(str(source))
     path = Path(source) if hub_id is None else hub.download(hub_id)
