@@ -61,10 +61,10 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
         raise WeightsError(
             f"{source}: {found}. Expected a .caffemodel, .pth or .safetensors file, or the word {TORCHVISION}."
         )
-    found = foreign.kind(path)
-    if found and path.suffix.lower() not in foreign.CONVERTIBLE and not is_torch(path):
+    other = foreign.kind(path)
+    if other and path.suffix.lower() not in foreign.CONVERTIBLE and not is_torch(path):
         raise WeightsError(
-            f"{source} is {found}, which cannot be converted. Expected a .caffemodel, .pth or .safetensors file, or "
+            f"{source} is {other}, which cannot be converted. Expected a .caffemodel, .pth or .safetensors file, or "
             f"the word {TORCHVISION}. Where its authors also publish it as one of these, take that."
         )
     if not (is_torch(path) or is_safetensors(path)):

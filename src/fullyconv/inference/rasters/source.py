@@ -93,7 +93,7 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
             options = {"overview_level": level - 1} if level else {}
-            dataset = rasterio.open(path.resolve(), driver=["GTiff"], **options)
+            dataset = rasterio.open(path.resolve(), driver="GTiff", **options)
         except rasterio.errors.RasterioIOError as error:
             if level:
                 raise ConfigError(f"{path}: has no level {level} ({error})") from error
