@@ -11,9 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
-from fullyconv.cli.networks import measure
+from fullyconv import api
 from fullyconv.errors import ConfigError
-from fullyconv.evaluation.report import report
 from fullyconv.inference.predictor import Predictor
 from fullyconv.model.backbones import border, paper
 from fullyconv.model.border import without_border
@@ -74,9 +73,12 @@ def test_evaluate_leaves_the_border_out(networks, monkeypatch):
         measured.append(net)
         return {"heads": {}}
 
-    monkeypatch.setattr(report, "evaluate_and_report", evaluate_and_report)
     net, lean = networks[0]
-    measure(net, None, "test", None, None)
+    monkeypatch.setattr(api, "evaluate_and_report", evaluate_and_report)
+    monkeypatch.setattr(api, "open_model", lambda model: net)
+    monkeypatch.setattr(api, "checked", lambda *_: None)
+    monkeypatch.setattr(api, "best_device", lambda: torch.device("cpu"))
+    api.evaluate("net.safetensors", "data")
     assert type(measured[0].backbone.body) is type(lean.backbone.body)
     assert type(net.backbone.body) is paper.VGG16
 

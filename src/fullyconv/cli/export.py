@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from fullyconv.cli.arguments import ModelArgument
-from fullyconv.cli.networks import checked
 from fullyconv.cli.terminal import progress_bar, say
 from fullyconv.errors import ConfigError
 
@@ -27,6 +26,7 @@ def export(
         raise ConfigError("--int8 needs --data: the ranges of 8-bit integers are taken from your images.")
     if not int8 and (data or split or images):
         raise ConfigError("--data, --split and --images are for --int8: without it nothing is calibrated.")
+    from fullyconv.api import checked
     from fullyconv.export import export as run_export
     from fullyconv.export import export_int8
     from fullyconv.export.export import check_target
@@ -40,10 +40,10 @@ def export(
         agreement = run_export(net, out, **options)
     else:
         calibrated = split or "train"
-        data_set = checked(data, None, calibrated)
+        data_set = checked(data, None, calibrated, progress_bar)
         measured = measured_split(data_set, calibrated)
         if measured != calibrated:
-            checked(data, None, measured)
+            checked(data, None, measured, progress_bar)
         with progress_bar("measuring") as step:
             agreement, cost = export_int8(net, out, data_set, calibrated, images or 100, **options, progress=step)
         print(cost)

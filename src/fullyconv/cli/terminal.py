@@ -47,3 +47,8 @@ def table(result: Result, head: str) -> str:
     lines += ["", f"{'class':{width}}    IoU  accuracy"]
     lines += [f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}" for e in result["per_class"]]
     return "\n".join(lines)
+
+
+def print_tables(result: Result) -> None:
+    """Print the metrics, with heads those of each."""
+    print("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))

@@ -6,13 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fullyconv.cli.networks import checked, measure, placed
-from fullyconv.cli.terminal import say
-from fullyconv.errors import ConfigError
-from fullyconv.weights.run_files import CONFIG, EVALUATION
-
-LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
-CHANGED_ON_RESUME = ("data.path", "data.workers", "training.precision", *LENGTHS)
+from fullyconv.cli.terminal import print_tables, progress_bar, say
 
 SetOption = Annotated[
     list[str] | None,
@@ -60,56 +54,26 @@ def train(
     ] = False,
 ) -> None:
     """Train a network; what comes out is a run folder."""
-    from fullyconv.training.config import load_config, parse_settings
-    from fullyconv.training.written import as_expected
+    from fullyconv import api
 
-    options = {
-        "data.path": data,
-        "model.name": model,
-        "training.epochs": epochs,
-        "training.steps": steps,
-        "training.max_minutes": max_minutes,
-        "model.pretrained": pretrained,
-        "model.init": init[0] if init and len(init) == 1 else init or None,
-        "training.freeze": freeze,
-    }
-    overrides = parse_settings(settings or []) | {key: v for key, v in options.items() if v is not None}
-    lengths = [key for key in LENGTHS if as_expected(overrides.get(key), float | None)]
-    if len(lengths) > 1:
-        raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
-    if resume:
-        recipe = _recipe_to_resume(out, recipe, overrides)
-    if lengths:  # over whichever length the recipe has
-        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
-    config = load_config(recipe, overrides)
-    if config.data.path is None:
-        raise ConfigError("--data is missing: a folder of images and masks, or a descriptor (dataset.yaml).")
-    from fullyconv.training.stages import train as run_training
-
-    data_set = checked(config.data.path, config.data.layout)
     try:
-        net = run_training(data_set, config, out, resume, say)
+        api.train(
+            data,
+            model,
+            out,
+            recipe=recipe,
+            settings=settings or [],
+            epochs=epochs,
+            steps=steps,
+            max_minutes=max_minutes,
+            pretrained=pretrained,
+            init=init[0] if init and len(init) == 1 else init or None,
+            freeze=freeze,
+            resume=resume,
+            say=say,
+            show=print_tables,
+            bar=progress_bar,
+        )
     except KeyboardInterrupt:
         say(f"Stopped. To go on: fullyconv train --resume --out {quote(str(out))}")
         raise typer.Exit(130) from None
-    if net is None:  # one of several processes; the first has the last word
-        return
-    split = "val" if "val" in data_set.splits else "train"
-    measure(placed(net), data_set, split, out, out / EVALUATION)
-
-
-def _recipe_to_resume(out: Path, recipe: Path | None, overrides: dict[str, object]) -> Path:
-    """A run goes on with its own configuration, but for what the machine and the wish to go on longer may change."""
-    config = out / CONFIG
-    given = [f"--recipe {recipe}"] if recipe else []
-    given += [key for key in overrides if key not in CHANGED_ON_RESUME]
-    if given:
-        raise ConfigError(
-            f"--resume goes on with {config}; leave out {', '.join(given)}. What may change: --data, "
-            "the length (--steps, --epochs or --max-minutes), data.workers and training.precision."
-        )
-    if not config.is_file():
-        raise ConfigError(
-            f"--resume: {out} holds no run ({config} is missing). Expected the --out of an earlier train."
-        )
-    return config

@@ -7,10 +7,8 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument, Size, read_size
-from fullyconv.cli.networks import checked, measure, network
-from fullyconv.cli.terminal import fail, progress_bar, say
+from fullyconv.cli.terminal import fail, print_tables, progress_bar, say
 from fullyconv.errors import ConfigError, FullyConvError, first_line
-from fullyconv.weights.run_files import CONFIG
 
 
 def evaluate(
@@ -24,29 +22,9 @@ def evaluate(
     layout: LayoutOption = None,
 ) -> None:
     """Measure a network: the paper's four metrics, a table per class, and a report."""
-    net = network(model)
-    run = Path(model) if Path(model).is_dir() else None
-    data_set = checked(data, layout or _layout_of(run, data), split)
-    if run is None:
-        measure(net, data_set, split, None, out)
-        return
-    from fullyconv.evaluation.report.places import places
+    from fullyconv import api
 
-    measurements, report = places(run, data_set, data, split)
-    measure(net, data_set, split, run, out or measurements, report)
-    say(f"Measurements: {out or measurements}. Report: {report}.")
-
-
-def _layout_of(run: Path | None, data: Path) -> str | None:
-    """That of the run's own data, where these lie so, too: a folder of NYUDv2 can be read in four ways."""
-    config = run / CONFIG if run else None
-    if config is None or not config.is_file():
-        return None
-    from fullyconv.data.layouts.detect import LAYOUTS
-    from fullyconv.training.config import load_config
-
-    layout = load_config(config).data.layout
-    return layout if layout in LAYOUTS and LAYOUTS[layout].fits(data) else None
+    print_tables(api.evaluate(model, data, split, out, layout, say=say, bar=progress_bar))
 
 
 def predict(
@@ -70,14 +48,21 @@ def predict(
 ) -> None:
     """Label every pixel of images: index PNG files with a palette; large, tiled and georeferenced TIFF into TIFF."""
     factors, tiles = _numbers("--scales", scales), _tile(tile)
-    from fullyconv.inference.batch import predict_files
-    from fullyconv.inference.predictor import Predictor
+    from fullyconv import api
 
-    predictor = Predictor(network(model), scales=factors, flip=flip, head=head)
-    with progress_bar("predicting") as step:
-        done, failed = predict_files(
-            predictor, images, out, overlay=overlay, scores=scores, tile=tiles, level=level, progress=step
-        )
+    done, failed = api.predict(
+        model,
+        images,
+        out,
+        overlay=overlay,
+        scores=scores,
+        scales=factors,
+        flip=flip,
+        head=head,
+        tile=tiles,
+        level=level,
+        bar=progress_bar,
+    )
     say(f"{len(done)} masks in {out}.")
     if failed:
         report_failures(done, failed)

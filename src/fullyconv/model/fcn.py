@@ -8,7 +8,8 @@ fused the same way and scored once, at the end. Everything after the finest map 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from fullyconv.model.backbones import Backbone, Padding, backbone, release, torc
 from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
 from fullyconv.model.readout import Border, Interpolation
 from fullyconv.model.readout.truth import check_labels
-from fullyconv.model.scoring import head_of, scored_by
+from fullyconv.model.scoring import cropped, head_of, per_channel, scored_by
 from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
@@ -78,9 +79,9 @@ class FCN(Scorer):
         self.upsample = nn.ModuleDict(self.fusion.upsample)
         self.head = head_of(width, len(classes)) if width else nn.Identity()
         depths = release.DEPTHS.get(inputs, ((), ()))
-        means = torch.tensor(mean) if mean is not None else _per_channel(backbone.mean, in_channels, depths[0])
+        means = torch.tensor(mean) if mean is not None else per_channel(backbone.mean, in_channels, depths[0])
         self.register_buffer("mean", means.view(1, -1, 1, 1))
-        self.register_buffer("std", _per_channel(backbone.std, in_channels, depths[1]).view(1, -1, 1, 1))
+        self.register_buffer("std", per_channel(backbone.std, in_channels, depths[1]).view(1, -1, 1, 1))
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -153,7 +154,7 @@ class FCN(Scorer):
             coarse = F.relu(fused) if self.width else fused
             if stride in self.fusion.crops:
                 fused = self.upsample[stride](coarse)
-                tap = _crop(tap, self.fusion.crops[stride], fused)
+                tap = cropped(tap, self.fusion.crops[stride], fused)
             else:
                 fused = self.upsample[stride](coarse, tap.shape[2:])
             fused = fused + self.score[stride](tap)
@@ -259,19 +260,6 @@ class FCN(Scorer):
         return self.lattice_for(size, cells), size, self.interpolation, self.border
 
 
-def _crop(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
-    (top, left), (height, width) = start, like.shape[2:]
-    return tap[..., top : top + height, left : left + width]
-
-
-def _per_channel(values: Sequence[float], channels: int, further: Sequence[float] = ()) -> Tensor:
-    """Statistics in fractions of 255 → 0..255, then ``further``; for other channels the former's mean."""
-    known = torch.tensor(values) * 255
-    if len(known) + len(further) == channels:
-        return torch.cat([known, torch.tensor(further)])
-    return known if len(known) == channels else known.mean().repeat(channels)
-
-
 def build(
     name: str,
     classes: Sequence[str],
@@ -336,6 +324,20 @@ def from_spec(spec: ModelSpec, pretrained: bool = False) -> FCN:
     )
 
 
-def create(name: str, num_classes: int, **options: Any) -> FCN:
+def create(
+    name: str,
+    num_classes: int,
+    *,
+    pretrained: bool = False,
+    in_channels: int = 3,
+    inputs: Inputs | None = None,
+    width: int | None = None,
+    upsample: Method = "bilinear",
+    dropout: float | None = None,
+    padding: Padding | None = None,
+    mean: Sequence[float] | None = None,
+    heads: Mapping[str, int] | None = None,
+) -> FCN:
     """As ``build``, for classes without names: ``create("fcn8s-resnet50", num_classes=12, pretrained=True)``."""
-    return build(name, numbered(num_classes), **options)
+    shape = partial(build, in_channels=in_channels, inputs=inputs, width=width, upsample=upsample, heads=heads)
+    return shape(name, numbered(num_classes), dropout=dropout, padding=padding, mean=mean, pretrained=pretrained)

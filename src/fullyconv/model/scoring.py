@@ -1,6 +1,9 @@
 """The layers that score: one for each tap, or one for the fused features of all."""
 
-from torch import nn
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
 
 
 def scored_by(channels: int, width: int | None, classes: int) -> nn.Module:
@@ -22,3 +25,16 @@ def head_of(width: int, classes: int) -> nn.Module:
         nn.ReLU(),
         nn.Conv2d(width, classes, 1),
     )
+
+
+def cropped(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
+    (top, left), (height, width) = start, like.shape[2:]
+    return tap[..., top : top + height, left : left + width]
+
+
+def per_channel(values: Sequence[float], channels: int, further: Sequence[float] = ()) -> Tensor:
+    """Statistics in fractions of 255 → 0..255, then ``further``; for other channels the former's mean."""
+    known = torch.tensor(values) * 255
+    if len(known) + len(further) == channels:
+        return torch.cat([known, torch.tensor(further)])
+    return known if len(known) == channels else known.mean().repeat(channels)

@@ -1,6 +1,7 @@
 """One image's labels, and what they are shown and saved as."""
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +12,9 @@ from fullyconv.data.images import write_image
 from fullyconv.errors import ConfigError
 from fullyconv.palettes import Colour
 from fullyconv.results.figures import index_image, overlay, with_legend
+
+SHOWN = 1024
+"""Pixels of the longer side of the picture in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class Segmentation:
             return Image.fromarray(picture)
         present = np.unique(self.labels)
         return with_legend(picture, [self.classes[i] for i in present], [self.palette[i] for i in present])
+
+    def _repr_png_(self) -> bytes:
+        """The overlay as a PNG file of at most ``SHOWN`` pixels a side, for notebooks."""
+        step = -(-max(self.labels.shape) // SHOWN)
+        small = replace(self, labels=self.labels[::step, ::step], image=self.image[::step, ::step], probabilities=None)
+        file = io.BytesIO()
+        small.overlay().save(file, format="PNG")
+        return file.getvalue()
 
     def save(self, path: str | Path) -> None:
         """Write the labels as an index PNG, whole or not at all.

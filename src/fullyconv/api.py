@@ -1,0 +1,180 @@
+"""What commands and Python users call alike: train, evaluate and predict, with the data checked first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from fullyconv.data import Data, check, open_data
+from fullyconv.data.layouts.detect import LAYOUTS
+from fullyconv.errors import ConfigError
+from fullyconv.evaluation.metrics import Result
+from fullyconv.evaluation.report.places import own_split, places
+from fullyconv.evaluation.report.report import evaluate_and_report
+from fullyconv.hardware import best_device
+from fullyconv.inference.batch import predict_files
+from fullyconv.inference.exported import open_model
+from fullyconv.inference.predictor import Predictor, TileOption
+from fullyconv.model.border import for_inference
+from fullyconv.training.config import load_config, parse_settings
+from fullyconv.training.written import as_expected
+from fullyconv.weights.run_files import CONFIG, EVALUATION
+
+LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
+CHANGED_ON_RESUME = ("data.path", "data.workers", "training.precision", *LENGTHS)
+Step = Callable[[int, int | None], None]
+ProgressBar = Callable[[str], AbstractContextManager[Step]]
+"""Opens a bar under a title; yields what moves it, called with (done, total)."""
+
+
+@contextmanager
+def no_bar(title: str) -> Iterator[Step]:
+    """Show no progress."""
+    yield lambda done, total: None
+
+
+def checked(path: str | Path, layout: str | None = None, split: str | None = None, bar: ProgressBar = no_bar) -> Data:
+    """Open a data set and check it, or one split of it. Raises DataError for what is wrong with it."""
+    data = open_data(path, layout)
+    if split is not None:
+        data.split(split)
+    with bar("checking data") as step:
+        check(data, [split] if split else None, progress=step).raise_if_any()
+    return data
+
+
+def train(
+    data: str | Path | None = None,
+    model: str | None = None,
+    out: str | Path = "runs/train",
+    *,
+    recipe: str | Path | None = None,
+    settings: Sequence[str] = (),
+    epochs: int | None = None,
+    steps: int | None = None,
+    max_minutes: float | None = None,
+    pretrained: bool | None = None,
+    init: str | Path | Sequence[str | Path] | None = None,
+    freeze: str | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    show: Callable[[Result], None] | None = None,
+    bar: ProgressBar = no_bar,
+) -> Path:
+    """Train a network on a data set, measure it, and return the run folder ``out``: what ``fullyconv train`` does.
+
+    The options are the command's; ``settings`` are its ``--set``, as ``["optimizer.lr=0.001"]``. ``say`` is given
+    messages, ``show`` the measurements (in the first of several processes). Raises DataError for what is wrong with
+    the data and ConfigError for options that do not go together.
+    """
+    out = Path(out)
+    options: dict[str, object] = {
+        "data.path": data,
+        "model.name": model,
+        "training.epochs": epochs,
+        "training.steps": steps,
+        "training.max_minutes": max_minutes,
+        "model.pretrained": pretrained,
+        "model.init": init if init is None or isinstance(init, str | Path) else list(init),
+        "training.freeze": freeze,
+    }
+    overrides = parse_settings(list(settings)) | {key: v for key, v in options.items() if v is not None}
+    lengths = [key for key in LENGTHS if as_expected(overrides.get(key), float | None)]
+    if len(lengths) > 1:
+        raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
+    if resume:
+        recipe = _recipe_to_resume(out, recipe, overrides)
+    if lengths:  # over whichever length the recipe has
+        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
+    config = load_config(None if recipe is None else Path(recipe), overrides)
+    if config.data.path is None:
+        raise ConfigError("--data is missing: a folder of images and masks, or a descriptor (dataset.yaml).")
+    from fullyconv.training import stages  # loads Lightning, which evaluation and prediction do without
+
+    data_set = checked(config.data.path, config.data.layout, bar=bar)
+    net = stages.train(data_set, config, out, resume, say)
+    if net is None:  # one of several processes; the first has the last word
+        return out
+    split = own_split(data_set)
+    with bar(f"evaluating on {split}") as step:
+        placed = for_inference(net.to(best_device()))
+        result = evaluate_and_report(placed, data_set, split, out, out / EVALUATION, progress=step)
+    if show is not None:
+        show(result)
+    return out
+
+
+def _recipe_to_resume(out: Path, recipe: str | Path | None, overrides: dict[str, object]) -> Path:
+    """A run goes on with its own configuration, but for what the machine and the wish to go on longer may change."""
+    config = out / CONFIG
+    given = [f"--recipe {recipe}"] if recipe else []
+    given += [key for key in overrides if key not in CHANGED_ON_RESUME]
+    if given:
+        raise ConfigError(
+            f"--resume goes on with {config}; leave out {', '.join(given)}. What may change: --data, "
+            "the length (--steps, --epochs or --max-minutes), data.workers and training.precision."
+        )
+    if not config.is_file():
+        raise ConfigError(
+            f"--resume: {out} holds no run ({config} is missing). Expected the --out of an earlier train."
+        )
+    return config
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    split: str = "test",
+    out: str | Path | None = None,
+    layout: str | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
+    bar: ProgressBar = no_bar,
+) -> Result:
+    """Measure a network on a split of a data set, as ``fullyconv evaluate`` does, and return the measurements.
+
+    ``model`` is what ``open_model`` takes. Of a run folder the measurements and a report are written into it (see
+    ``places``); ``out`` is another file for the measurements. ``say`` is told where they are. Raises DataError for
+    what is wrong with the data.
+    """
+    net = for_inference(open_model(model).to(best_device()))
+    run = Path(model) if Path(model).is_dir() else None
+    data_set = checked(data, layout or _layout_of(run, Path(data)), split, bar)
+    file, report = (None, None) if run is None else places(run, data_set, Path(data), split)
+    file = file if out is None else Path(out)
+    with bar(f"evaluating on {split}") as step:
+        result = evaluate_and_report(net, data_set, split, run, file, report, progress=step)
+    if say is not None and run is not None:
+        say(f"Measurements: {file}. Report: {report}.")
+    return result
+
+
+def _layout_of(run: Path | None, data: Path) -> str | None:
+    """That of the run's own data, where these lie so, too: a folder of NYUDv2 can be read in four ways."""
+    config = run / CONFIG if run else None
+    if config is None or not config.is_file():
+        return None
+    layout = load_config(config).data.layout
+    return layout if layout in LAYOUTS and LAYOUTS[layout].fits(data) else None
+
+
+def predict(
+    model: str | Path,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    overlay: bool = False,
+    scores: bool = False,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    head: str | None = None,
+    tile: TileOption = "auto",
+    level: int = 0,
+    bar: ProgressBar = no_bar,
+) -> tuple[list[Path], list[tuple[Path, Exception]]]:
+    """Label images, or folders of them, into files in ``out``, as ``fullyconv predict`` does; see ``predict_files``."""
+    given = [images] if isinstance(images, str | Path) else images
+    predictor = Predictor(open_model(model).to(best_device()), scales=scales, flip=flip, head=head)
+    with bar("predicting") as step:
+        return predict_files(
+            predictor, given, out, overlay=overlay, scores=scores, tile=tile, level=level, progress=step
+        )

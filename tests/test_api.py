@@ -1,0 +1,78 @@
+"""Python users get what the commands do."""
+
+import inspect
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fullyconv as fc
+from fullyconv.errors import DataError
+from fullyconv.model.fcn import build
+from fullyconv.results.segmentation import SHOWN, Segmentation
+
+
+def test_import_loads_no_torch():
+    code = "import sys, fullyconv; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", fc.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(fc, name) is not None
+
+
+def test_create_has_the_options_of_build_with_their_types():
+    given, created = (inspect.signature(function).parameters for function in (build, fc.create))
+    own = {"name", "classes", "palette", "num_classes"}
+    assert {k: (v.annotation, v.default) for k, v in given.items() if k not in own} == {
+        k: (v.annotation, v.default) for k, v in created.items() if k not in own
+    }
+
+
+@pytest.fixture
+def photos(tmp_path):
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2), ("test", 2)):
+        for kind in ("images", "masks"):
+            (tmp_path / "photos" / split / kind).mkdir(parents=True)
+        for index in range(count):
+            labels = np.zeros((40, 48), np.uint8)
+            labels[:, int(draw.integers(12, 36)) :] = 1
+            pixels = np.stack([labels * 180 + 20] * 3, 2)
+            Image.fromarray(pixels).save(tmp_path / "photos" / split / "images" / f"{index}.png")
+            Image.fromarray(labels).save(tmp_path / "photos" / split / "masks" / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def test_train_evaluate_predict(photos, tmp_path):
+    said = []
+    settings = ["data.workers=0", "data.batch_size=2", "training.precision=32"]
+    run = fc.train(
+        photos, "fcn32s-smallvgg", tmp_path / "run", steps=2, pretrained=False, settings=settings, say=said.append
+    )
+    assert run == tmp_path / "run"
+    assert json.loads((run / "evaluation.json").read_text())["split"] == "val"
+    assert (run / "report.html").is_file()
+    result = fc.evaluate(run, photos, split="test")
+    assert (result["split"], result["images"]) == ("test", 2)
+    done, failed = fc.predict(run, photos / "test" / "images", tmp_path / "masks")
+    assert (len(done), failed) == (2, [])
+    labels = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
+    assert np.array_equal(labels, fc.Predictor(fc.load(run))(done[0]).labels)
+    Image.new("L", (9, 9)).save(photos / "train" / "masks" / "0.png")
+    with pytest.raises(DataError, match=r"0\.png"):  # as the command, which looks at the data first
+        fc.train(photos, "fcn32s-smallvgg", tmp_path / "other", steps=2, pretrained=False)
+
+
+def test_a_notebook_shows_a_segmentation_as_a_picture():
+    labels = np.zeros((10, 3 * SHOWN), np.uint8)
+    seg = Segmentation(labels, np.zeros((*labels.shape, 3), np.uint8), ["sky"], [(200, 100, 0)])
+    picture = Image.open(io.BytesIO(seg._repr_png_()))
+    assert picture.format == "PNG"
+    assert picture.width == SHOWN
+    assert picture.convert("RGB").getpixel((5, 1)) == (100, 50, 0)
