@@ -1,23 +1,26 @@
-"""What commands and Python users call alike: train, evaluate and predict, with the data checked first."""
+"""What commands and Python users call alike: train, evaluate and predict, with the data checked first.
+
+What each of them needs is imported in it: to label an image takes no data layouts, no metrics and no training.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fullyconv.data import Data, check, open_data
-from fullyconv.data.layouts.detect import LAYOUTS
 from fullyconv.errors import ConfigError
-from fullyconv.evaluation.metrics import Result
-from fullyconv.evaluation.report.places import own_split, places
-from fullyconv.evaluation.report.report import evaluate_and_report
 from fullyconv.hardware import best_device
-from fullyconv.inference.batch import predict_files
 from fullyconv.inference.exported import open_model
-from fullyconv.inference.predictor import Predictor, TileOption
 from fullyconv.model.border import for_inference
-from fullyconv.training.config import load_config, parse_settings
-from fullyconv.training.written import as_expected
 from fullyconv.weights.run_files import CONFIG, EVALUATION
+
+if TYPE_CHECKING:
+    from fullyconv.data import Data
+    from fullyconv.evaluation.metrics import Result
+    from fullyconv.inference.predictor import TileOption
+    from fullyconv.model.segmenter import Segmenter
 
 LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
 CHANGED_ON_RESUME = ("data.path", "data.workers", "training.precision", *LENGTHS)
@@ -32,8 +35,15 @@ def no_bar(title: str) -> Iterator[Step]:
     yield lambda done, total: None
 
 
+def opened(model: str | Path) -> Segmenter:
+    """Open a network, of whatever kind ``open_model`` takes, on the best device of this machine."""
+    return open_model(model).to(best_device())
+
+
 def checked(path: str | Path, layout: str | None = None, split: str | None = None, bar: ProgressBar = no_bar) -> Data:
     """Open a data set and check it, or one split of it. Raises DataError for what is wrong with it."""
+    from fullyconv.data import check, open_data
+
     data = open_data(path, layout)
     if split is not None:
         data.split(split)
@@ -66,6 +76,11 @@ def train(
     messages, ``show`` the measurements (in the first of several processes). Raises DataError for what is wrong with
     the data and ConfigError for options that do not go together.
     """
+    from fullyconv.evaluation.report.places import own_split
+    from fullyconv.evaluation.report.report import evaluate_and_report
+    from fullyconv.training.config import load_config, parse_settings
+    from fullyconv.training.written import as_expected
+
     out = Path(out)
     options: dict[str, object] = {
         "data.path": data,
@@ -136,7 +151,10 @@ def evaluate(
     ``places``); ``out`` is another file for the measurements. ``say`` is told where they are. Raises DataError for
     what is wrong with the data.
     """
-    net = for_inference(open_model(model).to(best_device()))
+    from fullyconv.evaluation.report.places import places
+    from fullyconv.evaluation.report.report import evaluate_and_report
+
+    net = for_inference(opened(model))
     run = Path(model) if Path(model).is_dir() else None
     data_set = checked(data, layout or _layout_of(run, Path(data)), split, bar)
     file, report = (None, None) if run is None else places(run, data_set, Path(data), split)
@@ -153,6 +171,9 @@ def _layout_of(run: Path | None, data: Path) -> str | None:
     config = run / CONFIG if run else None
     if config is None or not config.is_file():
         return None
+    from fullyconv.data.layouts.detect import LAYOUTS
+    from fullyconv.training.config import load_config
+
     layout = load_config(config).data.layout
     return layout if layout in LAYOUTS and LAYOUTS[layout].fits(data) else None
 
@@ -172,8 +193,11 @@ def predict(
     bar: ProgressBar = no_bar,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
     """Label images, or folders of them, into files in ``out``, as ``fullyconv predict`` does; see ``predict_files``."""
+    from fullyconv.inference.batch import predict_files
+    from fullyconv.inference.predictor import Predictor
+
     given = [images] if isinstance(images, str | Path) else images
-    predictor = Predictor(open_model(model).to(best_device()), scales=scales, flip=flip, head=head)
+    predictor = Predictor(opened(model), scales=scales, flip=flip, head=head)
     with bar("predicting") as step:
         return predict_files(
             predictor, given, out, overlay=overlay, scores=scores, tile=tile, level=level, progress=step

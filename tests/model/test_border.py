@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fullyconv as fc
 from fullyconv import api
 from fullyconv.errors import ConfigError
+from fullyconv.evaluation.report import report
 from fullyconv.inference.predictor import Predictor
 from fullyconv.model.backbones import border, paper
 from fullyconv.model.border import without_border
@@ -74,7 +75,7 @@ def test_evaluate_leaves_the_border_out(networks, monkeypatch):
         return {"heads": {}}
 
     net, lean = networks[0]
-    monkeypatch.setattr(api, "evaluate_and_report", evaluate_and_report)
+    monkeypatch.setattr(report, "evaluate_and_report", evaluate_and_report)
     monkeypatch.setattr(api, "open_model", lambda model: net)
     monkeypatch.setattr(api, "checked", lambda *_: None)
     monkeypatch.setattr(api, "best_device", lambda: torch.device("cpu"))

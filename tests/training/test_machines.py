@@ -8,8 +8,7 @@ import pytest
 import torch
 import yaml
 
-from fullyconv import hardware
-from fullyconv.cli import networks
+from fullyconv import api, hardware
 from fullyconv.training import run as run_module
 from fullyconv.training.clock import Clock
 from fullyconv.training.run import training_loader, validation_loader
@@ -70,5 +69,6 @@ def test_an_apple_gpu_is_where_commands_place_the_network(data, tiny, monkeypatc
     net = new_network(data, tiny(), quiet)
     placed = []
     monkeypatch.setattr(net, "to", placed.append)
-    networks.placed(net)
+    monkeypatch.setattr(api, "open_model", lambda model: net)
+    api.opened("run")
     assert placed == [torch.device("mps")] == [hardware.best_device()]

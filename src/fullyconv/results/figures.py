@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from fullyconv.data import IGNORE
+from fullyconv.data.masks import IGNORE
 from fullyconv.palettes import VOC_VOID, Colour, table
 
 WRONG: Colour = (214, 39, 40)
