@@ -13,36 +13,62 @@ from fullyconv.inference import tiles
 from fullyconv.inference.blended import predict_approximate
 from fullyconv.inference.memory import auto_tile, needs
 from fullyconv.model.fcn import FCN
-from tests.inference.families import FAMILIES, noise, small
+from tests.inference.families import FAMILIES, WIDTHS_AND_REMAINDERS, noise, small
 
 network = lru_cache(lambda family: small(FAMILIES[family][0], **FAMILIES[family][1]))
-long_sides = {"long": st.integers(400, 700), "short": st.integers(1, 40), "upright": st.booleans()}
-
-
-def image_size(long, short, upright):
-    """Narrow, so that one side is longer than what a cell sees."""
-    return (long, short) if upright else (short, long)
+BOUNDARIES = [
+    (101, 20, 16),  # tiles smaller than a cell of the coarsest map
+    (20, 101, 33),
+    (128, 1, 31),
+    (613, 20, 90),
+    (703, 33, 260),
+    (127, 33, 400),  # one tile, larger than the image
+]
+"""Height and width of an image, and the side of its tiles."""
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=3, deadline=None)
-@given(**long_sides, tile=st.integers(90, 260), seed=st.integers(0, 9))
-def test_tiles_give_the_scores_and_labels_of_the_whole_image(family, long, short, upright, tile, seed):
+def test_tiles_give_the_scores_and_labels_of_the_whole_image(family):
     net = network(family)
-    height, width = image_size(long, short, upright)
-    images = noise(net, height, width, batch=2, seed=seed)
-    with torch.no_grad():
-        scores, lattice, whole = net.scores(images), net.fusion.lattice, net.predict(images)
-        tolerance = 1e-9 * scores.abs().max().item()
-        for part in tiles.plan(net, tuple(images.shape[2:]), tile):
-            own = tiles.tile_scores(net, part, images[..., *part.crop])
-            place = tuple(
-                slice(first := int(crop.start / lattice.stride[axis]) + cells.start, first + own.shape[2 + axis])
-                for axis, (crop, cells) in enumerate(zip(part.crop, part.cells, strict=True))
-            )
-            torch.testing.assert_close(own, scores[..., *place], rtol=0, atol=tolerance)
-            labels = net.labels_on(own, part.lattice, part.size)
-            assert (labels == whole[..., part.rows, part.columns]).all()
+    inputs: set[tuple[int, ...]] = set()
+    crossed = 0
+
+    @settings(max_examples=46, deadline=None)
+    @given(
+        kind=st.sampled_from(WIDTHS_AND_REMAINDERS),
+        cells=st.integers(4, 9),
+        upright=st.booleans(),
+        tile=st.integers(40, 130),
+        seed=st.integers(0, 1000),
+    )
+    def try_it(kind, cells, upright, tile, seed):
+        sides = (32 * cells + kind[1], kind[0])
+        same(*(sides if upright else sides[::-1]), tile, seed)
+
+    def same(height, width, tile, seed=0):
+        nonlocal crossed
+        inputs.add((height, width, tile, seed))
+        images = noise(net, height, width, seed=seed)
+        with torch.no_grad():
+            scores, lattice, whole = net.scores(images), net.fusion.lattice, net.predict(images)
+            tolerance = 1e-9 * scores.abs().max().item()
+            plan = tiles.plan(net, (height, width), tile)
+            crossed += len(plan) > 1
+            for part in plan:
+                own = tiles.tile_scores(net, part, images[..., *part.crop])
+                place = tuple(
+                    slice(first := int(crop.start / lattice.stride[axis]) + cells.start, first + own.shape[2 + axis])
+                    for axis, (crop, cells) in enumerate(zip(part.crop, part.cells, strict=True))
+                )
+                torch.testing.assert_close(own, scores[..., *place], rtol=0, atol=tolerance)
+                labels = net.labels_on(own, part.lattice, part.size)
+                assert (labels == whole[..., part.rows, part.columns]).all()
+
+    for boundary in BOUNDARIES:
+        same(*boundary)
+    try_it()
+    assert len(inputs) >= 50
+    assert crossed >= 40
 
 
 def test_an_image_is_labelled_tile_by_tile():
