@@ -9,8 +9,10 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from fullyconv.data import IGNORE, open_data
+from fullyconv.data.augment import train_transform
 from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
+from fullyconv.training.batches import Draw, TrainingSet
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
 MASK = np.array([[0, 1, 2, 255, 0]] * 4)
@@ -53,6 +55,20 @@ def test_a_data_set_is_a_sequence_of_examples_that_ends(folder):
 def test_images_have_the_channels_asked_for(folder, channels):
     image, _, _ = SegmentationDataset(open_data(folder), "train", channels=channels)[0]
     assert image.shape == (channels, 4, 5)
+
+
+def test_a_process_that_is_spawned_loads_the_same(folder):
+    """As on macOS and Windows, where all that a loader needs is pickled; a fork would share it."""
+    transform = train_transform((3, 3), (0.5, 2), flip=0.5, color=0.5)
+    dataset = TrainingSet(SegmentationDataset(open_data(folder), "train"), [transform])
+    draws = [[Draw(index, seed=index, transform=0)] for index in range(2)]
+    here, there = (
+        list(DataLoader(dataset, batch_sampler=draws, num_workers=workers, multiprocessing_context=context))
+        for workers, context in ((0, None), (1, "spawn"))
+    )
+    assert len(here) == len(there) == 2
+    for expected, found in zip(here, there, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
 
 
 def test_any_torchvision_transform_changes_image_and_mask_together(folder):
