@@ -59,6 +59,13 @@ def test_values_count_the_classes_and_step_over_void(classes, ignore_index):
     assert unknown == []
 
 
+def test_the_label_of_void_is_never_a_class():
+    labels, _ = to_labels(Image.fromarray(np.array([[254]], np.uint8)), MaskCode(255))
+    assert labels.tolist() == [[254]]
+    with pytest.raises(DataError, match="masks of 256 classes: at most 255"):
+        MaskCode(256)
+
+
 def test_two_classes_may_be_0_and_255_or_one_bit(save):
     code = MaskCode(2)
     assert read_mask(save("a.png", [[0, 255]]), code).tolist() == [[0, 1]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fullyconv.classes import MAX_CLASSES
 from fullyconv.data.images import open_image
 from fullyconv.data.published.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
@@ -42,6 +43,13 @@ class MaskCode:
     by_colour: bool = False
     values: Mapping[int, int] | None = None
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes > MAX_CLASSES:
+            raise DataError(
+                f"masks of {self.classes} classes: at most {MAX_CLASSES} are expected, as labels are bytes "
+                f"and {IGNORE} stands for pixels without a class"
+            )
 
     @cached_property
     def labels_of_values(self) -> np.ndarray:
