@@ -23,7 +23,7 @@ from torch import Tensor
 
 from fullyconv.bench.bench import operations
 from fullyconv.bench.process import matrix_rate
-from fullyconv.export.fixed import on_openvino
+from fullyconv.exporting.fixed import on_openvino
 from fullyconv.model.border import without_border
 from fullyconv.model.fcn import FCN
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from fullyconv.errors import FullyConvError
-from fullyconv.export import export
+from fullyconv.exporting import export
 from fullyconv.inference.exported import open_runner
 from fullyconv.model import fcn
 

@@ -27,7 +27,7 @@ import torchvision
 from peers import Labels, pytorch_fcn, scored
 from torch import Tensor, nn
 
-from fullyconv.export.fixed import on_openvino
+from fullyconv.exporting.fixed import on_openvino
 from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
 from tests.caffe import model as caffe_model

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,13 @@ def test_import_loads_no_torch():
 @pytest.mark.parametrize("name", fc.__all__)
 def test_every_public_name_is_there(name):
     assert getattr(fc, name) is not None
+
+
+def test_no_package_takes_the_place_of_a_function_of_its_name():
+    """Importing a package sets it as an attribute of the one around it."""
+    folders = {path.name for path in Path(fc.__file__).parent.iterdir() if path.is_dir()}
+    modules = {path.stem for path in Path(fc.__file__).parent.glob("*.py")}
+    assert (folders | modules) & {*fc.__all__} == {"geometry"}
 
 
 def test_create_has_the_options_of_build_with_their_types():
@@ -49,7 +57,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def test_train_evaluate_predict(photos, tmp_path):
+def test_train_evaluate_predict_export(photos, tmp_path):
     said = []
     settings = ["data.workers=0", "data.batch_size=2", "training.precision=32"]
     run = fc.train(
@@ -64,6 +72,11 @@ def test_train_evaluate_predict(photos, tmp_path):
     assert (len(done), failed) == (2, [])
     labels = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
     assert np.array_equal(labels, fc.Predictor(fc.load(run))(done[0]).labels)
+    written = fc.export(run, tmp_path / "run.pt2")
+    assert (written.name, written.cost) == ("fcn32s-smallvgg", None)
+    again, _ = fc.predict(tmp_path / "run.pt2", photos / "test" / "images", tmp_path / "again")
+    assert len(again) == 2
+    assert (tmp_path / "again" / "0.png").read_bytes() == (tmp_path / "masks" / "0.png").read_bytes()
     Image.new("L", (9, 9)).save(photos / "train" / "masks" / "0.png")
     with pytest.raises(DataError, match=r"0\.png"):  # as the command, which looks at the data first
         fc.train(photos, "fcn32s-smallvgg", tmp_path / "other", steps=2, pretrained=False)

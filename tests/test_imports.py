@@ -12,7 +12,7 @@ ORDER = (
     *("errors", "extras", "files", "validation", "cores", "free_memory", "channels", "hardware", "sharing"),
     *("classes", "palettes", "geometry"),
     *("model", "convolutionalization", "data", "weights", "results", "evaluation", "training", "publish"),
-    *("inference", "demo", "inspection", "export", "bench", "api", "cli", "__main__"),
+    *("inference", "demo", "inspection", "exporting", "bench", "api", "cli", "__main__"),
 )
 """From the ground up."""
 FILES = {

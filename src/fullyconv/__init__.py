@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fullyconv import geometry as geometry
     from fullyconv.api import evaluate as evaluate
+    from fullyconv.api import export as export
     from fullyconv.api import predict as predict
     from fullyconv.api import train as train
     from fullyconv.convolutionalization import convolutionalize as convolutionalize
@@ -28,6 +29,7 @@ _HOMES = {
     "convolutionalize": "fullyconv.convolutionalization:convolutionalize",
     "create": "fullyconv.model.fcn:create",
     "evaluate": "fullyconv.api:evaluate",
+    "export": "fullyconv.api:export",
     "load": "fullyconv.inference.exported:open_model",
     "open_data": "fullyconv.data:open_data",
     "open_model": "fullyconv.inference.exported:open_model",
@@ -42,6 +44,7 @@ __all__ = [
     "convolutionalize",
     "create",
     "evaluate",
+    "export",
     "geometry",
     "load",
     "open_data",

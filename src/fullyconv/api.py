@@ -1,4 +1,4 @@
-"""What commands and Python users call alike: train, evaluate and predict, with the data checked first.
+"""What commands and Python users call alike: train, evaluate, predict and export, with the data checked first.
 
 What each of them needs is imported in it: to label an image takes no data layouts, no metrics and no training.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
@@ -19,6 +19,8 @@ from fullyconv.weights.run_files import CONFIG, EVALUATION
 if TYPE_CHECKING:
     from fullyconv.data import Data
     from fullyconv.evaluation.metrics import Result
+    from fullyconv.exporting.quantize import Cost
+    from fullyconv.exporting.verify import Agreement
     from fullyconv.inference.predictor import TileOption
     from fullyconv.model.segmenter import Segmenter
 
@@ -202,3 +204,61 @@ def predict(
         return predict_files(
             predictor, given, out, overlay=overlay, scores=scores, tile=tile, level=level, progress=step
         )
+
+
+class Export(NamedTuple):
+    """A network in a file for another runtime: how well both agree, and what 8-bit integers cost, where asked for."""
+
+    name: str
+    agreement: Agreement
+    cost: Cost | None
+
+
+def export(
+    model: str | Path,
+    out: str | Path,
+    *,
+    probabilities: bool = False,
+    int8: bool = False,
+    data: str | Path | None = None,
+    split: str | None = None,
+    images: int | None = None,
+    bar: ProgressBar = no_bar,
+) -> Export:
+    """Write a network to a file ``.onnx``, ``.xml`` (OpenVINO) or ``.pt2``, and verify it there: ``fullyconv export``.
+
+    ``model`` is a run folder, a weights file or ``hub:org/name``. With ``int8`` convolutions compute in 8-bit integers,
+    whose ranges are those seen on ``images`` (100) images of ``split`` ("train") of ``data``. Raises ConfigError for
+    options that do not go together, a suffix that is unknown or a runtime that is not installed, and where the labels
+    differ; DataError for what is wrong with the data.
+    """
+    if int8 and data is None:
+        raise ConfigError("--int8 needs --data: the ranges of 8-bit integers are taken from your images.")
+    if not int8 and (data or split or images):
+        raise ConfigError("--data, --split and --images are for --int8: without it nothing is calibrated.")
+    from fullyconv import exporting  # loads the exporters, which prediction does without
+    from fullyconv.exporting.formats import check_target
+    from fullyconv.exporting.quantize import IMAGES, measured_split
+    from fullyconv.weights import run_folder
+
+    check_target(Path(out), int8)
+    net, source = run_folder.load(model), Path(model).resolve().stem
+    if data is None:
+        return Export(net.name, exporting.export(net, out, probabilities=probabilities, source=source), None)
+    calibrated = split or "train"
+    data_set = checked(data, None, calibrated, bar)
+    measured = measured_split(data_set, calibrated)
+    if measured != calibrated:
+        checked(data, None, measured, bar)
+    with bar("measuring") as step:
+        agreement, cost = exporting.export_int8(
+            net,
+            out,
+            data_set,
+            calibrated,
+            images or IMAGES,
+            probabilities=probabilities,
+            source=source,
+            progress=step,
+        )
+    return Export(net.name, agreement, cost)

@@ -14,7 +14,7 @@ from fullyconv import cli
 from fullyconv.bench import bench, markdown, patchwise, process, runtimes
 from fullyconv.bench.report import COLUMNS
 from fullyconv.errors import ConfigError, FullyConvError
-from fullyconv.export import export, fixed
+from fullyconv.exporting import export, fixed
 from fullyconv.model.backbones import paper
 from fullyconv.weights import run_folder
 

@@ -14,7 +14,7 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.demo.shapes import make
 from fullyconv.errors import ConfigError, DataError, WeightsError
 from fullyconv.evaluation.evaluate import evaluate
-from fullyconv.export import export
+from fullyconv.exporting import export
 from fullyconv.inference.batch import predict_files
 from fullyconv.inference.exported import Runner, open_model, open_runner
 from fullyconv.inference.predictor import Predictor

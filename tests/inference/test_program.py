@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fullyconv.errors import DataError, WeightsError
-from fullyconv.export import export
+from fullyconv.exporting import export
 from fullyconv.inference.exported import open_runner
 from fullyconv.inference.program import OPERATIONS
 from fullyconv.model import fcn

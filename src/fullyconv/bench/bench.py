@@ -17,7 +17,7 @@ from fullyconv.bench.process import in_own_process
 from fullyconv.bench.runtimes import FILES, device_of, is_exported, missing, network, runtimes_of
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
-from fullyconv.export.graph import input_dtype
+from fullyconv.exporting.graph import input_dtype
 from fullyconv.inference.exported import open_runner
 from fullyconv.model.border import has_border, without_border
 from fullyconv.model.fcn import FCN

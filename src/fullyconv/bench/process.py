@@ -67,7 +67,7 @@ def matrix_rate(job: dict[str, Any]) -> dict[str, Any]:
 def export(job: dict[str, Any]) -> dict[str, Any]:
     """The network as a file for another runtime; not verified, as ``fullyconv export`` does."""
     from fullyconv.bench.runtimes import network
-    from fullyconv.export.export import description, write
+    from fullyconv.exporting.formats import description, write
 
     net = network(job["model"])
     write(net, Path(job["file"]), description(net, False, ""))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fullyconv.errors import ConfigError
-from fullyconv.export.fixed import on_openvino
+from fullyconv.exporting.fixed import on_openvino
 from fullyconv.extras import how_to_install
 from fullyconv.inference.exported import OPENERS, open_runner
 from fullyconv.model.border import has_border, without_border

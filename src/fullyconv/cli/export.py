@@ -1,13 +1,12 @@
 """``fullyconv export``: a network for another runtime."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fullyconv.cli.arguments import ModelArgument
 from fullyconv.cli.terminal import progress_bar, say
-from fullyconv.errors import ConfigError
 
 
 def export(
@@ -22,29 +21,18 @@ def export(
     ] = None,
 ) -> None:
     """Write a network for another runtime, from bytes to labels in one graph, and verify it there."""
-    if int8 and data is None:
-        raise ConfigError("--int8 needs --data: the ranges of 8-bit integers are taken from your images.")
-    if not int8 and (data or split or images):
-        raise ConfigError("--data, --split and --images are for --int8: without it nothing is calibrated.")
-    from fullyconv.api import checked
-    from fullyconv.export import export as run_export
-    from fullyconv.export import export_int8
-    from fullyconv.export.export import check_target
-    from fullyconv.export.quantize import measured_split
-    from fullyconv.weights import run_folder
+    from fullyconv.api import export
 
-    check_target(out, int8)
-    net = run_folder.load(model)
-    options: dict[str, Any] = {"probabilities": probabilities, "source": Path(model).resolve().stem}
-    if data is None:
-        agreement = run_export(net, out, **options)
-    else:
-        calibrated = split or "train"
-        data_set = checked(data, None, calibrated, progress_bar)
-        measured = measured_split(data_set, calibrated)
-        if measured != calibrated:
-            checked(data, None, measured, progress_bar)
-        with progress_bar("measuring") as step:
-            agreement, cost = export_int8(net, out, data_set, calibrated, images or 100, **options, progress=step)
-        print(cost)
-    say(f"{out}: {net.name}{', in floats' if int8 else ''}, {agreement}")
+    done = export(
+        model,
+        out,
+        probabilities=probabilities,
+        int8=int8,
+        data=data,
+        split=split,
+        images=images,
+        bar=progress_bar,
+    )
+    if done.cost is not None:
+        print(done.cost)
+    say(f"{out}: {done.name}{', in floats' if int8 else ''}, {done.agreement}")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fullyconv.export.export import on_cpu
-from fullyconv.export.graph import Graph, input_dtype
+from fullyconv.exporting.formats import on_cpu
+from fullyconv.exporting.graph import Graph, input_dtype
 from fullyconv.extras import require
 from fullyconv.inference.exported import compiled
 from fullyconv.model.border import for_inference

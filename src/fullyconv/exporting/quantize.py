@@ -19,8 +19,8 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
-from fullyconv.export.export import check_target, description, move, on_cpu, to_openvino, write
-from fullyconv.export.verify import Agreement, verify
+from fullyconv.exporting.formats import check_target, description, move, on_cpu, to_openvino, write
+from fullyconv.exporting.verify import Agreement, verify
 from fullyconv.extras import require
 from fullyconv.inference.exported import KEY, Runner, open_runner
 from fullyconv.model.fcn import FCN

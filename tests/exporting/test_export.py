@@ -18,8 +18,8 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.demo.shapes import make
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.evaluate import evaluate
-from fullyconv.export import export, export_int8, graph, quantize, verify
-from fullyconv.export.quantize import measured_split
+from fullyconv.exporting import export, export_int8, graph, quantize, verify
+from fullyconv.exporting.quantize import measured_split
 from fullyconv.inference.exported import open_runner
 from fullyconv.model import fcn
 from fullyconv.model.backbones import paper
@@ -190,7 +190,7 @@ def test_an_onnx_file_says_what_it_is(net, onnx_file):
 
 
 def test_weights_too_large_for_one_onnx_file_lie_beside_it(onnx_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.modules["fullyconv.export.export"], "PROTOBUF_LIMIT", 0)
+    monkeypatch.setattr(sys.modules["fullyconv.exporting.formats"], "PROTOBUF_LIMIT", 0)
     export(network("fcn32s-alexnet", padding="same"), tmp_path / "large.onnx")
     assert {file.name for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.data"}
     assert open_runner(tmp_path / "large.onnx").predict(torch.zeros(1, 3, 5, 5)).shape == (1, 5, 5)
@@ -266,7 +266,7 @@ def test_8_bit_integers_are_calibrated_and_what_they_cost_is_measured(scenes, tm
 
 
 def test_a_network_on_another_device_is_exported_by_a_copy(net, monkeypatch, tmp_path):
-    export_module = sys.modules["fullyconv.export.export"]
+    export_module = sys.modules["fullyconv.exporting.formats"]
     written = []
     monkeypatch.setattr(export_module, "write", lambda given, *_: written.append(given))
     monkeypatch.setattr(export_module, "open_runner", lambda _: None)

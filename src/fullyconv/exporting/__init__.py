@@ -1,6 +1,6 @@
 """Networks as files for other runtimes: ONNX, OpenVINO IR and torch.export, from bytes to labels in one graph."""
 
-from fullyconv.export.export import export
-from fullyconv.export.quantize import export_int8
+from fullyconv.exporting.formats import export
+from fullyconv.exporting.quantize import export_int8
 
 __all__ = ["export", "export_int8"]

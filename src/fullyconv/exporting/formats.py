@@ -14,8 +14,8 @@ import torch
 
 from fullyconv import __version__
 from fullyconv.errors import ConfigError
-from fullyconv.export.graph import input_dtype, trace
-from fullyconv.export.verify import Agreement, verify
+from fullyconv.exporting.graph import input_dtype, trace
+from fullyconv.exporting.verify import Agreement, verify
 from fullyconv.extras import require
 from fullyconv.files import UMASK
 from fullyconv.inference.exported import KEY, open_runner
