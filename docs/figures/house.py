@@ -21,9 +21,9 @@ INK, EDGE, FILL = "#20242c", "#7d8794", "#eef3f8"
 
 
 def part(module: str) -> str:
-    """Return the package that a module of fullyconv is in; single files are the ground."""
+    """Return the package that a module of fullyconv is in, or ``api``; the other single files are the ground."""
     first = module.split(".")[1] if "." in module else ""
-    return first if (SOURCE / first).is_dir() and first else GROUND
+    return first if first == "api" or ((SOURCE / first).is_dir() and first) else GROUND
 
 
 def imports() -> tuple[dict[str, set[str]], dict[str, int]]:

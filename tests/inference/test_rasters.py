@@ -177,7 +177,7 @@ def test_without_the_extra_the_remedy_is_said(tmp_path, monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(ConfigError, match=r"pip install 'fullyconv\[raster\]'"), open_raster(image, 3):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[raster\]'"), open_raster(image, 3):
         pass
 
 
