@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +11,13 @@ import lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
+from fullyconv.errors import WeightsError
 from fullyconv.files import whole_file, write_whole
 from fullyconv.training.clock import Clock
 from fullyconv.training.module import Module
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import CURVES, LAST
+from fullyconv.weights.tensors import load_as_data
 
 STEPS_A_ROW = 50
 """metrics.csv has a row after so many steps, and one after each validation."""
@@ -86,8 +90,65 @@ def _as_csv(rows: list[dict[str, float]]) -> str:
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or absent, also when the run is killed while one is written."""
+    """Checkpoints that are whole or absent, also when the run is killed while one is written; read as data alone."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         with whole_file(path) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: object = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what ``AtomicCheckpoints`` wrote. Nothing in the file is executed.
+
+    Raises WeightsError where it is damaged, or holds anything but a run's tensors, numbers and text.
+    """
+    try:
+        content = load_as_data(path)
+    except Exception as error:  # torch's words on pickles are advice to execute them
+        raise _refusal(path, "it is damaged, or holds more than tensors, numbers and text (never executed)") from error
+    if not isinstance(content, dict):
+        raise _refusal(path, f"it holds a {type(content).__name__}")
+    state, clock = content.get("state_dict"), _at(content, "callbacks", Clock.__qualname__)
+    if not isinstance(state, dict) or not isinstance(content.get("loops"), dict):
+        raise _refusal(path, "it holds no run's state (state_dict, loops)")
+    if not _is_count(_at(clock, "trained")) or not isinstance(_at(clock, "step"), int):
+        raise _refusal(path, "it does not say how far the run was")
+    return content
+
+
+def refuse_other_network(path: Path, checkpoint: Mapping[str, Any], module: torch.nn.Module) -> None:
+    """Raises WeightsError where ``checkpoint``, read from ``path``, is not of a network like that of ``module``."""
+    expected, found = module.state_dict(), checkpoint["state_dict"]
+    for name in sorted({*expected, *map(str, found)}):
+        ours, theirs = expected.get(name), found.get(name)
+        if not isinstance(ours, torch.Tensor):
+            fits = (name in expected) == (name in found)
+        else:
+            fits = isinstance(theirs, torch.Tensor) and theirs.shape == ours.shape and theirs.layout == torch.strided
+        if not fits:
+            shape = "nothing" if ours is None else f"a tensor {tuple(getattr(ours, 'shape', ()))}"
+            held = tuple(theirs.shape) if isinstance(theirs, torch.Tensor) else type(theirs).__name__
+            raise _refusal(path, f"at {name[:80]!r} it holds {held}, where the configured network has {shape}")
+
+
+def _refusal(path: Path, reason: str) -> WeightsError:
+    run = path.parent.parent
+    return WeightsError(
+        f"{path} is no checkpoint that this run can go on from: {reason}. Begin anew in another folder with --out; "
+        f"--init {run} starts from the best network that was kept."
+    )
+
+
+def _at(tree: object, *keys: str) -> object:
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0

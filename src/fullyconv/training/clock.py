@@ -1,6 +1,6 @@
 """How far a run is: by steps or by minutes. The clock ends the run, sets the learning rates and keeps the minutes."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -60,10 +60,6 @@ class Clock(lightning.Callback):
         """Return whether a validation like the last one fits in the minutes left."""
         return self.seconds is None or self.elapsed() + self.validation_seconds <= self.seconds
 
-    def read(self, checkpoint: Path) -> None:
-        """Take the state of the run that wrote ``checkpoint``."""
-        self.load_state_dict(_state(checkpoint))
-
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.started = monotonic()
 
@@ -115,13 +111,9 @@ class Clock(lightning.Callback):
         self.validation_seconds = state_dict.get("validation_seconds", 0.0)
 
 
-def _state(checkpoint: Path) -> dict[str, Any]:
-    return torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"][Clock.__qualname__]
-
-
-def seconds_trained(checkpoint: Path) -> float:
+def seconds_trained(checkpoint: Mapping[str, Any]) -> float:
     """Return how long the run that wrote ``checkpoint`` had trained, its validations included."""
-    return _state(checkpoint)["trained"]
+    return checkpoint["callbacks"][Clock.__qualname__]["trained"]
 
 
 def rate_factor(options: Optimizer, progress: float) -> float:

@@ -19,7 +19,7 @@ from fullyconv.data.frequencies import ClassPixels, class_pixels
 from fullyconv.hardware import best_device
 from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
-from fullyconv.training.checkpoints import AtomicCheckpoints, SaveBest
+from fullyconv.training.checkpoints import AtomicCheckpoints, SaveBest, read_checkpoint, refuse_other_network
 from fullyconv.training.clock import Clock
 from fullyconv.training.config import Config
 from fullyconv.training.display import Display
@@ -43,7 +43,8 @@ def train_network(
 
     ``config`` names a precision: ``auto`` has been decided before.
     With ``resume`` the run goes on from its last checkpoint (if it has one), as if it had not stopped. Raises DataError
-    for a file that breaks on the way or a loss that is not finite, ConfigError.
+    for a file that breaks on the way or a loss that is not finite, WeightsError for a checkpoint that is none of this
+    network, ConfigError.
     """
     _quiet()
     device = best_device()
@@ -53,8 +54,9 @@ def train_network(
     steps, chunk = plan(per_epoch, config)
     clock = Clock(config, steps)
     checkpoint = run / LAST if resume and (run / LAST).exists() else None
-    if checkpoint:
-        clock.read(checkpoint)
+    begun = read_checkpoint(checkpoint) if checkpoint else None
+    if begun:
+        clock.load_state_dict(begun["callbacks"][Clock.__qualname__])
         if clock.is_over():
             say(
                 f"{run} has reached its length ({clock.step} steps, {clock.elapsed() / 60:.1f} minutes). "
@@ -82,6 +84,9 @@ def train_network(
     )
     names = [data.name(pair.image) for pair in dataset.pairs]
     module = Module(net, config, class_weights(data, config), names)
+    if checkpoint and begun:
+        refuse_other_network(checkpoint, begun, module)
+    del begun  # Lightning reads it again
     training = training_loader(dataset, config, chunk, trainer, clock)
     validation = validation_loader(data, config, net.in_channels, trainer)
     try:

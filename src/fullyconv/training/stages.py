@@ -19,6 +19,7 @@ from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
 from fullyconv.training import precision
+from fullyconv.training.checkpoints import read_checkpoint
 from fullyconv.training.clock import seconds_trained
 from fullyconv.training.config import Config, load_config
 from fullyconv.training.precision import Precision, refuse_impossible
@@ -111,7 +112,7 @@ def _minutes_left(minutes: float, folders: Sequence[Path], number: int) -> float
 
     At least a twentieth of an even share of all: a stage that ran long, in its last validation, takes from the others.
     """
-    spent = sum(seconds_trained(folder / LAST) for folder in folders[: number - 1]) / 60
+    spent = sum(seconds_trained(read_checkpoint(folder / LAST)) for folder in folders[: number - 1]) / 60
     stages = len(folders)
     return max((minutes - spent) / (stages - number + 1), minutes / stages / 20)
 

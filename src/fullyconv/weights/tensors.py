@@ -55,16 +55,25 @@ def is_safetensors(path: Path) -> bool:
     return head[8:] == b"{" and int.from_bytes(head[:8], "little") + 8 <= path.stat().st_size
 
 
-def _read_torch(path: Path) -> Any:
+def load_as_data(path: Path, mapped: bool = False) -> object:
+    """Load what ``torch.save`` wrote, if it is tensors, numbers and text in lists and dictionaries; nothing is executed.
+
+    ``mapped``: tensors are read from the file when they are used, which has to stay as it is until then. Raises an
+    error of whatever kind, torch's among them, for anything else.
+    """
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        _refuse_compression(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.serialization.safe_globals(_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
+
+
+def _read_torch(path: Path) -> object:
     """What the file holds, but for the keys around a state dict."""
     try:
-        zipped = zipfile.is_zipfile(path)
-        if zipped:
-            _refuse_compression(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_SCALARS):
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        content = load_as_data(path, mapped=True)
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as tensors: it is damaged, or holds more than tensors (which is never executed). "

@@ -1,0 +1,100 @@
+"""A checkpoint may come from a stranger: it is read as data, whole and of this network, or refused in one message."""
+
+import zipfile
+
+import pytest
+import torch
+
+from fullyconv.data import open_data
+from fullyconv.errors import WeightsError
+from fullyconv.training.checkpoints import read_checkpoint
+from fullyconv.training.config import load_config
+from fullyconv.training.stages import train
+from fullyconv.weights.run_files import LAST
+from tests.training.conftest import TINY
+
+
+class Trap:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), "w")
+
+
+@pytest.fixture(scope="module")
+def run(pictures, tmp_path_factory):
+    """A run of one validation, and its checkpoint's content."""
+    config = load_config(None, TINY | {"data.path": pictures, "training.steps": 1, "training.epochs": 1})
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(open_data(pictures), config, folder, say=lambda _: None)
+    config.training.steps = 2
+    return open_data(pictures), config, folder, torch.load(folder / LAST, weights_only=True)
+
+
+def changed(content, where, value):
+    """A copy in which the entry at the keys ``where`` is ``value``."""
+    key, *deeper = where
+    return content | {key: changed(content[key], deeper, value) if deeper else value}
+
+
+@pytest.mark.parametrize(
+    "where", [("trap",), ("state_dict", "trap"), ("callbacks", "Clock"), ("optimizer_states",), ("loops",)]
+)
+def test_a_hostile_checkpoint_executes_nothing(run, tmp_path, where):
+    data, config, folder, content = run
+    torch.save(changed(content, where, Trap(tmp_path / "executed")), folder / LAST)
+    with pytest.raises(
+        WeightsError, match=r"last\.ckpt is no checkpoint .*never executed.* --out; --init \S+run "
+    ) as e:
+        train(data, config, folder, resume=True, say=lambda _: None)
+    assert "weights_only" not in str(e.value)  # torch's advice is to execute it
+    assert not (tmp_path / "executed").exists()
+    torch.load(folder / LAST, weights_only=False)["epoch"]  # the trap works
+    assert (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "reason"),
+    [
+        (("state_dict",), [1], "no run's state"),
+        (("loops",), None, "no run's state"),
+        (("callbacks",), {}, "does not say how far the run was"),
+        (("callbacks", "Clock", "trained"), float("nan"), "does not say how far the run was"),
+        (("callbacks", "Clock", "step"), "3", "does not say how far the run was"),
+        (("state_dict", "more"), torch.ones(2), r"at 'more' it holds \(2,\), where the configured network has nothing"),
+        (("state_dict", "more"), None, "at 'more' it holds NoneType"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused_by_its_reason(run, where, value, reason):
+    data, config, folder, content = run
+    torch.save(changed(content, where, value), folder / LAST)
+    with pytest.raises(WeightsError, match=f"is no checkpoint that this run can go on from: .*{reason}"):
+        train(data, config, folder, resume=True, say=lambda _: None)
+
+
+def test_a_checkpoint_of_a_network_of_other_shapes_is_refused(run):
+    data, config, folder, content = run
+    name = next(name for name, tensor in content["state_dict"].items() if tensor.dim() == 4)
+    torch.save(changed(content, ("state_dict", name), torch.ones(3)), folder / LAST)
+    with pytest.raises(WeightsError, match=rf"at '{name}' it holds \(3,\)"):
+        train(data, config, folder, resume=True, say=lambda _: None)
+
+
+def test_files_that_are_none_are_refused(run, tmp_path):
+    content = run[3]
+    whole = tmp_path / "whole.ckpt"
+    torch.save(content, whole)
+    assert read_checkpoint(whole)["global_step"] == content["global_step"]
+    packed = tmp_path / "packed.ckpt"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry))
+    torch.save([1], tmp_path / "list.ckpt")
+    (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:-1000])
+    (tmp_path / "empty.ckpt").write_bytes(b"")
+    for name in ("packed", "list", "cut", "empty"):
+        with pytest.raises(WeightsError, match=rf"{name}\.ckpt is no checkpoint"):
+            read_checkpoint(tmp_path / f"{name}.ckpt")
