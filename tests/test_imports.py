@@ -9,7 +9,18 @@ import fullyconv
 
 ROOT = Path(fullyconv.__file__).parent
 ORDER = (
-    *("errors", "extras", "files", "validation", "cores", "free_memory", "channels", "hardware", "sharing"),
+    *(
+        "errors",
+        "extras",
+        "files",
+        "validation",
+        "yaml_data",
+        "cores",
+        "free_memory",
+        "channels",
+        "hardware",
+        "sharing",
+    ),
     *("classes", "palettes", "geometry"),
     *("model", "convolutionalization", "data", "weights", "results", "evaluation", "training", "publish"),
     *("inference", "demo", "inspection", "exporting", "bench", "api", "cli", "__main__"),

@@ -15,6 +15,10 @@ from fullyconv.model.fcn import FCN
 from fullyconv.publish.card import card, without_paths
 from fullyconv.weights import hub, run_folder
 from fullyconv.weights.run_files import CONFIG, EVALUATION
+from fullyconv.yaml_data import read_yaml
+
+MAX_EVALUATION = 64 * 2**20
+"""Bytes; the confusions of 255 classes take one."""
 
 
 def push_to_hub(
@@ -30,7 +34,7 @@ def push_to_hub(
         raise WeightsError(f"{repo!r} is no name of a repository on the hub: expected org/name.")
     net = source if isinstance(source, FCN) else run_folder.load(source)
     run = Path(source) if not isinstance(source, FCN) and Path(source).is_dir() else None
-    evaluation, config = (_read(run / EVALUATION), _read(run / CONFIG)) if run else (None, None)
+    evaluation, config = (_read_evaluation(run / EVALUATION), read_config(run / CONFIG)) if run else (None, None)
     config = without_paths(config) if config else None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -52,14 +56,27 @@ def push_to_hub(
     return str(address)
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
-    """What a file of a run holds (JSON is YAML, too); None: there is no such file."""
+def read_config(path: Path) -> Mapping[str, Any] | None:
+    """What a run's configuration holds; None where there is no such file. Raises WeightsError."""
+    try:
+        return _mapping(path, read_yaml(path)) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}. Mend it, or remove it.") from error
+
+
+def _read_evaluation(path: Path) -> Mapping[str, Any] | None:
+    """What a run's measurements hold; None where there is no such file. Raises WeightsError."""
     if not path.is_file():
         return None
+    if path.stat().st_size > MAX_EVALUATION:
+        raise WeightsError(f"{path} is larger than the {MAX_EVALUATION:,} bytes that are read. Remove it.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return _mapping(path, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read: {error}. Mend it, or remove it.") from error
+
+
+def _mapping(path: Path, content: object) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}; expected names and values. Mend or remove it.")
     return content

@@ -4,13 +4,13 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from fullyconv.errors import ConfigError
 from fullyconv.training.written import TextLoader, as_expected
 from fullyconv.validation import words
+from fullyconv.yaml_data import parse_yaml, read_yaml
 
 Fraction01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -170,7 +170,7 @@ class Config(Section):
 
 def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
     """A recipe (YAML), with overrides by dotted key (``optimizer.lr``) over it. Raises ConfigError."""
-    tree = read_yaml(recipe) if recipe is not None else {}
+    tree = _read_recipe(recipe) if recipe is not None else {}
     for key, value in (overrides or {}).items():
         *sections, name = key.split(".")
         branch = tree
@@ -188,13 +188,13 @@ def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = N
         raise ConfigError("\n".join(where + _explain(problem) for problem in error.errors())) from None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def _read_recipe(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises ConfigError where the file is missing or is not one."""
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), TextLoader)
+        tree = read_yaml(path, TextLoader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
     if tree is None:
         return {}
@@ -211,9 +211,9 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigError(f"--set {setting}: expected KEY=VALUE, as in --set optimizer.lr=0.001.")
         try:
-            parsed[key.strip()] = yaml.load(value, TextLoader)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {setting}: the value is not YAML: {error}") from None
+            parsed[key.strip()] = parse_yaml(value, TextLoader)
+        except ValueError as error:
+            raise ConfigError(f"--set {setting[:200]}: the value is not YAML: {error}") from None
     return parsed
 
 

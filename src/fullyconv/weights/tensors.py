@@ -56,7 +56,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_as_data(path: Path, mapped: bool = False) -> object:
-    """Load what ``torch.save`` wrote, if it is tensors, numbers and text in lists and dictionaries; nothing is executed.
+    """Load tensors, numbers and text, in lists and dictionaries, that ``torch.save`` wrote; nothing is executed.
 
     ``mapped``: tensors are read from the file when they are used, which has to stay as it is until then. Raises an
     error of whatever kind, torch's among them, for anything else.

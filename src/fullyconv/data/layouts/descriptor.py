@@ -4,7 +4,6 @@ import difflib
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -12,6 +11,7 @@ from fullyconv.classes import MAX_CLASSES, printable
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 from fullyconv.validation import words
+from fullyconv.yaml_data import read_yaml
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 ClassName = Annotated[str, Field(min_length=1), AfterValidator(printable)]
@@ -68,8 +68,8 @@ class Descriptor(BaseModel):
 def read_descriptor(path: Path) -> Descriptor:
     """Read ``dataset.yaml``. Raises DataError that names each key at fault and what is right instead."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: a mapping with `classes` and `splits` is expected, found {type(content).__name__}")

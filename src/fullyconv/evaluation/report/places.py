@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-import yaml
-
 from fullyconv.data import Data
 from fullyconv.weights.run_files import CONFIG, EVALUATION, REPORT
+from fullyconv.yaml_data import read_yaml
 
 
 def own_split(data: Data) -> str:
@@ -33,8 +32,8 @@ def places(run: Path, data: Data, path: Path, split: str) -> tuple[Path, Path]:
 def _trained_on(config: Path) -> Path | None:
     """The path of the training data; None where there is no configuration, or none that can be read."""
     try:
-        return Path(yaml.safe_load(config.read_text(encoding="utf-8"))["data"]["path"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return Path(read_yaml(config)["data"]["path"])  # type: ignore[index]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 

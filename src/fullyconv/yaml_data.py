@@ -1,0 +1,80 @@
+"""YAML that may come from a stranger, read as data: bounded, and without objects of Python."""
+
+from pathlib import Path
+
+import yaml
+
+MAX_BYTES = 1 << 20
+"""Of a file; a description of 255 classes takes a fiftieth of it."""
+MAX_DEPTH = 32
+MAX_VALUES = 20_000
+"""Values with every alias written out: a few lines of aliases of aliases can stand for more than any memory holds."""
+MAX_SCALAR = 10_000
+"""Characters of one value: reading a number takes time that grows with the square of its length."""
+
+
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> object:
+    """What a YAML file in UTF-8 holds. Raises OSError, and ValueError with the reason why it cannot be read."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is larger than the {MAX_BYTES:,} bytes that are read")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+    return parse_yaml(text, loader)
+
+
+def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> object:
+    """The one document in ``text``. Raises ValueError with the reason why it cannot be read."""
+    try:
+        _refuse_bombs(text, loader)
+        return yaml.load(text, loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # PyYAML's of wrong dates, !!bool x, …
+        raise ValueError(f"a value in it is not what its form says ({type(error).__name__}: {error})") from error
+
+
+class _Open:
+    """A list or mapping whose end has not been read: its anchor, and how many values it holds."""
+
+    def __init__(self, anchor: str | None):
+        self.anchor, self.values = anchor, 1
+
+
+def _refuse_bombs(text: str, loader: type[yaml.SafeLoader]) -> None:
+    """Raises ValueError where a document is too deep, or too large with its aliases written out.
+
+    It is judged by its events, of which nothing is built yet.
+    """
+    sizes: dict[str, int] = {}
+    above: list[_Open] = []
+    for event in yaml.parse(text, loader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(above) == MAX_DEPTH:
+                raise ValueError(f"line {line} is nested more than {MAX_DEPTH} deep")
+            above.append(_Open(event.anchor))
+            continue
+        if isinstance(event, yaml.ScalarEvent):
+            if len(event.value) > MAX_SCALAR:
+                raise ValueError(f"line {line} has a value of more than {MAX_SCALAR:,} characters")
+            anchor, values = event.anchor, 1
+        elif isinstance(event, yaml.AliasEvent):
+            if any(part.anchor == event.anchor for part in above):
+                raise ValueError(f"line {line}: *{event.anchor} stands within what it names")
+            anchor, values = None, sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            ended = above.pop()
+            anchor, values = ended.anchor, ended.values
+        else:
+            continue
+        if anchor is not None:
+            sizes[anchor] = values
+        if above:
+            above[-1].values += values
+            values = above[-1].values
+        if values > MAX_VALUES:
+            raise ValueError(f"line {line}: more than {MAX_VALUES:,} values, aliases counted each time")
