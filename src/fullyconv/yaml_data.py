@@ -52,7 +52,7 @@ def _refuse_bombs(text: str, loader: type[yaml.SafeLoader]) -> None:
     sizes: dict[str, int] = {}
     above: list[_Open] = []
     for event in yaml.parse(text, loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.CollectionStartEvent):
             if len(above) == MAX_DEPTH:
                 raise ValueError(f"line {line} is nested more than {MAX_DEPTH} deep")
@@ -65,7 +65,7 @@ def _refuse_bombs(text: str, loader: type[yaml.SafeLoader]) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(part.anchor == event.anchor for part in above):
                 raise ValueError(f"line {line}: *{event.anchor} stands within what it names")
-            anchor, values = None, sizes.get(event.anchor, 1)
+            anchor, values = None, sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.CollectionEndEvent):
             ended = above.pop()
             anchor, values = ended.anchor, ended.values

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torchvision.datasets import SBDataset
-from torchvision.datasets.utils import download_url, extract_archive
+from torchvision.datasets.utils import download_url
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
+from fullyconv.data.published.unpack import unpack
 from fullyconv.errors import ConfigError, DataError
 
 
@@ -75,7 +76,7 @@ def download(name: str, folder: str | Path) -> Path:
 def _unpack(file: Path, inner: str, target: Path) -> None:
     beside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=file.parent))
     try:
-        extract_archive(file, beside)
+        unpack(file, beside)
         target.parent.mkdir(parents=True, exist_ok=True)
         (beside / inner).replace(target)
     except Exception as error:  # archives break in many ways

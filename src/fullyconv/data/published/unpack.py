@@ -1,0 +1,74 @@
+"""Tar archives, unpacked: files and folders alone, inside one folder, and no more than there is room for."""
+
+import gzip
+import shutil
+import tarfile
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
+
+MAX_BYTES = 32 * 2**30
+"""Of an archive's files together; the largest published data set here has 2 GiB."""
+MAX_ENTRIES = 1_000_000
+LONGEST_READ = 1 << 20
+"""Bytes that are read at once: what describes an entry (a long name) is no longer, whatever length it claims."""
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the files of ``archive``, .tar or gzipped, below ``folder``. Links and devices in it are left out.
+
+    Raises ValueError where an entry leads out of the folder or the whole is too large, OSError or tarfile.TarError
+    where the archive is damaged. What was written by then stays.
+    """
+    with _opened(archive) as content, tarfile.open(fileobj=_ShortReads(content), mode="r:") as tar:
+        room = min(MAX_BYTES, shutil.disk_usage(folder).free)
+        entries = written = 0
+        for entry in tar:
+            entries, written = entries + 1, written + entry.size
+            if entries > MAX_ENTRIES:
+                raise ValueError(f"it holds more than {MAX_ENTRIES:,} entries")
+            if written > room:
+                raise ValueError(f"its files need more than the {room:,} bytes that there is room for")
+            if entry.isdir() or entry.isreg():
+                target = folder / inner_path(entry.name)
+                _write(tar, entry, target)
+
+
+def inner_path(name: str) -> PurePosixPath:
+    """An entry's name as a path below a folder. Raises ValueError where it leads elsewhere, on any system."""
+    path, on_windows = PurePosixPath(name), PureWindowsPath(name)
+    leads_out = ".." in path.parts or ".." in on_windows.parts
+    if path.is_absolute() or on_windows.anchor or leads_out or "\0" in name or ":" in name:
+        raise ValueError(f"its entry {name[:200]!r} leads out of the folder that it is unpacked into")
+    return path
+
+
+def _write(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
+    if entry.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = tar.extractfile(entry)
+    if content is None:  # which is said of links and devices alone
+        return
+    with content, target.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    if target.stat().st_size != entry.size:
+        raise ValueError(f"it ends within {entry.name[:200]!r}")
+
+
+def _opened(archive: Path) -> BinaryIO:
+    with archive.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(archive) if gzipped else archive.open("rb")  # type: ignore[return-value]
+
+
+class _ShortReads:
+    """A file of which little is read at once: tarfile reads descriptions of any length that a header claims."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= LONGEST_READ:
+            raise ValueError(f"it asks for {size:,} bytes at once")
+        return self.file.read(size)
