@@ -1,5 +1,8 @@
 """Masks in MATLAB files."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +11,7 @@ from scipy.io import savemat
 from scipy.sparse import csc_array
 
 from fullyconv.data.masks import IGNORE, MaskCode, read_mask, to_labels
+from fullyconv.data.published import matlab
 from fullyconv.data.published.matlab import read_matrix
 from fullyconv.errors import DataError
 
@@ -150,3 +154,70 @@ def test_a_matrix_that_says_it_is_complex_and_is_not_is_refused(mat):
 def test_matlab_files_are_no_masks_where_the_layout_has_none(mat):
     with pytest.raises(DataError, match="in this layout masks are images"):
         read_mask(mat(S=np.eye(2)), MaskCode(2))
+
+
+def element(kind, content):
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def claiming(kind, sides, numbers=b"", name=b"S"):
+    """A matrix of this class that claims these sides and holds these numbers."""
+    flags = element(6, struct.pack("<II", kind, 0))
+    return element(14, flags + element(5, struct.pack(f"<{len(sides)}i", *sides)) + element(1, name) + numbers)
+
+
+HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+CELL, STRUCT, OBJECT, CHAR, UINT8 = 1, 2, 3, 4, 9
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", [CELL, STRUCT, OBJECT, CHAR, UINT8])
+@pytest.mark.parametrize("sides", [(2**30, 2), (2**31 - 1, 2**31 - 1, 2**31 - 1), (-1, -1), ()])
+def test_a_matrix_of_a_size_that_is_only_claimed_is_refused(tmp_path, compressed, kind, sides):
+    """SciPy alone would make room for that many cells, structs or blanks."""
+    content = claiming(kind, sides, element(2, b"1234"))
+    content = struct.pack("<II", 15, len(zlib.compress(content))) + zlib.compress(content) if compressed else content
+    (tmp_path / "a.mat").write_bytes(HEADER + content)
+    with pytest.raises(DataError, match=r"a\.mat: cannot be read as a MATLAB file \(the (matrix|sides)"):
+        read_matrix(tmp_path / "a.mat", "S")
+
+
+def test_the_matrix_of_these_tests_is_one(tmp_path):
+    (tmp_path / "a.mat").write_bytes(HEADER + claiming(UINT8, (2, 2), element(2, b"\1\2\3\4")))
+    assert read_matrix(tmp_path / "a.mat", "S").tolist() == [[1, 3], [2, 4]]
+
+
+def test_compressed_bombs_are_refused(mat, tmp_path, monkeypatch):
+    savemat(tmp_path / "a.mat", {"S": np.zeros((1000, 1000), np.uint8)}, do_compression=True)
+    assert read_matrix(tmp_path / "a.mat", "S").shape == (1000, 1000)
+    monkeypatch.setattr(matlab, "MAX_BYTES", 900_000)
+    assert (tmp_path / "a.mat").stat().st_size < 9000
+    with pytest.raises(DataError, match=r"more than the 900,000 bytes"):
+        read_matrix(tmp_path / "a.mat", "S")
+    with pytest.raises(DataError, match=r"it has 1,000,\d+ bytes; at most 900,000"):
+        read_matrix(mat(S=np.zeros((1000, 1000), np.uint8)), "S")
+
+
+def test_what_is_compressed_is_checked_too(tmp_path):
+    """SciPy alone would end the process at the unknown type."""
+    bad = zlib.compress(claiming(UINT8, (2, 2), element(8, b"\1\2\3\4")))
+    (tmp_path / "a.mat").write_bytes(HEADER + struct.pack("<II", 15, len(bad)) + bad)
+    with pytest.raises(DataError, match="of type 8 and 4 bytes, is damaged"):
+        read_matrix(tmp_path / "a.mat", "S")
+    (tmp_path / "a.mat").write_bytes(HEADER + struct.pack("<II", 15, len(bad) - 9) + bad[:-9])
+    with pytest.raises(DataError, match="compressed element at byte 128 is damaged"):
+        read_matrix(tmp_path / "a.mat", "S")
+
+
+def test_functions_and_objects_are_no_matrices(tmp_path):
+    """They are read as data, and refused."""
+    inner = claiming(UINT8, (1, 1), element(2, b"\1"), name=b"")
+    (tmp_path / "a.mat").write_bytes(HEADER + claiming(16, (1, 1), inner))
+    with pytest.raises(DataError, match=r"a\.mat: "):
+        read_matrix(tmp_path / "a.mat", "S")
+
+
+def test_files_of_version_4_are_refused(tmp_path):
+    savemat(tmp_path / "a.mat", {"S": np.eye(30)}, format="4")
+    with pytest.raises(DataError, match=r"no header of MATLAB's version 5; `save -v6`"):
+        read_matrix(tmp_path / "a.mat", "S")

@@ -1,6 +1,9 @@
 """Label maps in MATLAB files."""
 
+import io
+import math
 import struct
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +23,12 @@ CONTAINERS = frozenset({1, 2, 3, 16, 17})
 """Classes of matrices of matrices: cells, structs, objects, functions and opaque ones."""
 SPARSE, COMPLEX = 5, 1 << 11
 """A class of matrices with two more parts than flags, sides, name and numbers, and the flag of those with one more."""
+INT32, OPAQUE = 5, 17
+"""The type of a matrix's sides; the class of matrices that have none."""
+SMALLEST = 8
+"""Bytes that an element takes at least."""
+MAX_BYTES = 256 * 2**20
+"""Of a file, uncompressed; published label maps have less than one million."""
 MAX_DEPTH = 32
 
 
@@ -28,7 +37,7 @@ def read_matrix(path: str | Path, key: str) -> np.ndarray:
 
     ``key`` is a variable's name, or the way into a struct, with dots: ``GTcls.Segmentation``. Floating-point matrices
     of whole numbers, MATLAB's default type, are given as int64.
-    Raises DataError, naming the file, if it is absent, broken, of version 7.3, or holds no such matrix.
+    Raises DataError, naming the file, if it is absent, broken, of another version than 5, or holds no such matrix.
     """
     path = Path(path)
     if not path.is_file():
@@ -46,14 +55,9 @@ def read_matrix(path: str | Path, key: str) -> np.ndarray:
 
 def _load(path: Path, variable: str) -> Any:
     try:
-        with path.open("rb") as file:
-            _check_elements(file, path.stat().st_size)
-        variables = loadmat(path, variable_names=[variable])
-    except NotImplementedError as error:
-        raise DataError(
-            f"{path}: is a MATLAB 7.3 (HDF5) file; the published files are of version 5, so fetch it again "
-            "or save it in MATLAB with `save -v6`"
-        ) from error
+        variables = loadmat(_checked(path), variable_names=[variable])
+    except DataError:
+        raise
     except Exception as error:  # SciPy's reader raises errors of many kinds on broken files
         raise DataError(f"{path}: cannot be read as a MATLAB file ({error})") from error
     if variable not in variables:
@@ -61,12 +65,55 @@ def _load(path: Path, variable: str) -> Any:
     return variables[variable]
 
 
-def _check_elements(file: BinaryIO, size: int) -> None:
-    """Raises ValueError where the elements of a file of version 5 are damaged: SciPy's reader trusts their types, and
-    the process would end at an unknown one. Other versions are left to SciPy."""
-    order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(file.read(HEADER)[-4:])
-    if order:
-        _check_parts(file, order, HEADER, size, container=True, depth=0)
+def _checked(path: Path) -> io.BytesIO:
+    """A file of version 5 without its compression, whose every element has been checked.
+
+    SciPy's reader trusts what it reads: at an unknown type the process would end, and it takes whatever memory a
+    size or a compressed element asks for. Raises DataError for a file of another version, ValueError for one that is
+    damaged or too large.
+    """
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes; at most {MAX_BYTES:,} are read")
+    content = path.read_bytes()
+    marks = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
+    if content[HEADER - 4 : HEADER] in (b"\x00\x02IM", b"\x02\x00MI"):
+        raise DataError(
+            f"{path}: is a MATLAB 7.3 (HDF5) file; the published files are of version 5, so fetch it again "
+            "or save it in MATLAB with `save -v6`"
+        )
+    order = marks.get(content[HEADER - 4 : HEADER])
+    if order is None:
+        raise ValueError("it has no header of MATLAB's version 5; `save -v6` writes one")
+    plain = io.BytesIO(_inflated(content, order))
+    _check_parts(plain, order, HEADER, plain.getbuffer().nbytes, container=True, depth=0)
+    plain.seek(0)
+    return plain
+
+
+def _inflated(content: bytes, order: str) -> bytes:
+    """The file with its compressed elements written out. Raises ValueError where they are too large or damaged."""
+    whole, start = bytearray(content[:HEADER]), HEADER
+    while start < len(content):
+        if len(content) - start < 8:
+            raise ValueError(f"it ends within the element at byte {start}")
+        kind, length = struct.unpack_from(order + "II", content, start)
+        after = start + 8 if kind >> 16 else start + 8 + length
+        if after > len(content):
+            raise ValueError(f"the element at byte {start}, of type {kind} and {length} bytes, is damaged")
+        if kind == COMPRESSED:
+            unpacked = zlib.decompressobj()
+            whole += unpacked.decompress(content[start + 8 : after], MAX_BYTES - len(whole))
+            if unpacked.unconsumed_tail or len(whole) >= MAX_BYTES:
+                raise ValueError(f"it holds more than the {MAX_BYTES:,} bytes that are read")
+            if not unpacked.eof:
+                raise ValueError(f"the compressed element at byte {start} is damaged")
+        else:
+            after = min(after + -after % 8, len(content))
+            whole += content[start:after]
+        whole += bytes(-len(whole) % 8)
+        start = after
+    return bytes(whole)
 
 
 def _check_parts(file: BinaryIO, order: str, start: int, end: int, container: bool, depth: int) -> int:
@@ -83,7 +130,7 @@ def _check_parts(file: BinaryIO, order: str, start: int, end: int, container: bo
             kind, after = kind & 0xFFFF, start + 8
         else:
             after = start + 8 + length
-        known = kind in NUMBERS or (container and kind == MATRIX) or (depth == 0 and kind == COMPRESSED)
+        known = kind in NUMBERS or (container and kind == MATRIX)
         if not known or after > end:
             raise ValueError(f"the element at byte {start}, of type {kind} and {length} bytes, is damaged")
         if kind == MATRIX and length:
@@ -92,14 +139,33 @@ def _check_parts(file: BinaryIO, order: str, start: int, end: int, container: bo
             file.seek(start + 16)
             (flags,) = struct.unpack(order + "I", file.read(4))
             nested, needed = flags & 0xFF in CONTAINERS, 4 + bool(flags & COMPLEX) + 2 * (flags & 0xFF == SPARSE)
+            if flags & 0xFF != OPAQUE:
+                _check_sides(file, order, start, after, SMALLEST if nested else 1, flags & 0xFF == SPARSE)
             if _check_parts(file, order, start + 8, after, nested, depth + 1) < needed and not nested:
                 raise ValueError(f"the matrix at byte {start} lacks some of its parts")
-        start = after if kind == COMPRESSED else after + -after % 8
+        start = after + -after % 8
     return count
 
 
+def _check_sides(file: BinaryIO, order: str, start: int, after: int, smallest: int, sparse: bool) -> None:
+    """Raises ValueError where a matrix claims more entries, of at least ``smallest`` bytes, than it has bytes.
+
+    SciPy makes room for as many cells, structs and blanks as the sides of a matrix say. Of a sparse one it does not.
+    """
+    file.seek(start + 24)
+    kind, length = struct.unpack(order + "II", file.read(8))
+    if kind >> 16:
+        kind, length = kind & 0xFFFF, kind >> 16
+        file.seek(start + 28)
+    if kind != INT32 or length % 4 or length > 4 * MAX_DEPTH or file.tell() + length > after:
+        raise ValueError(f"the sides of the matrix at byte {start} are damaged")
+    sides = struct.unpack(f"{order}{length // 4}i", file.read(length))
+    if min(sides, default=-1) < 0 or not (sparse or math.prod(sides) * smallest <= after - start):
+        raise ValueError(f"the matrix at byte {start} has sides {sides[:8]}, and no room for as many entries")
+
+
 def _whole_numbers(path: Path, key: str, value: Any) -> np.ndarray:
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "uif" or not value.size:
+    if type(value) is not np.ndarray or value.ndim != 2 or value.dtype.kind not in "uif" or not value.size:
         found = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise DataError(f"{path}: {key} is {found}; a matrix of whole numbers (height x width) is expected")
     if value.dtype.kind != "f":
