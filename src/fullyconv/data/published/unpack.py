@@ -1,6 +1,7 @@
 """Tar archives, unpacked: files and folders alone, inside one folder, and no more than there is room for."""
 
 import gzip
+import io
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,7 +20,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises ValueError where an entry leads out of the folder or the whole is too large, OSError or tarfile.TarError
     where the archive is damaged. What was written by then stays.
     """
-    with _opened(archive) as content, tarfile.open(fileobj=_ShortReads(content), mode="r:") as tar:
+    with _opened(archive) as content, tarfile.TarFile(fileobj=_ShortReads(content)) as tar:
         room = min(MAX_BYTES, shutil.disk_usage(folder).free)
         entries = written = 0
         for entry in tar:
@@ -62,13 +63,19 @@ def _opened(archive: Path) -> BinaryIO:
     return gzip.open(archive) if gzipped else archive.open("rb")  # type: ignore[return-value]
 
 
-class _ShortReads:
+class _ShortReads(io.RawIOBase):
     """A file of which little is read at once: tarfile reads descriptions of any length that a header claims."""
 
     def __init__(self, file: BinaryIO):
-        self.file, self.seek, self.tell = file, file.seek, file.tell
+        self.file = file
 
-    def read(self, size: int) -> bytes:
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self.file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= LONGEST_READ:
             raise ValueError(f"it asks for {size:,} bytes at once")
         return self.file.read(size)
