@@ -143,5 +143,5 @@ def test_a_missing_runtime_is_named(path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     onnx = path.with_suffix(".onnx")
     onnx.write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"onnxruntime is not installed: pip install 'fullyconv\[export\]'"):
+    with pytest.raises(ConfigError, match=r"onnxruntime is not installed\. .* pip install -e '\.\[export\]'"):
         open_runner(onnx)
