@@ -14,6 +14,7 @@ from torch import Tensor
 from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
 from fullyconv.extras import require
 from fullyconv.inference import program as program_file
+from fullyconv.inference.graph_files import check_onnx, check_openvino
 from fullyconv.model.fcn import FCN
 from fullyconv.model.spec import ExportSpec, parsed
 
@@ -115,7 +116,10 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
     options.log_severity_level = 4  # what fails is raised
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in wanted if name in ort.get_available_providers()]
-    session = ort.InferenceSession(path, options, providers=providers)
+    check_onnx(path)
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # A few bytes can ask for a constant of any size: nothing is computed while a file is opened.
+    session = ort.InferenceSession(path, options, providers=providers, disabled_optimizers=["ConstantFolding"])
     (given,) = session.get_inputs()
 
     def run(images: Tensor) -> list[Tensor]:
@@ -126,8 +130,7 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
 
 def _open_openvino(path: Path) -> tuple[str, Run]:
     openvino = require("openvino", "export")
-    if not path.with_suffix(".bin").is_file():
-        raise WeightsError(f"{path}: its weights, {path.with_suffix('.bin').name}, are not beside it.")
+    check_openvino(path)
     model = openvino.Core().read_model(path)
     graph = compiled(model)
 
