@@ -101,6 +101,8 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
     """Run the cases; of each, first its number and the seconds allowed are sent, then what became of it."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    gc.collect()
+    gc.freeze()  # what was imported is not looked at again for each case
     if not shown:  # what libraries print
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)

@@ -3,6 +3,7 @@
 What opens a file is what a command calls; each raises a FullyConvError, or does its work.
 """
 
+import gzip
 import io
 import json
 import shutil
@@ -197,13 +198,7 @@ def of_safetensors(name: str, content: bytes, seeds: Seeds, random: Random) -> b
 def of_archive(name: str, content: bytes, seeds: Seeds, random: Random) -> bytes:
     if random.random() < 0.5:
         return damaged(content, [content], random)
-    return zipped(content, seeds.canary, random) if name.endswith(".zip") else _tar(name, content, seeds, random)
-
-
-def _tar(name: str, content: bytes, seeds: Seeds, random: Random) -> bytes:
     if name.endswith("z"):
-        import gzip
-
         return gzip.compress(hostile_tar(gzip.decompress(content), seeds.canary, random), 1)
     return hostile_tar(content, seeds.canary, random)
 
@@ -310,9 +305,6 @@ def _data(folder: Path) -> None:
 def _archives(folder: Path) -> None:
     folder.mkdir()
     files = {f"inner/{name}.txt": bytes(_picture(i, (300,))) for i, name in enumerate("abc")}
-    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
     for name, mode in (("a.tar", "w"), ("a.tgz", "w:gz")):
         with tarfile.open(folder / name, mode) as archive:
             for entry, content in files.items():
@@ -329,7 +321,6 @@ def _matrices(folder: Path) -> None:
         scipy.io.savemat(folder / f"plain{suffix}", {"S": labels.astype(np.uint16)}, do_compression=compressed)
         struct_ = {"GTcls": {"Segmentation": labels, "Boundaries": np.eye(4)}}
         scipy.io.savemat(folder / f"struct{suffix}", struct_, do_compression=compressed)
-    scipy.io.savemat(folder / "old.mat", {"S": labels.astype(float)}, format="4")
 
 
 def _images(folder: Path) -> None:
@@ -401,7 +392,7 @@ KINDS = [
         resume,
         ("run/config.yaml", "run/model.safetensors", "run/model.json", "run/metrics.csv", "data"),
     ),
-    Kind("archive", ["archives/a.zip", "archives/a.tar", "archives/a.tgz"], of_archive, unpack),
+    Kind("archive", ["archives/a.tar", "archives/a.tgz"], of_archive, unpack),
     Kind("recipe", ["recipes/*"], of_yaml, load_config),
     Kind("dataset.yaml", ["data/dataset.yaml"], of_yaml, open_data_and_check, ("data/images", "data/masks")),
     Kind("mat", ["mat/*"], of_bytes(["mat/plain.mat", "mat/structz.mat"]), open_matrix),
