@@ -155,7 +155,7 @@ def zipped(content: bytes, canary: Path, random: Random) -> bytes:
     compression = zipfile.ZIP_STORED
     match random.integers(10):
         case 0:
-            entries[at] = (str(pick(random, ["../escaped", "/tmp/escaped", "a/../../escaped", "", "x" * 300])), held)
+            entries[at] = (str(pick(random, ["../escaped", "/tmp/escaped", "a/../../escaped", "/", "x" * 300])), held)
         case 1:
             entries.insert(
                 int(random.integers(len(entries) + 1)), (name, damaged(held or b"\0", [held or b"\0"], random))
