@@ -2,7 +2,7 @@
 
 import pytest
 
-from fullyconv.classes import difference
+from fullyconv.classes import difference, printable
 
 ROAD = ["sky", "road", "car"]
 
@@ -22,3 +22,16 @@ ROAD = ["sky", "road", "car"]
 )
 def test_only_what_differs_is_said(found, expected, words):
     assert difference(found, expected) == words
+
+
+@pytest.mark.parametrize("name", ["sky", "road & <kerb>", "天空", "سماء", "نیم\u200cفاصله", "naïve", "🚗", "a | `b`"])
+def test_letters_of_every_language_are_names(name):
+    assert printable(name) == name
+
+
+@pytest.mark.parametrize(
+    "character", ["\n", "\r", "\t", "\0", "\x1b", "\x9b", "\x7f", "\u2028", "\u2029", "\u202e", "\u2066"]
+)
+def test_what_would_act_in_a_terminal_is_no_name(character):
+    with pytest.raises(ValueError, match=f"control character U\\+{ord(character):04X}"):
+        printable(f"road{character}lane")

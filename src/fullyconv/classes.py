@@ -40,12 +40,14 @@ def numbered(count: int) -> list[str]:
 
 
 def printable(name: str) -> str:
-    """The name itself. Raises ValueError where it holds line breaks or other control characters.
+    """The name itself. Raises ValueError where it holds line breaks, other control characters or marks of direction.
 
     A name is shown in terminals, figures, web pages and tables, where such characters would act rather than be seen.
+    Letters that are written from right to left need no marks.
     """
     for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        if turns or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise ValueError(
                 f"{name[:80]!r} holds the control character U+{ord(character):04X}; names are one line of text"
             )

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -280,3 +281,25 @@ def test_one_class_has_a_report(tmp_path, example):
     example.truth[:], example.prediction[:] = 0, 0
     text, _ = written(tmp_path, metrics([[7]], ["sky"], images=1), PALETTE[:1], [example], [])
     assert "1 image, 1 class" in text
+
+
+def test_names_in_the_report_are_text_whatever_they_hold(tmp_path, example):
+    """No element and no attribute comes of a class, file, column, option or folder."""
+    hostile = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&lt;b>$style${title}]]>-->"
+
+    def page(name):
+        (tmp_path / "metrics.csv").write_text(f'step,"loss {name.replace(chr(34), chr(34) * 2)}"\n0,1\n1,2\n')
+        (tmp_path / "config.yaml").write_text(f"model: {name}</pre></style>\n")
+        classes = [name, f"{name} 2", f"{name} 3"]
+        own = metrics([[6, 2, 0], [0, 9, 1], [0, 0, 0]], classes, images=2, split=name)
+        both = own | {"heads": {"first": own, name: own}}
+        compared = replace(example, name=name)
+        options = {"command": name, "title": name, "data": name}
+        return written(tmp_path, both, PALETTE * 2, [compared], [compared], **options)
+
+    text, hostile_page = page(hostile)
+    harmless = page("name")[1]
+    assert [tag for tag, _ in hostile_page.tags] == [tag for tag, _ in harmless.tags]
+    assert [attrs.keys() for _, attrs in hostile_page.tags] == [attrs.keys() for _, attrs in harmless.tags]
+    assert "<script" not in text
+    assert hostile_page.all("img")[0]["alt"] == f"Image of {hostile}"

@@ -79,6 +79,7 @@ def test_bands_of_ones_own_are_no_depth_to_the_papers_networks():
         ("classes", ["sky", 3], r"classes\.1: text is expected"),
         ("classes", ["sky", "ro\x1b[2Jad"], r"classes\.1: .*control character U\+001B"),
         ("classes", ["sky", "ro\nad"], r"classes\.1: .*control character U\+000A"),
+        ("classes", ["sky", "ro\u202ead"], r"classes\.1: .*control character U\+202E"),
         ("classes", ["a"] * 300, "colours for 300 classes"),
         ("palette", [[0, 0, 0]], "palette has 1 colours for 2 classes"),
         ("palette", [[0, 0, 0], [0, 0, 256]], r"palette\.1\.2: .*255"),

@@ -18,12 +18,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from markdown_it import MarkdownIt
 
 import fullyconv as fc
 from fullyconv.errors import WeightsError
 from fullyconv.model.fcn import build
 from fullyconv.publish import push
-from fullyconv.publish.card import card
+from fullyconv.publish.card import PAPER, card
 from fullyconv.weights import hub, run_folder
 
 EVALUATION = {
@@ -258,3 +259,57 @@ def test_names_and_refusals_of_a_push(remote, net):
     remote.down = PermissionError("403 Forbidden")
     with pytest.raises(WeightsError, match=r"403 Forbidden.*a token that may write"):
         fc.push_to_hub(net, "org/streets")
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[link](http://evil.example)",
+    "![image](http://evil.example/a.png)",
+    "a | b | c",
+    "`code` ``more``",
+    "```",
+    "**bold** _it_ ~~no~~ $x$",
+    "# heading",
+    "&lt;b&gt;",
+    "\\| \\` \\",
+    "---",
+    "a: {b: !!python/object:x}",
+    "<http://evil.example>",
+)
+
+
+def test_names_in_the_card_are_names_whatever_they_hold(net):
+    """Against another reader of Markdown: its text is the names', and nothing else has come of them."""
+    per_class = [{"name": name, "iou": 0.5, "accuracy": 0.5, "pixels": 1} for name in HOSTILE]
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    for name in HOSTILE:
+        config = {"data": {"path": name}, "model": {"name": f"a\n```\n{name}"}}
+        one = EVALUATION | {"split": name, "per_class": per_class}
+        hostile = build("fcn8s-test_resnet", list(HOSTILE), heads={name: len(HOSTILE)})
+        written = ModelCard(
+            card(hostile, "org/a", evaluation=one | {"heads": {name: one}}, config=config, license=name)
+        )
+        data: Any = written.data
+        assert data.license == name
+        assert {result.dataset_config for result in data.eval_results} == {name}
+        tokens = reader.parse(written.text)
+        inner = [token for block in tokens for token in block.children or ()]
+        assert not [
+            token for token in (*tokens, *inner) if token.type.startswith(("html", "image", "em", "strong", "hr"))
+        ]
+        assert {token.attrs["href"] for token in inner if token.type == "link_open"} == {PAPER}
+        titles = [shown(tokens[i + 1]) for i, token in enumerate(tokens) if token.type == "heading_open"]
+        assert titles == ["a", "Usage", "Classes", f"Measured: {name}", "Training"]
+        cells = [shown(tokens[i + 1]) for i, token in enumerate(tokens) if token.type == "td_open"]
+        assert cells[: 3 * len(HOSTILE)] == [cell for i, own in enumerate(HOSTILE) for cell in (name, str(i), own)]
+        assert cells[-4 * len(HOSTILE) :: 4] == list(HOSTILE)
+        codes = [token.content for token in inner if token.type == "code_inline"]
+        assert codes == [hostile.name, name, name]
+        assert [token.info for token in tokens if token.type == "fence"] == ["python", "yaml"]
+        assert yaml.safe_load([token.content for token in tokens if token.type == "fence"][1]) == config
+
+
+def shown(token):
+    """The text that a reader of the page sees."""
+    return "".join(part.content for part in token.children)

@@ -1,5 +1,6 @@
 """A network's card for the Hugging Face hub: what it is, what it was trained and measured on, how it is used."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -77,7 +78,7 @@ def _eval_results(evaluation: Mapping[str, Any], dataset: str) -> list[EvalResul
 def _about(net: FCN) -> str:
     parameters = sum(parameter.numel() for parameter in net.parameters())
     return (
-        f"Semantic segmentation with a fully convolutional network ([the paper]({PAPER})): `{net.name}`, "
+        f"Semantic segmentation with a fully convolutional network ([the paper]({PAPER})): {_code(net.name)}, "
         f"{parameters:,} parameters, {net.in_channels} input channels, {net.num_classes} classes. It takes images of "
         "any size and labels every pixel."
     )
@@ -95,16 +96,16 @@ def _usage(repo: str) -> str:
 
 def _classes(net: FCN) -> str:
     heads, names = net.heads or {"": net.num_classes}, iter(net.classes)
-    rows = [f"| {head} | {i} | {_cell(next(names))} |" for head, count in heads.items() for i in range(count)]
+    rows = [f"| {_plain(head)} | {i} | {_plain(next(names))} |" for head, count in heads.items() for i in range(count)]
     return "## Classes\n\n| labeling | index | class |\n| --- | --- | --- |\n" + "\n".join(rows)
 
 
 def _measured(head: str, result: Mapping[str, Any], dataset: str) -> str:
-    split = f", split `{result['split']}`" if result["split"] else ""
+    split = f", split {_code(result['split'])}" if result["split"] else ""
     lines = [
-        f"## Measured{': ' * bool(head)}{head}",
+        f"## Measured{': ' * bool(head)}{_plain(head)}",
         "",
-        f"On {result['images']} images of `{dataset}`{split}, {len(result['per_class'])} classes.",
+        f"On {result['images']} images of {_code(dataset)}{split}, {len(result['per_class'])} classes.",
         "",
         "| metric | |",
         "| --- | --- |",
@@ -114,18 +115,31 @@ def _measured(head: str, result: Mapping[str, Any], dataset: str) -> str:
         "| --- | --- | --- | --- |",
     ]
     rows = [
-        f"| {_cell(entry['name'])} | {_rate(entry['iou'])} | {_rate(entry['accuracy'])} | {entry['pixels']:,} |"
+        f"| {_plain(entry['name'])} | {_rate(entry['iou'])} | {_rate(entry['accuracy'])} | {entry['pixels']:,} |"
         for entry in result["per_class"]
     ]
     return "\n".join(lines + rows)
 
 
 def _block(title: str, language: str, content: str) -> str:
-    return f"## {title}\n\n```{language}\n{content.rstrip()}\n```"
+    fence = _longer_than_those_in(content, "```")
+    return f"## {title}\n\n{fence}{language}\n{content.rstrip()}\n{fence}"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _plain(text: str) -> str:
+    """A name as it is, wherever it stands: neither HTML nor Markdown, nor the end of a table's cell."""
+    return re.sub(r"([\\`*_\[\]<>&|~$#!:@])", r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    """A name in code's letters, whatever it holds."""
+    text = " ".join(text.split())
+    fence = _longer_than_those_in(text, "`")
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
+
+
+def _longer_than_those_in(content: str, fence: str) -> str:
+    return "`" * max(len(fence), 1 + max(map(len, re.findall("`+", content)), default=0))
 
 
 def _rate(value: float | None) -> str:

@@ -14,7 +14,7 @@ from fullyconv.validation import words
 from fullyconv.yaml_data import read_yaml
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-ClassName = Annotated[str, Field(min_length=1), AfterValidator(printable)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(printable)]
 
 
 class Folders(BaseModel):
@@ -37,8 +37,8 @@ class Descriptor(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: Annotated[list[ClassName], Field(min_length=2, max_length=MAX_CLASSES)]
-    splits: Annotated[dict[str, Folders], Field(min_length=1)]
+    classes: Annotated[list[Name], Field(min_length=2, max_length=MAX_CLASSES)]
+    splits: Annotated[dict[Name, Folders], Field(min_length=1)]
     ignore_index: Annotated[int, Field(ge=0, le=65535)] | None = None
     palette: list[tuple[Byte, Byte, Byte]] | None = None
 
