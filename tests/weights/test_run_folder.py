@@ -165,3 +165,17 @@ def test_what_cannot_be_converted_is_called_what_it_is(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x08\x07" + bytes(100))
     with pytest.raises(WeightsError, match=rf"{name} is an? .*which cannot be converted"):
         convert(str(tmp_path / name), "fcn8s-vgg16")
+
+
+def test_no_more_of_a_description_is_read_than_one_may_have(saved, monkeypatch):
+    read, lengths = run_folder.parsed, []
+
+    def parsed(kind, text, source):
+        lengths.append(len(text))
+        return read(kind, text, source)
+
+    monkeypatch.setattr(run_folder, "parsed", parsed)
+    (saved / "model.json").write_text(" " * 3_000_000)
+    with pytest.raises(WeightsError, match=r"model\.json: .* more than the 1,048,576 characters"):
+        fc.load(saved)
+    assert max(lengths) == 1_048_577

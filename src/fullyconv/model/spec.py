@@ -121,7 +121,7 @@ def parsed(kind: type[Spec], text: str, source: str) -> Spec:
     """The description in ``text``, JSON from the file ``source``. Raises WeightsError naming the file and the field."""
     if len(text) > MAX_TEXT:
         raise WeightsError(
-            f"{source}: its description of the network has {len(text):,} characters; at most {MAX_TEXT:,} are read."
+            f"{source}: its description of the network has more than the {MAX_TEXT:,} characters that are read."
         )
     try:
         spec = kind.model_validate_json(text)

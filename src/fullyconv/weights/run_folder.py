@@ -12,7 +12,7 @@ from torch import Tensor
 from fullyconv.errors import FullyConvError, WeightsError, first_line
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
-from fullyconv.model.spec import ModelSpec, parsed
+from fullyconv.model.spec import MAX_TEXT, ModelSpec, parsed
 from fullyconv.weights import foreign, hub
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
 from fullyconv.weights.tensors import is_safetensors
@@ -101,7 +101,8 @@ def _refuse_another_architecture(path: Path) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_TEXT + 1)  # what is longer is refused by its length
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path} cannot be read: {first_line(error)}") from error
 
