@@ -94,7 +94,8 @@ def test_stages_share_what_is_left_of_the_minutes(tmp_path):
     folders = [tmp_path / name for name in "abc"]
     for folder, seconds in zip(folders[:2], (240.0, 60.0), strict=True):
         (folder / LAST).parent.mkdir(parents=True)
-        torch.save({"callbacks": {"Clock": {"trained": seconds, "step": 9}}}, folder / LAST)
+        clock = {"trained": seconds, "step": 9}
+        torch.save({"callbacks": {"Clock": clock}, "state_dict": {}, "loops": {}}, folder / LAST)
     assert _minutes_left(9, folders, 1) == 3
     assert _minutes_left(9, folders, 2) == 2.5
     assert _minutes_left(9, folders, 3) == 4
