@@ -15,6 +15,7 @@ ORDER = (
         "files",
         "validation",
         "yaml_data",
+        "control_groups",
         "cores",
         "free_memory",
         "channels",

@@ -4,6 +4,8 @@ import math
 import os
 from pathlib import Path
 
+from fullyconv.control_groups import groups_around
+
 UNLIMITED = 1e6
 """More cores than a machine has."""
 
@@ -26,21 +28,7 @@ def _count_cores() -> int:
 
 def _share(system: Path) -> float:
     """How many cores' time Linux's control groups (containers) allow the process."""
-    try:
-        groups = (system / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return UNLIMITED
-    allowed = UNLIMITED
-    for group in groups:
-        _, controllers, path = group.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = system / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        folder = mount / path.lstrip("/")
-        # every group above limits too; seen from inside a container, the mount itself may be the process's group
-        for place in (folder, *(mount / above for above in folder.relative_to(mount).parents), mount):
-            allowed = min(allowed, _read_quota(place))
-    return allowed
+    return min((_read_quota(group.folder) for group in groups_around("cpu", system)), default=UNLIMITED)
 
 
 def _read_quota(group: Path) -> float:

@@ -37,7 +37,7 @@ class Runner:
         self.path, self.description, self.run = path, description, run
         self.name, self.classes, self.palette = description.name, description.classes, description.palette
         self.heads, self.in_channels = description.heads, description.in_channels
-        self.takes_depth = self.in_channels == 4 and description.dtype == "float32"
+        self.takes_depth = description.inputs == "rgb+depth"
         self.dtype: torch.dtype = {"uint8": torch.uint8, "float32": torch.float32}[description.dtype]
 
     def predict(self, images: Tensor) -> Tensor:
@@ -67,10 +67,6 @@ class Runner:
                 "--tile approximate, smaller images, or the run that it was exported from, which needs less."
             ) from error
         return [output.to(images.device) for output in outputs]
-
-    def eval(self) -> Self:
-        """Itself: it is never in training."""
-        return self
 
     def to(self, device: str | torch.device) -> Self:
         """Itself: the runtime chose its device when the file was opened."""

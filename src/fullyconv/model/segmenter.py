@@ -50,8 +50,5 @@ class Segmenter(Protocol):
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, classes, H, W), which sum to 1 over the classes of each head."""
 
-    def eval(self) -> Self:
-        """Switch to evaluation mode, where there are modes, and return itself."""
-
     def to(self, device: str | torch.device) -> Self:
         """Move to a device, where that can be chosen, and return itself."""

@@ -126,8 +126,7 @@ def _hand_on(net: fcn.FCN, following: fcn.FCN) -> None:
 
 
 def _refuse_other_classes(data: Data, run: Path) -> None:
-    spec = run_folder.read(run / WEIGHTS)[0]
-    if differs := difference(data.classes, spec.classes):
+    if differs := difference(data.classes, run_folder.read_spec(run / WEIGHTS).classes):
         raise DataError(
             f"--resume: the classes of {data.root} are not those of {run}: {differs}. A run goes on with its own data; "
             f"to start from its weights, train with --init {run}"

@@ -40,11 +40,11 @@ def load(source: str | Path) -> fcn.FCN:
     """
     hub_id = hub.parse(str(source))
     path = Path(source) if hub_id is None else hub.download(hub_id)
-    if path.is_dir():
+    in_folder = path.is_dir()
+    if in_folder:
         path = path / WEIGHTS
         if not path.is_file():
             raise WeightsError(f"{source} holds no trained network: expected {WEIGHTS} in a run folder.")
-        _refuse_another_architecture(path)
     if not path.is_file():
         hint = f" For the Hugging Face hub write hub:{source}." if hub.REPOSITORY.fullmatch(str(source)) else ""
         raise WeightsError(f"{source}: no such file. Expected a run folder or a .safetensors file.{hint}")
@@ -52,6 +52,8 @@ def load(source: str | Path) -> fcn.FCN:
         raise WeightsError(f"{path} is {found}, not a network of fullyconv. {foreign.remedy(path)}")
     with _opened(path) as file:
         spec = _spec(file, path)
+        if in_folder:
+            _refuse_another_architecture(spec, path)
         _fit(spec, file, path)
         net = fcn.from_spec(spec)
         with torch.no_grad():
@@ -64,6 +66,12 @@ def read(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     """The architecture and the tensors of a weights file. Raises WeightsError."""
     with _opened(path) as file:
         return _spec(file, path), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The architecture in a weights file, of which the header alone is read. Raises WeightsError."""
+    with _opened(path) as file:
+        return _spec(file, path)
 
 
 @contextmanager
@@ -83,14 +91,12 @@ def _spec(file: safe_open, path: Path) -> ModelSpec:
     return parsed(ModelSpec, text, str(path))
 
 
-def _refuse_another_architecture(path: Path) -> None:
-    """Raises WeightsError where the ``model.json`` beside a weights file says another thing than its header does."""
+def _refuse_another_architecture(own: ModelSpec, path: Path) -> None:
+    """Raises WeightsError where the ``model.json`` beside a weights file differs from its header (``own``)."""
     beside = path.with_name(ARCHITECTURE)
     if not beside.is_file():
         return
     readable = parsed(ModelSpec, _text(beside), str(beside))
-    with _opened(path) as file:
-        own = _spec(file, path)
     for field in ModelSpec.model_fields:
         if getattr(readable, field) != getattr(own, field):
             raise WeightsError(
