@@ -31,8 +31,7 @@ def shared_copy(network: M, replaced: Mapping[str, nn.Module] | None = None) -> 
     shared whole. ``replaced``: modules by their qualified names, which stand as they are in place of the network's.
     Raises KeyError for a name that the network does not have.
     """
-    missing = set(replaced or ()) - {name for name, _ in network.named_modules(remove_duplicate=False)}
-    if missing:
+    if replaced and (missing := set(replaced) - {name for name, _ in network.named_modules(remove_duplicate=False)}):
         raise KeyError(f"there are no modules named {sorted(missing)} in {type(network).__name__}")
     copies: dict[int, nn.Module] = {}
     return cast(M, _copied(network, "", dict(replaced or {}), copies))
@@ -57,7 +56,9 @@ def _copied(module: nn.Module, name: str, replaced: dict[str, nn.Module], copies
     # Not copy.copy: modules whose copying is their own, as torch.fx's, would copy more, or less.
     copy = copies[id(module)] = object.__new__(type(module))
     copy.__dict__.update(module.__dict__)
-    copy.__dict__.update({hooks: module.__dict__[hooks].copy() for hooks in _HOOKS if hooks in module.__dict__})
+    for hooks in _HOOKS:
+        if (held := module.__dict__.get(hooks)) is not None:
+            copy.__dict__[hooks] = held.copy() if held else type(held)()  # most are empty, and copying takes far longer
     copy.__dict__["_compiled_call_impl"] = None  # what Module.compile made runs the module that it was made of
     prefix = f"{name}." if name else ""
     copy.__dict__["_modules"] = {
