@@ -37,9 +37,12 @@ def shared_copy(network: M, replaced: Mapping[str, nn.Module] | None = None) -> 
     return cast(M, _copied(network, "", dict(replaced or {}), copies))
 
 
-def in_evaluation_mode(network: M) -> M:
-    """A shared copy of ``network`` with all of its modules in evaluation mode; see ``shared_copy``."""
-    copy = shared_copy(network)
+def in_evaluation_mode(network: M, replaced: Mapping[str, nn.Module] | None = None) -> M:
+    """A shared copy of ``network`` with all of its modules, ``replaced`` ones too, in evaluation mode.
+
+    See ``shared_copy``.
+    """
+    copy = shared_copy(network, replaced)
     for module in copy.modules():
         if not isinstance(module, ScriptModule):
             module.training = False

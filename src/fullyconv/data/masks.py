@@ -206,13 +206,15 @@ def _labels_of_colours(rgb: np.ndarray, code: MaskCode) -> tuple[np.ndarray, lis
 def _count_colours(numbers: np.ndarray) -> list[Unknown]:
     found, pixels = np.unique(numbers, return_counts=True)
     most_first = np.argsort(-pixels, kind="stable")
-    return [
-        ((int(n) >> 16, int(n) >> 8 & 255, int(n) & 255), int(c))
-        for n, c in zip(found[most_first], pixels[most_first], strict=True)
-    ]
+    return [(colour_of(int(n)), int(c)) for n, c in zip(found[most_first], pixels[most_first], strict=True)]
 
 
 def numbers_of_colours(rgb: np.ndarray) -> np.ndarray:
     """Colours (..., 3) as numbers 0xRRGGBB."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
     return (red << 16) | (green << 8) | blue
+
+
+def colour_of(number: int) -> Colour:
+    """The colour of a number 0xRRGGBB."""
+    return number >> 16, number >> 8 & 255, number & 255

@@ -22,7 +22,7 @@ from fullyconv.geometry import Lattice
 from fullyconv.model.fcn import FCN
 from fullyconv.model.readout import Border, Interpolation, Sampling
 from fullyconv.model.upsample import KERNELS, Upsample
-from fullyconv.sharing import in_evaluation_mode, shared_copy
+from fullyconv.sharing import in_evaluation_mode
 
 PADDED_BY_SIZE = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
 """timm's layers that pad as TensorFlow does."""
@@ -92,7 +92,7 @@ class Graph(nn.Module):
     def __init__(self, net: FCN, probabilities: bool = False):
         super().__init__()
         steps = {f"upsample.{at}": _Step(step) for at, step in net.upsample.items() if isinstance(step, Upsample)}
-        self.net, self.probabilities = in_evaluation_mode(shared_copy(net, steps)), probabilities
+        self.net, self.probabilities = in_evaluation_mode(net, steps), probabilities
         self.read = _readout(net)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from fullyconv.errors import ConfigError
 from fullyconv.model.backbones.border import Borderless
 from fullyconv.model.backbones.paper import VGG16
 from fullyconv.model.fcn import FCN
-from fullyconv.sharing import in_evaluation_mode, shared_copy
+from fullyconv.sharing import in_evaluation_mode
 
 N = TypeVar("N")
 
@@ -27,7 +27,7 @@ def without_border(net: FCN) -> FCN:
         raise ConfigError(f"{net.name} has no border to leave out: that is for the paper's VGG-16 networks.")
     trunk = in_evaluation_mode(net.backbone.body)
     assert isinstance(trunk, VGG16)
-    return in_evaluation_mode(shared_copy(net, {"backbone.body": Borderless(trunk)}))
+    return in_evaluation_mode(net, {"backbone.body": Borderless(trunk)})
 
 
 def for_inference(net: N) -> N:

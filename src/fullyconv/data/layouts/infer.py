@@ -10,7 +10,7 @@ from PIL import Image
 from fullyconv.classes import FOREGROUND, numbered
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.images import SUFFIXES, open_image
-from fullyconv.data.masks import IGNORE, MaskCode
+from fullyconv.data.masks import IGNORE, MaskCode, colour_of
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour, default_palette
@@ -84,18 +84,14 @@ def _content(files: Contents, path: Path) -> _Content:
         return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks")
     if len(found.values) > LIMIT:
         return _Content(fault=f"more than {LIMIT} values, as in smoothed masks")
-    colours = frozenset(map(_colour, found.colours))
+    colours = frozenset(map(colour_of, found.colours))
     if colours and not all(red == green == blue for red, green, blue in colours):
         return _Content(colours=colours)
     values = frozenset(red for red, _, _ in colours) or frozenset(found.values)
     return _Content(
         frozenset(255 * value for value in values) if found.one_bit else values,
-        palette={value: _colour(number) for value, number in found.palette.items()},
+        palette={value: colour_of(number) for value, number in found.palette.items()},
     )
-
-
-def _colour(number: int) -> Colour:
-    return number >> 16, number >> 8 & 255, number & 255
 
 
 def _palette(image: Image.Image) -> dict[int, Colour]:
