@@ -8,25 +8,28 @@ import sys
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-LEAST = 80
-FLOORS: dict[str, int] = {
+LEAST = 90
+FLOORS = {
+    ".": 96,
     "bench": 90,
-    "convolutionalization": 70,
-    "data": 94,
-    "demo": 95,
-    "evaluation": 96,
-    "exporting": 92,
+    "cli": 94,
+    "convolutionalization": 97,
+    "data": 97,
+    "demo": 96,
+    "evaluation": 98,
+    "exporting": 95,
     "geometry": 97,
-    "inference": 94,
-    "inspection": 92,
-    "model": 73,
-    "publish": 93,
-    "results": 98,
-    "weights": 95,
+    "inference": 96,
+    "inspection": 94,
+    "model": 97,
+    "publish": 94,
+    "results": 99,
+    "training": 97,
+    "weights": 97,
 }
-"""The percentage of lines that must be run, by package, where it is not ``LEAST``; single files are ".".
+"""The percentage of lines that must be run, by package (``LEAST`` where it is not here); single files are ".".
 
-What about half of the tests reached, less up to three: to be raised when a whole run has been measured.
+What a whole run reached (97.8% of all lines), less up to two, as branches of other machines come and go.
 """
 
 
