@@ -182,7 +182,7 @@ def test_each_figure_is_drawn(run, tmp_path, options):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--figure", "f.png"], "a figure of what"),
+        (["--figure", "f.png"], "which says what to draw"),
         (["--upsampling"], "add --figure"),
         (["--cell", "0", "0", "--upsampling", "--figure", "f.png"], "one at a time"),
         (["--heat", "cat", "--figure", "f.png"], "needs an image"),

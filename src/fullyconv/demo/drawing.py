@@ -1,4 +1,4 @@
-"""Colours, textures and light for drawn pictures. Pictures are float32 arrays (H, W, 3), RGB in 0..1."""
+"""Colours, textures and light for drawn pictures, which are float32 arrays (H, W, 3) of RGB in 0..1."""
 
 from collections.abc import Callable
 
@@ -22,10 +22,10 @@ RGB_FROM_LMS = np.array(
 
 
 def colour(lightness: float, chroma: float, hue: float) -> Array:
-    """The sRGB colour (3,) in 0..1 of an Oklch colour: lightness 0..1, chroma 0..0.3 or so, hue in turns.
+    """Return the sRGB colour (3,), in 0..1, of an Oklch colour; colours outside sRGB are clipped.
 
-    Equal steps of Oklch look equal (B. Ottosson, "A perceptual color space for image processing", 2020), so
-    that colours of different hue drawn at random still go together. Colours outside sRGB are clipped.
+    Lightness is 0 to 1, chroma 0 to about 0.3, and hue is in turns. Equal steps of Oklch look equal (B. Ottosson, "A
+    perceptual color space for image processing", 2020), so that colours of random hue still go together.
     """
     lab = np.array([lightness, chroma * np.cos(2 * np.pi * hue), chroma * np.sin(2 * np.pi * hue)])
     linear = np.clip(RGB_FROM_LMS @ (LMS_FROM_LAB @ lab) ** 3, 0, 1)
@@ -34,14 +34,14 @@ def colour(lightness: float, chroma: float, hue: float) -> Array:
 
 
 def lightness(rgb: Array) -> float:
-    """The Oklch lightness of an sRGB colour (3,): what ``colour`` was given."""
+    """Return the Oklch lightness of an sRGB colour (3,): the inverse of ``colour`` in its first parameter."""
     rgb = np.clip(rgb, 0, 1)
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     return float((np.linalg.inv(LMS_FROM_LAB) @ np.cbrt(np.linalg.inv(RGB_FROM_LMS) @ linear))[0])
 
 
 def clouds(rng: np.random.Generator, height: int, width: int) -> Array:
-    """Noise at several octaves, each with half the amplitude of the one before; 0..1."""
+    """Return noise at several octaves, each with half the amplitude of the one before; 0..1."""
     cell, weight = max(4, max(height, width) * rng.uniform(0.2, 0.6)), 1.0
     total = np.zeros((height, width), np.float32)
     while cell > 2 and weight > 0.05:
@@ -52,13 +52,13 @@ def clouds(rng: np.random.Generator, height: int, width: int) -> Array:
 
 
 def gradient(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A smooth passage from 0 to 1 in some direction."""
+    """Return values that rise evenly from 0 to 1 in a random direction."""
     along = _along(rng.uniform(0, 2 * np.pi), height, width)
     return (along - along.min()) / max(along.max() - along.min(), np.float32(1e-6))
 
 
 def stripes(rng: np.random.Generator, height: int, width: int) -> Array:
-    """Straight or wavy stripes with hard or soft edges."""
+    """Return straight or wavy stripes with hard or soft edges."""
     size = max(height, width)
     bend = rng.uniform(0, 6) * smooth_noise(rng, height, width, size / 2)
     phase = _along(rng.uniform(0, np.pi), height, width) * _frequency(rng, size) + bend
@@ -66,7 +66,7 @@ def stripes(rng: np.random.Generator, height: int, width: int) -> Array:
 
 
 def checks(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A chequered cloth: two sets of stripes at a right angle, multiplied."""
+    """Return checks: two sets of stripes at a right angle, multiplied."""
     angle, frequency = rng.uniform(0, np.pi), _frequency(rng, max(height, width))
     across = np.sin(_along(angle, height, width) * frequency)
     down = np.sin(_along(angle + np.pi / 2, height, width) * frequency)
@@ -74,13 +74,13 @@ def checks(rng: np.random.Generator, height: int, width: int) -> Array:
 
 
 def blobs(rng: np.random.Generator, height: int, width: int) -> Array:
-    """Islands with hard or soft shores."""
+    """Return blobs with hard or soft edges."""
     noise = smooth_noise(rng, height, width, max(4, max(height, width) * rng.uniform(0.05, 0.25)))
     return np.clip(0.5 + rng.uniform(2, 8) * (noise - 0.5), 0, 1)
 
 
 def wood(rng: np.random.Generator, height: int, width: int) -> Array:
-    """The grain of a plank: rings about a far centre, stretched and disturbed."""
+    """Return the grain of wood: stretched and distorted rings around a distant centre."""
     angle = rng.uniform(0, np.pi)
     x, y = _along(angle, height, width), _along(angle + np.pi / 2, height, width)
     size = max(height, width)
@@ -93,7 +93,7 @@ PATTERNS: tuple[Pattern, ...] = (clouds, gradient, stripes, checks, blobs, wood)
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> Array:
-    """Random values (H, W), about 0..1, that change over ``cell`` pixels."""
+    """Return random values (H, W), about 0..1, that vary smoothly over ``cell`` pixels."""
     rows, cols = int(height / cell) + 3, int(width / cell) + 3
     grid = Image.fromarray(rng.random((rows, cols), dtype=np.float32))
     box = (1, 1, 1 + width / cell, 1 + height / cell)
@@ -101,20 +101,20 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float)
 
 
 def texture(rng: np.random.Generator, height: int, width: int, first: Array, second: Array) -> Array:
-    """A picture (H, W, 3) in which one of the patterns leads from one colour to the other."""
+    """Return a picture (H, W, 3) in which a random pattern mixes the two colours."""
     pattern = PATTERNS[rng.integers(len(PATTERNS))](rng, height, width)
     grain = 0.25 * (smooth_noise(rng, height, width, 3) - 0.5)
     return first + (second - first) * (pattern + grain)[..., None]
 
 
 def blur(picture: Array, sigma: float) -> Array:
-    """Gaussian blur of one channel (H, W) with values in 0..1, exact to 1/255."""
+    """Blur one channel (H, W) of values in 0..1 by a Gaussian, to a precision of 1/255."""
     grey = Image.fromarray(np.uint8(picture * 255 + 0.5))
     return np.asarray(grey.filter(ImageFilter.GaussianBlur(sigma)), np.float32) / np.float32(255)
 
 
 def photograph(rng: np.random.Generator, picture: Array, light: float) -> Image.Image:
-    """The picture as a camera sees it: lit from an angle (radians), somewhat blurred, with noise."""
+    """Return the picture as a camera would take it: lit from an angle (radians), slightly blurred, with noise."""
     height, width = picture.shape[:2]
     slope = _along(light, height, width) / max(height, width)
     lit = picture * (1 + rng.uniform(0, 0.4) * slope)[..., None]
@@ -125,12 +125,12 @@ def photograph(rng: np.random.Generator, picture: Array, light: float) -> Image.
 
 
 def _along(angle: float, height: int, width: int) -> Array:
-    """Each pixel's distance along a direction from the middle of the picture, in pixels."""
+    """Return each pixel's distance from the picture's centre along a direction, in pixels."""
     y, x = np.ogrid[0:height, 0:width]
     along = (x - (width - 1) / 2) * np.cos(angle) + (y - (height - 1) / 2) * np.sin(angle)
     return along.astype(np.float32)
 
 
 def _frequency(rng: np.random.Generator, size: int) -> np.float32:
-    """Radians per pixel of a wave that fits a picture of ``size`` pixels."""
+    """Return a random frequency, in radians per pixel, that suits a picture of ``size`` pixels."""
     return np.float32(2 * np.pi / max(5, size * rng.uniform(0.06, 0.25)))

@@ -1,4 +1,4 @@
-"""The shapes of the built-in data set as exact outlines: which points lie inside."""
+"""The exact outlines of the built-in data set's shapes: which points lie inside each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ Inside = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Shape:
-    """An outline in the unit circle, put at (x, y) with a radius (pixels), turned by an angle (radians).
+    """One shape of class ``name``: its outline in the unit circle, scaled, turned and placed.
 
-    ``form`` in 0..1 is the one freedom of each class: from thin to stout.
+    ``x``, ``y`` and ``radius`` are in pixels, ``angle`` in radians. ``form``, in 0..1, varies the outline within its
+    class, from thin to thick.
     """
 
     name: str
@@ -26,13 +27,13 @@ class Shape:
     form: float
 
     def contains(self, x: Array, y: Array) -> Inside:
-        """Which of the points lie inside, in pixels: the first pixel's centre is at (0.5, 0.5)."""
+        """Return which of the points lie inside; they are in pixels, and the first pixel's centre is (0.5, 0.5)."""
         dx, dy = (x - np.float32(self.x)) / self.radius, (y - np.float32(self.y)) / self.radius
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         return OUTLINES[self.name](cos * dx + sin * dy, cos * dy - sin * dx, np.float32(self.form))
 
     def coverage(self, rows: slice, cols: slice, samples: int = 1) -> Array:
-        """The covered fraction of each pixel of a window, from ``samples`` points per axis (one: its centre)."""
+        """Return the covered fraction of each pixel of a window, from ``samples`` points per axis (one: its centre)."""
         y = (np.arange(rows.start * samples, rows.stop * samples)[:, None] + 0.5) / samples
         x = (np.arange(cols.start * samples, cols.stop * samples)[None, :] + 0.5) / samples
         inside = self.contains(x.astype(np.float32), y.astype(np.float32))
@@ -40,7 +41,7 @@ class Shape:
         return inside.mean((1, 3), dtype=np.float32)
 
     def window(self, height: int, width: int, margin: float = 0) -> tuple[slice, slice]:
-        """The rows and columns of the picture within ``margin`` pixels of the shape."""
+        """Return the picture's rows and columns that enclose the shape with ``margin`` pixels around it."""
         reach = self.radius + margin
         rows = slice(max(0, int(self.y - reach)), min(height, int(self.y + reach) + 1))
         cols = slice(max(0, int(self.x - reach)), min(width, int(self.x + reach) + 1))

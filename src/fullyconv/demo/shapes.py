@@ -1,9 +1,9 @@
 """The built-in data set: drawn scenes with a mask each, and single-object crops for classification.
 
-Seven kinds of shape, 8 to 200 pixels in size, lie on textured grounds, cut by the picture's edge and each other.
-Colour, texture, light, size and angle (within 20 degrees of upright) are drawn alike for every class: only its
-outline tells what a thing is. Rings, crosses, stars and crescents have parts thinner than a stride of 32 pixels,
-so that finer fusion shows.
+Seven kinds of shape, 8 to 200 pixels in size, lie on textured backgrounds, cut off by the picture's edge and covering
+each other. Colour, texture, light, size and angle (within 20 degrees of upright) have the same distribution for every
+class, so that only the outline tells the classes apart. Rings, crosses, stars and crescents have parts thinner than a
+stride of 32 pixels, so that finer fusion makes a visible difference.
 """
 
 import secrets
@@ -40,18 +40,24 @@ PALETTE = [
     (236, 238, 241),
 ]
 SIDES = (150, 320)
+"""Shortest and longest side of a scene, in pixels."""
 DIAMETERS = (8, 200)
+"""Smallest and largest shape, in pixels."""
 TILT = 0.35
+"""Largest angle from upright, in radians."""
 CROP = 96
+"""Side of a single-object crop, in pixels."""
 MOST_HIDDEN = 0.2
-STANDS_OUT = 0.3
+"""Largest share of a shape that later ones may cover."""
+LEAST_CONTRAST = 0.3
+"""Smallest difference in lightness between a shape and what it covers."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture (RGB), its mask (H, W) of indices into CLASSES, and its shapes, first drawn first.
+    """A drawn picture (RGB), its mask (H, W) of indices into CLASSES, and its shapes in the order of drawing.
 
-    ``owner`` (H, W) says whose each pixel is: 0 for the background, k + 1 for ``shapes[k]``.
+    ``owner`` (H, W) says which shape each pixel belongs to: 0 for the background, k + 1 for ``shapes[k]``.
     """
 
     image: Image.Image
@@ -61,7 +67,7 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator) -> Scene:
-    """A scene of some size between 150 and 320 pixels a side, with up to nine shapes that may overlap."""
+    """Draw a scene with sides of 150 to 320 pixels and up to nine shapes, which may overlap."""
     height, width = (int(side) for side in rng.integers(SIDES[0], SIDES[1] + 1, 2))
     shapes, owner = _arrange(rng, height, width)
     indices = np.array([0, *(CLASSES.index(shape.name) for shape in shapes)], np.uint8)
@@ -69,7 +75,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 
 
 def draw_crop(rng: np.random.Generator, name: str) -> Image.Image:
-    """A square of 96 pixels with one whole shape, or with none if the name is "background"."""
+    """Draw a square of 96 pixels with one whole shape, or with none if the name is "background"."""
     radius = rng.uniform(14, 44)
     x, y = rng.uniform(radius, CROP - radius, 2)
     shape = Shape(name, x, y, radius, rng.uniform(-TILT, TILT), rng.random())
@@ -77,7 +83,7 @@ def draw_crop(rng: np.random.Generator, name: str) -> Image.Image:
 
 
 def _arrange(rng: np.random.Generator, height: int, width: int) -> tuple[list[Shape], NDArray[np.uint8]]:
-    """Shapes, and whose each pixel is, such that enough of each is seen to tell what it is."""
+    """Return shapes and the owner of each pixel (see ``Scene``), with enough of each shape visible to recognize it."""
     shapes: list[Shape] = []
     areas = [height * width]
     owner = np.zeros((height, width), np.uint8)
@@ -106,7 +112,7 @@ def _random_shape(rng: np.random.Generator, height: int, width: int) -> Shape:
 
 
 def _paint(rng: np.random.Generator, height: int, width: int, shapes: list[Shape]) -> Image.Image:
-    """The shapes with textures, shadows and light, on a textured ground."""
+    """Paint the shapes with textures, shadows and light on a textured background."""
     hues = rng.random() + np.array([0, 0, rng.uniform(-0.12, 0.12), rng.choice([1 / 3, 1 / 2])])
     ground = rng.uniform(0.25, 0.9)
     chroma, hue, contrast = rng.uniform(0.01, 0.05), hues[0], rng.uniform(-0.06, 0.06)
@@ -115,12 +121,12 @@ def _paint(rng: np.random.Generator, height: int, width: int, shapes: list[Shape
     picture = drawing.texture(rng, height, width, first, second)
     light = rng.uniform(0, 2 * np.pi)
     for shape in shapes:
-        _lay(rng, picture, shape, light, rng.choice(hues) + rng.normal(0, 0.03))
+        _paint_shape(rng, picture, shape, light, rng.choice(hues) + rng.normal(0, 0.03))
     return drawing.photograph(rng, picture, light)
 
 
-def _lay(rng: np.random.Generator, picture: Array, shape: Shape, light: float, hue: float) -> None:
-    """Paint one shape and its shadow over the picture, lighter or darker than what it covers."""
+def _paint_shape(rng: np.random.Generator, picture: Array, shape: Shape, light: float, hue: float) -> None:
+    """Paint one shape and its shadow onto the picture, clearly lighter or darker than what it covers."""
     depth = 1 + shape.radius * rng.uniform(0.03, 0.12)
     rows, cols = shape.window(picture.shape[0], picture.shape[1], 3 * depth)
     part = picture[rows, cols]
@@ -131,7 +137,7 @@ def _lay(rng: np.random.Generator, picture: Array, shape: Shape, light: float, h
     part *= 1 - rng.uniform(0.15, 0.45) * drawing.blur(shadow.coverage(rows, cols), depth / 2)[..., None]
 
     levels = np.linspace(0.3, 0.93, 40)
-    lightness = rng.choice(levels[np.abs(levels - beneath) > STANDS_OUT])
+    lightness = rng.choice(levels[np.abs(levels - beneath) > LEAST_CONTRAST])
     chroma, contrast = rng.uniform(0.08, 0.18), rng.uniform(-0.06, 0.06)
     first = drawing.colour(lightness, chroma, hue)
     second = drawing.colour(lightness + contrast, chroma, hue + rng.uniform(-0.06, 0.06))
@@ -153,10 +159,10 @@ def make(
 ) -> None:
     """Draw the built-in data set into the folder ``root``, whole or not at all.
 
-    There are ``train``, ``val`` and ``test`` scenes in ``images/SPLIT`` and ``masks/SPLIT``, described by
-    ``dataset.yaml``, and pictures of single shapes, 96 pixels square, in ``crops/SPLIT/CLASS``:
-    ``crops_per_class`` of each for train, a quarter as many for val. The same seed gives the same files, byte for
-    byte. ``progress`` is called with the number of files done and their total.
+    ``train``, ``val`` and ``test`` are the numbers of scenes in ``images/SPLIT`` and ``masks/SPLIT``, described by
+    ``dataset.yaml``. Pictures of single shapes, 96 pixels square, are in ``crops/SPLIT/CLASS``: ``crops_per_class`` of
+    each class for train, a quarter as many for val. The same seed gives the same files, byte for byte. ``progress`` is
+    called with the number of scenes and crops done and their total.
 
     Raises DataError if ``root`` exists and is not an empty folder, or cannot be written; ConfigError for a count
     below 1 or a negative seed.
@@ -178,7 +184,7 @@ def make(
         tasks += [partial(_write_crop, beside, seed, split, name, i) for i in range(crops[split])]
     try:
         write_whole(beside / "dataset.yaml", _descriptor())
-        # An interrupt is for this process alone: it ends the others.
+        # Ctrl-C reaches every process. Only this one handles it, and then ends the others.
         with Pool(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
             for done, _ in enumerate(pool.imap_unordered(partial.__call__, tasks, chunksize=8), 1):
                 if progress:
@@ -205,7 +211,7 @@ def _write_crop(root: Path, seed: int, split: str, name: str, index: int) -> Non
 
 
 def _generator(seed: int, group: str, index: int) -> np.random.Generator:
-    """A random stream for each picture, so that neither their order nor their number matters."""
+    """Return a random stream of one picture's own, so that neither the pictures' order nor their number matters."""
     return np.random.default_rng([seed, index, *group.encode()])
 
 

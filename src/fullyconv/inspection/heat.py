@@ -1,7 +1,7 @@
-"""Heat maps of one class at every stage of a score-fusing FCN: what each tap says, and what the sums say.
+"""Heat maps of one class at every stage of an FCN that fuses scores: what each tap contributes, and their sums.
 
-Between the scores of the taps and the logits everything is linear. So the logits are a sum with one term for each tap,
-and a term can be looked at alone: on the image's pixels, through the network's own upsampling.
+Everything between the taps' scores and the logits is linear. The logits are therefore a sum with one term per tap, and
+each term can be shown by itself, brought to the image's size by the network's own upsampling.
 """
 
 from itertools import accumulate
@@ -20,13 +20,16 @@ from fullyconv.sharing import in_evaluation_mode, shared_copy
 
 @torch.no_grad()
 def heat_maps(net: FCN, image: Tensor, index: int) -> dict[str, Tensor]:
-    """The score of class ``index`` at each stage, each (H, W), for an image (C, H, W) in 0..255.
+    """Return the score of class ``index`` at each stage, each (H, W), for an image (C, H, W) in 0..255.
 
-    ``stride 32``, ``stride 16``, ...: each tap's own part; then ``32 + 16``, ...: their sums, the last of which are
-    the logits. Raises ConfigError if the network fuses features, which are no scores until the end.
+    ``stride 32``, ``stride 16``, ... are what each tap contributes; ``32 + 16``, ... are their sums, the last of which
+    is the logits. Raises ConfigError if the network fuses features: those become scores only at the end.
     """
     if net.width:
-        raise ConfigError(f"{net.name} fuses {net.width} features and scores them at the end: no stage has scores.")
+        raise ConfigError(
+            f"{net.name} fuses {net.width} features and scores them at the end, so that no stage has scores. Heat maps "
+            "need a network that fuses scores (width None)."
+        )
     own = contributions(net, image[None])
     parts = {stride: part[0, index] for stride, part in own.items()}
     sums = list(accumulate(parts.values()))
@@ -36,9 +39,10 @@ def heat_maps(net: FCN, image: Tensor, index: int) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def contributions(net: FCN, images: Tensor) -> dict[str, Tensor]:
-    """By stride, from coarse to fine, what each tap adds to the logits of ``images`` (N, C, H, W): (N, classes, H, W).
+    """Return what each tap adds to the logits of ``images`` (N, C, H, W), by stride, from coarse to fine.
 
-    Computed in evaluation mode; of a network that fuses scores. The terms add up to the logits.
+    Each term is (N, classes, H, W), and the terms add up to the logits. They are computed in evaluation mode, and only
+    for a network that fuses scores.
     """
     net = in_evaluation_mode(net)
     taps = net.backbone(net.normalize(images))
@@ -52,7 +56,7 @@ def contributions(net: FCN, images: Tensor) -> dict[str, Tensor]:
 
 
 def _alone(net: FCN, stride: str) -> FCN:
-    """A copy in which the scores of all taps but one are zero."""
+    """Return a copy in which the scores of all taps but the one of ``stride`` are zero."""
 
     def silence(_: nn.Module, __: tuple[Tensor, ...], scores: Tensor) -> Tensor:
         return torch.zeros_like(scores)
@@ -66,9 +70,9 @@ def _alone(net: FCN, stride: str) -> FCN:
 
 @torch.no_grad()
 def figure(net: FCN, image: Tensor, index: int, picture: np.ndarray) -> Figure:
-    """``heat_maps`` beside ``picture`` (H, W, 3), all in one scale; below them their sums, beside the labels.
+    """Draw ``heat_maps`` beside ``picture`` (H, W, 3), all in one scale; below them their sums, beside the labels.
 
-    With several heads, the labels of the first.
+    Of a network with several heads, the labels are those of the first.
     """
     maps = {name: values.cpu().numpy() for name, values in heat_maps(net, image, index).items()}
     predicted = net.predict(image[None])[0]

@@ -1,4 +1,4 @@
-"""What ``fullyconv inspect`` shows: words, and at most one figure."""
+"""What ``fullyconv inspect`` shows: text, and at most one figure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,8 @@ from fullyconv.weights import run_folder
 from fullyconv.weights.named import is_name, untrained
 
 SIZE = (500, 500)
-SCENE = 1  # the seed of a drawn scene with large and small shapes
+SCENE = 1
+"""Seed of a drawn scene that has both large and small shapes."""
 
 
 def inspect_model(
@@ -28,23 +29,23 @@ def inspect_model(
     size: tuple[int, int] | None,
     image: Path | None,
     cell: tuple[int, int] | None,
-    of_class: str | None,
-    ways: bool,
+    heat_class: str | None,
+    compare_upsampling: bool,
     out: Path | None,
     classes: int | None,
     padding: str | None,
 ) -> Iterator[str]:
-    """What there is to say, part by part; the figure goes to ``out``. The options are those of the command.
+    """Yield the text to print, part by part, and write the figure to ``out``. The options are those of the command.
 
     Raises ConfigError for options that do not go together, WeightsError, DataError and GeometryError.
     """
-    _check(size, image, cell, of_class, ways, out)
+    _check(size, image, cell, heat_class, compare_upsampling, out)
     trained = not is_name(model)
     net = _network(model, trained, classes, padding)
-    if of_class is not None or ways:
+    if heat_class is not None or compare_upsampling:
         assert out is not None
-        if of_class is not None:
-            drawn = _heat(net, model, trained, image, of_class)
+        if heat_class is not None:
+            drawn = _heat(net, model, trained, image, heat_class)
         else:
             drawn = _upsampling(net, trained, image)
         _write(drawn, out)
@@ -72,52 +73,57 @@ def _check(
     size: tuple[int, int] | None,
     image: Path | None,
     cell: tuple[int, int] | None,
-    of_class: str | None,
-    ways: bool,
+    heat_class: str | None,
+    compare_upsampling: bool,
     out: Path | None,
 ) -> None:
-    kinds = {"--cell": cell is not None, "--heat": of_class is not None, "--upsampling": ways}
+    """Raise ConfigError where the options do not go together."""
+    kinds = {"--cell": cell is not None, "--heat": heat_class is not None, "--upsampling": compare_upsampling}
     asked = [name for name, given in kinds.items() if given]
     if len(asked) > 1:
         raise ConfigError(f"{' and '.join(asked)} are different figures: ask for one at a time.")
     if out is not None and not asked:
-        raise ConfigError(f"--figure {out}: a figure of what? Add {', '.join(kinds)}.")
-    if out is None and (of_class is not None or ways):
+        raise ConfigError(f"--figure {out}: expected one of {', '.join(kinds)} beside it, which says what to draw.")
+    if out is None and (heat_class is not None or compare_upsampling):
         raise ConfigError(f"{asked[0]} draws a figure: add --figure FILE.png.")
     if out is not None and out.suffix.lower() != ".png":
         raise ConfigError(f"--figure {out}: figures are PNG files; give a name that ends in .png.")
-    if size is not None and (image is not None or of_class is not None or ways):
-        raise ConfigError("--size is for an image that is not there: leave it out where one is looked at.")
-    if of_class is not None and image is None:
+    if size is not None and (image is not None or heat_class is not None or compare_upsampling):
+        raise ConfigError("--size applies only where no image is looked at: leave it out beside --image or a figure.")
+    if heat_class is not None and image is None:
         raise ConfigError("--heat needs an image to look at: add --image FILE.")
 
 
 def _network(model: str, trained: bool, classes: int | None, padding: str | None) -> fcn.FCN:
     if not trained:
-        with torch.device("meta"):  # its geometry is asked for, not its weights
+        with torch.device("meta"):  # only its geometry is needed, so that its weights need no memory
             return untrained(model, classes, padding)
     if classes is not None or padding is not None:
         raise ConfigError(f"--classes and --padding are for untrained networks; {model} has its own.")
     return run_folder.load(model)
 
 
-def _heat(net: fcn.FCN, model: str, trained: bool, image: Path | None, of_class: str) -> Figure:
+def _heat(net: fcn.FCN, model: str, trained: bool, image: Path | None, heat_class: str) -> Figure:
     if not trained:
-        raise ConfigError(f"{model} is untrained, its scores are zero: --heat needs a run folder or a weights file.")
-    if of_class in net.classes:
-        index = net.classes.index(of_class)
-    elif of_class.isdecimal() and int(of_class) < net.num_classes:
-        index = int(of_class)
+        raise ConfigError(f"{model} is untrained, so its scores are zero: --heat needs a run folder or a weights file.")
+    if heat_class in net.classes:
+        index = net.classes.index(heat_class)
+    elif heat_class.isdecimal() and int(heat_class) < net.num_classes:
+        index = int(heat_class)
     else:
         names = ", ".join(net.classes[:30])
-        raise ConfigError(f"--heat {of_class}: expected a class, 0 to {net.num_classes - 1}, or one of {names}.")
+        raise ConfigError(f"--heat {heat_class}: expected a class, 0 to {net.num_classes - 1}, or one of {names}.")
     assert image is not None
     pixels = torch.from_numpy(read_image(image, net.in_channels))
     return heat.figure(net, pixels, index, displayable(pixels))
 
 
 def _upsampling(net: fcn.FCN, trained: bool, image: Path | None) -> Figure:
-    """Of an untrained network: the best that scores 32 pixels apart could say of a drawn scene."""
+    """Compare the ways of upsampling on the network's coarse scores.
+
+    An untrained network has no scores to show: in their place are the best that cells 32 pixels apart could give for a
+    drawn scene.
+    """
     scene = shapes.draw_scene(np.random.default_rng(SCENE))
     if trained:
         pixels = np.asarray(scene.image).transpose(2, 0, 1) if image is None else read_image(image, net.in_channels)
@@ -126,13 +132,13 @@ def _upsampling(net: fcn.FCN, trained: bool, image: Path | None) -> Figure:
         learnt = net.method == "transposed"
         return upsampling.figure(displayable(tensor), coarse, ways, net.classes, net.palette, learnt)
     if image is not None:
-        raise ConfigError("--image: an untrained network has nothing to say of it; leave it out for a drawn scene.")
+        raise ConfigError("--image: an untrained network has no scores of it; leave it out to see a drawn scene.")
     coarse, ways = upsampling.of_mask(torch.from_numpy(scene.mask), len(shapes.CLASSES))
     return upsampling.figure(np.asarray(scene.image), coarse, ways, list(shapes.CLASSES), list(shapes.PALETTE))
 
 
 def _scene(size: tuple[int, int]) -> np.ndarray:
-    """A drawn scene (H, W, 3) uint8."""
+    """Return a drawn scene (H, W, 3), uint8, of ``size``."""
     scene = shapes.draw_scene(np.random.default_rng(SCENE)).image
     return np.asarray(scene.resize((size[1], size[0]), Image.Resampling.BICUBIC))
 

@@ -1,4 +1,4 @@
-"""What one cell of a network's scores sees of the image: in words, and drawn beside its neighbours' windows."""
+"""What one cell of a network's scores sees of the image: as text, and as a figure with its neighbours' windows."""
 
 from itertools import product
 
@@ -15,7 +15,10 @@ WINDOW, NEIGHBOUR, INK = "#d62728", "#4d9bff", "#20242c"
 
 
 def describe(traced: Trace, cell: Cell) -> str:
-    """What ``cell`` (row, column) of the scores sees, all pixels included. Raises GeometryError if there is none."""
+    """Describe in a sentence what ``cell`` (row, column) of the scores sees; the rows and columns named are included.
+
+    Raises GeometryError if there is no such cell.
+    """
     scores = traced.outputs[0]
     seen = scores.sees(*cell)
     row, col = _centre(scores, cell)
@@ -32,9 +35,9 @@ def describe(traced: Trace, cell: Cell) -> str:
 
 
 def figure(traced: Trace, cell: Cell, image: np.ndarray) -> Figure:
-    """The window of ``cell`` and its neighbours' on ``image`` (H, W, 3) uint8, beside the map of scores.
+    """Draw the windows of ``cell`` and its neighbours on ``image`` (H, W, 3), uint8, beside the map of scores.
 
-    Raises GeometryError if there is no such cell, or if it sees the whole image: there is no window to draw.
+    Raises GeometryError if there is no such cell, or if it sees the whole image and so has no window.
     """
     scores = traced.outputs[0]
     scores.sees(*cell)
@@ -96,7 +99,7 @@ def _draw_cells(axes: Axes, scores: Layer, cell: Cell) -> None:
 def _outline(
     axes: Axes, scores: Layer, cell: Cell, colour: str, width: float, order: int, label: str | None, alpha: float = 1.0
 ) -> None:
-    """Draw the edge of a cell's window, if it has one; ``order``: what is drawn later lies above."""
+    """Draw the edge of a cell's window, if it has one; edges of higher ``order`` lie above."""
     window = _window(scores, cell)
     if window is None:
         return
@@ -107,19 +110,19 @@ def _outline(
 
 
 def _neighbours(scores: Layer, cell: Cell) -> list[Cell]:
-    """Up to eight."""
+    """Return the up to eight cells around ``cell``."""
     around = product(range(cell[0] - 1, cell[0] + 2), range(cell[1] - 1, cell[1] + 2))
     return [(r, c) for r, c in around if (r, c) != cell and 0 <= r < scores.size[0] and 0 <= c < scores.size[1]]
 
 
 def _window(scores: Layer, cell: Cell) -> tuple[Interval, Interval] | None:
-    """The pixels that a cell would see of an endless image."""
+    """Return the rows and columns that a cell would see of an endless image; None if it sees none."""
     rows, cols = scores.rows.reaches(cell[0]), scores.cols.reaches(cell[1])
     return None if rows is None or cols is None else (rows, cols)
 
 
 def _centre(scores: Layer, cell: Cell) -> tuple[float, float]:
-    """Where a cell looks, in pixels."""
+    """Return the row and column, in pixels, of a cell's centre."""
     row, col = (s * i + o for s, i, o in zip(scores.stride, cell, scores.offset, strict=True))
     return float(row), float(col)
 

@@ -1,4 +1,4 @@
-"""A network in figures: the rows of the paper's Table 1, and a table of every layer, as plain text."""
+"""A network's figures as plain text: the rows of the paper's Table 1, and a table of every layer."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,9 +12,9 @@ TEXT_COLUMNS = 2
 
 
 def summary(net: FCN, traced: Trace) -> str:
-    """The rows of the CVPR paper's Table 1 for the scores of ``net``, then where it crops and what sees everything.
+    """Return the rows of the CVPR paper's Table 1 for the scores of ``net``, its crops, and what sees the whole image.
 
-    ``traced``: the network followed on an image of the size in question.
+    ``traced`` is the network traced on an image of the size in question.
     """
     scores = traced.outputs[0]
     parameters = sum(parameter.numel() for parameter in net.parameters())
@@ -36,9 +36,10 @@ def summary(net: FCN, traced: Trace) -> str:
 
 
 def crops(net: FCN, scores: Layer) -> list[int]:
-    """Rows to take off in each fusion, from coarse to fine, and off the last upsampling to the image.
+    """Return the rows cropped in each fusion, from coarse to fine, and from the last upsampling to the image.
 
-    As in the release: 19 for FCN-32s; 5, 27 for FCN-16s; 5, 9, 31 for FCN-8s. For networks on its padding.
+    They are those of the paper's release (19 for FCN-32s; 5, 27 for FCN-16s; 5, 9, 31 for FCN-8s) and defined for
+    networks with its padding.
     """
     factor = int(scores.stride[0])
     kernel = 2 * factor - (scores.offset[0].denominator == 1)  # odd where cells are centred on pixels, as AlexNet's
@@ -48,7 +49,7 @@ def crops(net: FCN, scores: Layer) -> list[int]:
 
 
 def table(traced: Trace) -> str:
-    """Every layer in the order in which they run; sizes, strides, offsets and fields in (height × width)."""
+    """Return a table of the layers in the order in which they run; sizes and the like are height × width."""
     rows = [COLUMNS, *(_row(layer) for layer in traced.layers)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

@@ -1,4 +1,4 @@
-"""One coarse map of scores brought to the image's size in four ways: nearest, bilinear, bicubic, learnt."""
+"""One coarse map of scores, upsampled to the image's size in four ways: nearest, bilinear, bicubic, learnt."""
 
 from fractions import Fraction
 from typing import get_args
@@ -23,9 +23,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @torch.no_grad()
 def four_ways(coarse: Tensor, lattice: Lattice, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Scores (C, h, w), whose cells look where ``lattice`` says → by method, scores (C, *size).
+    """Upsample scores (C, h, w) by each method, to (C, *size) each.
 
-    ``transposed`` is the learnt one as it starts: it interpolates bilinearly. ``lattice`` has whole strides.
+    ``lattice``, of whole strides, says where the cells look. ``transposed`` is the learnt method before it is trained,
+    which interpolates bilinearly.
     """
     factor = (int(lattice.stride[0]), int(lattice.stride[1]))
     shift = (-lattice.offset[0] / lattice.stride[0], -lattice.offset[1] / lattice.stride[1])
@@ -35,10 +36,10 @@ def four_ways(coarse: Tensor, lattice: Lattice, size: tuple[int, int]) -> dict[s
 
 @torch.no_grad()
 def of_network(net: FCN, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The scores (C, h, w) of the coarsest tap of ``net`` on an image (C, H, W), and ``four_ways`` from there.
+    """Return the coarsest tap's scores (C, h, w) of an image (C, H, W), and ``four_ways`` of upsampling them.
 
     If the network has learnt its upsampling, ``transposed`` is what it has learnt.
-    Raises ConfigError where the network's taps hold no scores, or do not lie on a lattice of the image.
+    Raises ConfigError where the network's taps have no scores, or their cells are not whole strides apart.
     """
     if net.width or net.backbone.alignment == "half-pixel":
         raise ConfigError(
@@ -55,7 +56,10 @@ def of_network(net: FCN, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def of_mask(mask: Tensor, classes: int, stride: int = 32) -> tuple[Tensor, dict[str, Tensor]]:
-    """The best that scores ``stride`` pixels apart can say of a mask (H, W): each class's share of each cell."""
+    """Return the best scores that cells ``stride`` pixels apart can give for a mask (H, W), and ``four_ways`` of them.
+
+    The scores are each class's share of the cell's pixels.
+    """
     height, width = mask.shape
     one_hot = F.one_hot(mask.long(), classes).permute(2, 0, 1).float()
     whole = F.pad(one_hot[None], (0, -width % stride, 0, -height % stride), mode="replicate")
@@ -72,10 +76,10 @@ def figure(
     palette: list[Colour],
     learnt: bool = False,
 ) -> Figure:
-    """Above, the labels by each of ``ways`` beside ``picture`` (H, W, 3); below, the scores of one class.
+    """Draw the labels by each of ``ways`` beside ``picture`` (H, W, 3), and the scores of one class below them.
 
-    That class is the most frequent one but the first (the background). ``learnt``: the transposed convolution was
-    trained.
+    That class is the most frequent one apart from the first, the background. ``learnt`` says whether the transposed
+    convolution was trained.
     """
     labels = {name: scores.argmax(0).numpy().astype(np.uint8) for name, scores in ways.items()}
     counts = np.bincount(labels["bilinear"].ravel(), minlength=len(classes))
