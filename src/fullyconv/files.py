@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files: written whole or not at all; and why one is not there to be read."""
 
 import os
 import tempfile
@@ -43,3 +43,11 @@ def write_whole(path: str | Path, content: bytes | str) -> None:
     """Write ``content`` (text as UTF-8) to ``path``, whole or not at all."""
     with whole_file(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def absence(path: str | Path) -> str:
+    """Say why there is no file to read at ``path``: nothing is there, a link leads nowhere, or it is no file."""
+    path = Path(path)
+    if path.is_symlink() and not path.exists():
+        return f"is a link to {path.readlink()}, which is not there"
+    return "is a folder, a pipe or a device, not a file" if path.exists() else "there is no such file"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fullyconv.classes import VOC_CLASSES
-from fullyconv.data import Pair, open_data
+from fullyconv.data import Pair, check, open_data
 from fullyconv.data.masks import IGNORE, read_mask
 from fullyconv.errors import DataError
 from fullyconv.palettes import default_palette, voc_palette
@@ -202,6 +202,39 @@ def test_what_does_not_pair_does_not_stop_opening(tmp_path, write_pairs, save):
     assert Pair(lonely, None) in data.split("train")
     assert data.split("val") == []
     assert sorted(data.unmatched_masks) == sorted([*unmatched, second])
+
+
+@pytest.mark.parametrize("form", ["images/{}", "{}/images"])
+def test_a_split_that_a_link_leads_to_and_is_not_there_is_missed(tmp_path, write_pairs, form):
+    write_pairs(form.format("train"), form.format("train").replace("images", "masks"), "a")
+    place = tmp_path / (form.format("val") if form[0] == "i" else "val")
+    place.symlink_to(tmp_path / "unmounted")
+    with pytest.raises(DataError, match=r"val: is a link to .*unmounted, which is not there; a split's folder may be"):
+        open_data(tmp_path)
+
+
+def test_a_split_of_masks_alone_is_not_passed_over(tmp_path, write_pairs):
+    for split in ("train", "val"):
+        write_pairs(f"{split}/images", f"{split}/masks", "a")
+    (tmp_path / "val/images").rename(tmp_path / "elsewhere")
+    (tmp_path / "val/images").symlink_to("unmounted")
+    assert open_data(tmp_path).splits["val"] == []
+    problems = [(problem.kind.name, problem.files) for problem in check(open_data(tmp_path)).problems]
+    assert ("EMPTY", ()) in problems
+    assert ("UNMATCHED_MASK", (tmp_path / "val/masks/a.png",)) in problems
+
+
+def test_links_that_lead_nowhere_are_no_other_layout_or_list(tmp_path, write_pairs):
+    write_pairs("images", "masks", "abc")
+    lost = tmp_path / "images" / "d.png"
+    lost.symlink_to("unmounted.png")
+    problems = check(open_data(tmp_path)).problems
+    assert [problem.found for problem in problems if problem.files == (lost,)] == [
+        "is a link to unmounted.png, which is not there"
+    ]
+    (tmp_path / "dataset.yaml").symlink_to("unmounted.yaml")
+    with pytest.raises(DataError, match=r"dataset\.yaml: cannot be read"):
+        open_data(tmp_path)
 
 
 def test_files_beside_splits_are_refused(tmp_path, write_pairs):

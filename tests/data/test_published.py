@@ -169,6 +169,9 @@ def test_nyud_trains_on_trainval_as_the_paper_does(tmp_path):
     (tmp_path / "trainval.txt").unlink()
     splits = open_data(tmp_path).splits
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 2, "val": 1, "test": 1}
+    (tmp_path / "trainval.txt").symlink_to("unmounted.txt")
+    with pytest.raises(DataError, match=r"trainval\.txt: is missing"):
+        open_data(tmp_path)
 
 
 def test_unknown_depth_is_the_mean_of_the_known(kitchen):

@@ -1,3 +1,4 @@
+import os
 import threading
 from pathlib import Path
 
@@ -76,6 +77,52 @@ def test_broken_images_are_reported_and_the_rest_is_done(colour_net, photos, tmp
     assert [path for path, _ in failed] == [photos / "aa.png", photos / "day" / "empty.jpg"]
     assert all(str(path) in str(error) for path, error in failed)
     assert steps == [(i, 6) for i in range(1, 7)]
+
+
+def test_what_has_an_images_name_and_is_none_is_reported_by_name(colour_net, photos, tmp_path):
+    """A link that leads nowhere or to itself, and a pipe, in folders, by their names and in patterns."""
+    (photos / "lost.png").symlink_to(tmp_path / "unmounted" / "a.png")
+    (photos / "day" / "lost.tif").symlink_to("away.tif")
+    (photos / "turning.jpg").symlink_to("turning.jpg")
+    pipes = [photos / "day" / "pipe.tif"] if hasattr(os, "mkfifo") else []
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    lost = [photos / "lost.png", photos / "day" / "lost.tif", photos / "turning.jpg", *pipes]
+    for given in ([photos], [photos / "*"], [photos, photos / "lost.png"]):
+        done, failed = predict_files(Predictor(colour_net), given, tmp_path / "out")
+        assert len(done) == 4
+        assert sorted(path for path, _ in failed) == sorted(lost)
+        reasons = {path: str(error) for path, error in failed}
+        assert reasons[lost[0]] == f"{lost[0]}: is a link to {tmp_path / 'unmounted' / 'a.png'}, which is not there"
+        assert all("not a file" in reasons[pipe] for pipe in pipes)
+    with pytest.raises(SystemExit) as ended:
+        report_failures(done, failed)
+    assert ended.value.code == 2
+
+
+def test_folders_that_links_name_are_searched_and_nothing_is_labelled_twice(photos, tmp_path):
+    image(tmp_path / "elsewhere" / "x.png")
+    (tmp_path / "elsewhere" / "back").symlink_to(photos)
+    (photos / "more").symlink_to(tmp_path / "elsewhere")
+    (photos / "a first name").symlink_to("day")
+    (photos / ".hidden").symlink_to(tmp_path / "elsewhere")
+    found = places(targets_of([photos], tmp_path / "out"), tmp_path)
+    assert sorted(found) == [
+        f"photos/{name}" for name in ("a.png", "b.bmp", "day/c.png", "day/night/a.tif", "more/x.png")
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(photos, tmp_path, monkeypatch):
+    listed = Path.iterdir
+
+    def refused(self):
+        if self.name == "night":
+            raise PermissionError(13, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(PermissionError, match="night"):
+        targets_of([photos], tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.files import write_whole
+from fullyconv.files import absence, write_whole
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
@@ -30,7 +30,7 @@ def open_image(path: str | Path) -> Image.Image:
     Raises DataError, naming the file, if it is absent, unreadable, truncated, or a stack of several images.
     """
     if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path}: {absence(path)}")
     try:
         with Image.open(path, formats=FORMATS) as image:
             stack = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1

@@ -1,6 +1,7 @@
 """Label many images: find them, read ahead, label, and write the results in the folders that the images came in."""
 
 import glob
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,7 +55,8 @@ def predict_files(
     are done, and those that failed, each with its error.
 
     Raises before anything is written: DataError where an input names no image, ConfigError where two results
-    would be one file, or a result would be written over an image, and where a picture is to have a ``level`` above 0.
+    would be one file, or a result would be written over an image, and where a picture is to have a ``level`` above 0,
+    OSError where a folder cannot be listed.
     """
     targets = targets_of(inputs, Path(out), overlay, predictor.classes if scores else (), tile)
     pictures, rasters = (
@@ -198,10 +200,12 @@ def _as_one(path: Path) -> Path:
 def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
     """The images that ``given`` names, each with its place below the folder or the pattern's fixed part.
 
-    Hidden files are left out, and so is ``out`` where it lies inside that folder: it holds results.
+    What has an image's name and cannot be read, as a link that leads nowhere, is named like any image: reading it says
+    why. Hidden files are left out, and so is ``out`` where it lies inside that folder: it holds results. Raises OSError
+    for a folder that cannot be listed.
     """
     path = Path(given)
-    if path.is_file():
+    if os.path.lexists(path) and not path.is_dir():
         return [(path, Path(path.name))]
     patterns = [i for i, part in enumerate(path.parts) if glob.has_magic(part)]
     if path.is_dir() or not patterns:
@@ -209,16 +213,33 @@ def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
     else:
         root = Path(*path.parts[: patterns[0]])
         matches = list(root.glob(str(Path(*path.parts[patterns[0] :]))))
-    paths = sorted({p for match in matches for p in (match, *match.rglob("*"))})
-    places = [(p, p.relative_to(root)) for p in paths if p.suffix.lower() in KINDS and p.is_file()]
-    shown = [(p, place) for p, place in places if not any(part.startswith(".") for part in place.parts)]
+    files = {p: p.relative_to(root) for p in _below(matches) if p.suffix.lower() in KINDS}
+    shown = [(p, files[p]) for p in sorted(files) if not any(part.startswith(".") for part in files[p].parts)]
     if root.resolve().is_relative_to(out.resolve()):
         return shown
-    return [(p, place) for p, place in shown if not p.resolve().is_relative_to(out.resolve())]
+    return [(p, place) for p, place in shown if not Path(os.path.realpath(p)).is_relative_to(out.resolve())]
+
+
+def _below(matches: Iterable[Path]) -> Iterator[Path]:
+    """What folders and those in them hold, but folders. Each is listed once: under its own name before those of links.
+
+    Hidden folders in them are left out.
+    """
+    waiting, linked, listed = deque(sorted(matches)), deque[Path](), set[Path]()
+    while waiting or linked:
+        path = waiting.popleft() if waiting else linked.popleft()
+        if not path.is_dir():
+            if os.path.lexists(path):
+                yield path
+        elif (folder := path.resolve()) not in listed:
+            listed.add(folder)
+            for inner in sorted(path.iterdir()):
+                if not inner.name.startswith("."):
+                    (linked if inner.is_symlink() else waiting).append(inner)
 
 
 def _is_read_by_window(image: Path, tile: TileOption) -> bool:
-    return image.suffix.lower() in source.SUFFIXES and (tile != "auto" or source.by_window(image))
+    return image.suffix.lower() in source.SUFFIXES and image.is_file() and (tile != "auto" or source.by_window(image))
 
 
 def _located(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """A network to the Hugging Face hub: weights, architecture, card, and what its run measured."""
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,14 +60,14 @@ def push_to_hub(
 def read_config(path: Path) -> Mapping[str, Any] | None:
     """What a run's configuration holds; None where there is no such file. Raises WeightsError."""
     try:
-        return _mapping(path, read_yaml(path)) if path.is_file() else None
+        return _mapping(path, read_yaml(path)) if os.path.lexists(path) else None
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}. Mend it, or remove it.") from error
 
 
 def _read_evaluation(path: Path) -> Mapping[str, Any] | None:
     """What a run's measurements hold; None where there is no such file. Raises WeightsError."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     if path.stat().st_size > MAX_EVALUATION:
         raise WeightsError(f"{path} is larger than the {MAX_EVALUATION:,} bytes that are read. Remove it.")

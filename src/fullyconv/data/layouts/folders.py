@@ -1,16 +1,18 @@
 """Data sets of the user's own: a descriptor, or folders of images and masks."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.images import list_images
+from fullyconv.data.images import SUFFIXES, list_images
 from fullyconv.data.layouts.descriptor import read_descriptor
 from fullyconv.data.layouts.infer import infer_classes, palette_of
 from fullyconv.data.masks import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import in_order
 from fullyconv.errors import DataError
+from fullyconv.files import absence
 from fullyconv.palettes import default_palette
 
 DESCRIPTOR = "dataset.yaml"
@@ -18,7 +20,7 @@ DESCRIPTOR = "dataset.yaml"
 
 def is_descriptor(path: Path) -> bool:
     """Whether ``path`` is a descriptor, or a folder that holds one."""
-    return (path / DESCRIPTOR).is_file() if path.is_dir() else path.suffix.lower() in (".yaml", ".yml")
+    return os.path.lexists(path / DESCRIPTOR) if path.is_dir() else path.suffix.lower() in (".yaml", ".yml")
 
 
 def is_folders(path: Path) -> bool:
@@ -53,9 +55,13 @@ def open_folders(root: Path) -> Data:
     images, masks = root / "images", root / "masks"
     if not _has(root, "images", "masks"):
         splits, unmatched = _pair_all(
-            {folder.name: (folder / "images", folder / "masks") for folder in _folders(root) if _has(folder, "images")}
+            {
+                folder.name: (folder / "images", folder / "masks")
+                for folder in _splits(root)
+                if _has(folder, "images") or _has(folder, "masks")
+            }
         )
-    elif names := sorted({folder.name for folder in _folders(images) + _folders(masks)}):
+    elif names := sorted({folder.name for folder in _splits(images) + _splits(masks)}):
         loose = list_images(images) + list_images(masks)
         if loose:
             raise DataError(
@@ -99,6 +105,14 @@ def _divide(pairs: list[Pair]) -> dict[str, list[Pair]]:
 
 def _has(folder: Path, *names: str) -> bool:
     return all((folder / name).is_dir() for name in names)
+
+
+def _splits(path: Path) -> list[Path]:
+    """The folders in ``path``. Raises DataError where a link may be to one more, which is not there."""
+    for entry in sorted(path.iterdir()):
+        if entry.is_symlink() and not entry.exists() and entry.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{entry}: {absence(entry)}; a split's folder may be missing, so mend or remove the link")
+    return _folders(path)
 
 
 def _folders(path: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """PASCAL-Context (Mottaghi et al., CVPR 2014): the whole scene in VOC 2010's images, 59 classes and background."""
 
+import os
 from pathlib import Path
 
 from fullyconv.data.catalog import Data
@@ -30,7 +31,7 @@ def open_context(root: Path) -> Data:
     contradict each other.
     """
     annotations, voc10 = find_one(root, _PLACES, _ENTRIES), find_one(root, _VOC, _VOC_ENTRIES)
-    beside = (annotations / "train.txt").is_file()
+    beside = os.path.lexists(annotations / "train.txt")
     lists = annotations if beside else voc10 / "ImageSets/Main"
     splits = {
         split: [

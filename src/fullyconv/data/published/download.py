@@ -1,5 +1,6 @@
 """Fetching the published data sets: those that torchvision knows an address of; where to find the others."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -59,7 +60,7 @@ def download(name: str, folder: str | Path) -> Path:
         raise ConfigError(f"there is no download {name!r}; there are {', '.join([*ARCHIVES, *BY_HAND])}")
     archive = ARCHIVES[name]
     target = folder / archive.unpacks_to
-    if target.exists():
+    if os.path.lexists(target):
         raise DataError(f"{target}: is there already; to fetch it again remove it first")
     try:
         download_url(archive.url, folder, archive.filename, archive.md5)

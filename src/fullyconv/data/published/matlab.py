@@ -11,6 +11,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from fullyconv.errors import DataError
+from fullyconv.files import absence
 
 SUFFIX = ".mat"
 HEADER = 128
@@ -41,7 +42,7 @@ def read_matrix(path: str | Path, key: str) -> np.ndarray:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path}: {absence(path)}")
     variable, *fields = key.split(".")
     value = _load(path, variable)
     for field in fields:

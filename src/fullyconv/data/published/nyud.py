@@ -1,5 +1,6 @@
 """NYUDv2 (Silberman et al., ECCV 2012) with the 40 classes of Gupta et al. (CVPR 2013), as the FCN release has it."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ def open_nyud(root: Path, layout: str) -> Data:
     val.txt are the splits. Raises DataError if a list is missing.
     """
     root = find_one(root, _PLACES, _ENTRIES)
-    lists = {"train": "trainval"} if (root / "trainval.txt").is_file() else {"train": "train", "val": "val"}
+    lists = {"train": "trainval"} if os.path.lexists(root / "trainval.txt") else {"train": "train", "val": "val"}
     splits = {
         split: [_pair(root, number, layout) for number in read_list(root / f"{name}.txt")]
         for split, name in {**lists, "test": "test"}.items()

@@ -12,6 +12,7 @@ from PIL import TiffImagePlugin
 from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.extras import require
+from fullyconv.files import absence
 from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
 from fullyconv.inference.rasters.slides import Slide
 
@@ -67,7 +68,7 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
     network, ConfigError for a level that is not there, and where the extra ``raster`` is not installed.
     """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path}: {absence(path)}")
     use = "reads georeferenced, tiled and large TIFF files"
     rasterio, tifffile = (require(name, "raster", use) for name in ("rasterio", "tifffile"))
     try:
