@@ -9,8 +9,9 @@ reshaping changes the layout only, and a linear layer reads its window from it.
 
 import copy
 import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, cast
 
 import timm.layers
 import torch
@@ -196,7 +197,8 @@ def _convert(node: fx.Node, maps: dict[fx.Node, _Map], shapes: dict[fx.Node, tup
     if op in _AVERAGES | _MAXIMA:
         return _convert_pool(node, maps[tensors[0]], shapes[tensors[0]], after)
     if op in {"cat", "concat"}:
-        return _convert_cat(node, [maps[n] for n in argument(node, 0, "tensors", ())])
+        joined: Sequence[fx.Node] = argument(node, 0, "tensors", ())
+        return _convert_cat(node, [maps[n] for n in joined])
     if op in _SOFTMAX:
         return _convert_softmax(node, maps[tensors[0]])
     if isinstance(layer, nn.Linear):
@@ -247,8 +249,8 @@ def _convert_pool(node: fx.Node, source: _Map, before: tuple[int, ...], after: t
                 _refuse(node, source.layout, f"a map with equal windows for {after[2]}×{after[3]} cells")
             windows[letter] = (extents.pop(), strides.pop())
     else:
-        dims = argument(node, 1, "dim", None)
-        dims = range(len(before)) if dims is None else (dims,) if isinstance(dims, int) else dims
+        given: int | Sequence[int] | None = argument(node, 1, "dim", None)
+        dims = range(len(before)) if given is None else (given,) if isinstance(given, int) else given
         for letter, size in (factor for dim in dims for factor in source.layout[dim]):
             if letter not in windows:
                 _refuse(node, source.layout, "a mean or maximum over rows and columns alone")
@@ -277,7 +279,9 @@ def _convert_cat(node: fx.Node, sources: list[_Map]) -> _Map:
 
 def _convert_softmax(node: fx.Node, source: _Map) -> _Map:
     """Softmax over the classes of each cell."""
-    axis = getattr(module(node), "dim", None) if node.op == "call_module" else argument(node, 1, "dim", None)
+    axis: int | None = (
+        getattr(module(node), "dim", None) if node.op == "call_module" else argument(node, 1, "dim", None)
+    )
     if not axes.is_channels(source.layout[1 if axis is None else axis]):
         _refuse(node, source.layout, "a softmax over channels")
     return _Map(node.graph.call_function(_SOFTMAX[operation(node)], (source.node, 1)), source.layout)
@@ -327,9 +331,9 @@ def _permute(node: fx.Node, layout: axes.Layout) -> axes.Layout:
         a, b = argument(node, 1, "dim0", 0), argument(node, 2, "dim1", 1)
         order[a], order[b] = order[b], order[a]
         return tuple(layout[axis] for axis in order)
-    dims: Any = argument(node, 1, "dims", ())
-    dims = node.args[1:] if isinstance(dims, int) else dims
-    return tuple(layout[axis] for axis in dims)
+    dims: int | Sequence[int] = argument(node, 1, "dims", ())
+    order = list(cast(Sequence[int], node.args[1:]) if isinstance(dims, int) else dims)
+    return tuple(layout[axis] for axis in order)
 
 
 def _refuse(node: fx.Node, layout: axes.Layout, expected: str) -> NoReturn:

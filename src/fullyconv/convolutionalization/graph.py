@@ -2,13 +2,16 @@
 
 import copy
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import timm.layers
 import torch
 from torch import fx, nn
 
 from fullyconv.errors import GeometryError
+
+T = TypeVar("T")
 
 
 def trace(network: nn.Module) -> fx.GraphModule:
@@ -39,7 +42,9 @@ class _Tracer(fx.Tracer):
         torch_layers = (base for base in type(m).__mro__ if base.__module__.startswith("torch.nn."))
         return timm.layers.is_notrace_module(type(m)) or any(base not in containers for base in torch_layers)
 
-    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         known, stack = len(self.graph.nodes), self.module_stack.copy()
         try:
             return super().call_module(m, forward, args, kwargs)
@@ -72,7 +77,7 @@ class Follower(fx.Interpreter):
             dtype = next((parameter.dtype for parameter in network.parameters()), None)
             self.run(torch.empty(images, device="meta", dtype=dtype))
 
-    def run_node(self, n: fx.Node) -> Any:
+    def run_node(self, n: fx.Node) -> object:
         try:
             result = super().run_node(n)
         except Exception as error:  # each layer has its own way to say that a map does not fit it
@@ -98,9 +103,9 @@ def operation(node: fx.Node) -> str:
     return name.lower().replace("_", "")
 
 
-def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    """An argument given by position or by name."""
-    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+def argument(node: fx.Node, position: int, name: str, default: T) -> T:
+    """An argument given by position or by name, of the type that the operation expects there, as ``default`` is."""
+    return cast(T, node.args[position] if len(node.args) > position else node.kwargs.get(name, default))
 
 
 def describe(node: fx.Node) -> str:

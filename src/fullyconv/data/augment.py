@@ -1,7 +1,7 @@
 """Augmentation: random scale, crop, flip and colour, on image and mask together."""
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -47,6 +47,10 @@ def train_transform(
     return v2.Compose(steps)
 
 
+Span = tuple[int, int, int, int]
+"""Along one axis: start and length in the source, start and length in the output."""
+
+
 class ScaledCrop(v2.Transform):
     """Crop at a random place what fills ``size`` after scaling by a random factor, then scale only that.
 
@@ -63,14 +67,14 @@ class ScaledCrop(v2.Transform):
         self.size = size
         self.scale = scale
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+    def make_params(self, flat_inputs: Sequence[Tensor]) -> dict[str, list[Span]]:
         """Draw a factor and a place: for each axis, source start and length, output start and length."""
         low, high = map(math.log, self.scale)
         factor = math.exp(low + (high - low) * torch.rand(()).item())
         lengths = flat_inputs[0].shape[-2:]
         return {"axes": [_draw(length, out, factor) for length, out in zip(lengths, self.size, strict=True)]}
 
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+    def transform(self, inpt: Tensor, params: Mapping[str, Sequence[Span]]) -> Tensor:
         """Crop, scale and pad an image or a mask."""
         (top, height, out_top, out_height), (left, width, out_left, out_width) = params["axes"]
         region = inpt.as_subclass(Tensor)[..., top : top + height, left : left + width]
@@ -102,7 +106,7 @@ class _OfColours(v2.Transform):
         super().__init__()
         self.steps, self.inputs = v2.Compose(steps), inputs
 
-    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
+    def transform(self, inpt: Tensor, params: Mapping[str, object]) -> Tensor:
         colours = count_colours(self.inputs, inpt.shape[0])
         if not colours:
             return inpt
@@ -125,16 +129,15 @@ class _WhiteBalance(v2.Transform):
         super().__init__()
         self.strength = strength
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+    def make_params(self, flat_inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         return {"gains": torch.empty(3, 1, 1).uniform_(1 - self.strength, 1 + self.strength)}
 
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+    def transform(self, inpt: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         image = (inpt.as_subclass(Tensor) * params["gains"]).round_().clamp_(0, 255)
         return tv_tensors.wrap(image.to(inpt.dtype), like=inpt)
 
 
-def _draw(length: int, out: int, factor: float) -> tuple[int, int, int, int]:
-    """Along one axis: start and length in the source, start and length in the output."""
+def _draw(length: int, out: int, factor: float) -> Span:
     wanted = round(out / factor)
     if wanted <= length:
         taken = max(1, wanted)

@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -119,7 +118,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-def write_image(path: Path, picture: Image.Image, **options: Any) -> None:
+def write_image(path: Path, picture: Image.Image, **options: int | str) -> None:
     """Write a picture to ``path`` (.png or .jpg), whole or not at all. ``options`` are Pillow's.
 
     It is encoded first: where a disk is full while it writes a JPEG file, Pillow breaks off without a word.

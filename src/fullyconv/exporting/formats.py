@@ -3,12 +3,10 @@
 import contextlib
 import copy
 import io
-import json
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -73,7 +71,7 @@ def check_target(path: Path, int8: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def description(net: FCN, probabilities: bool, source: str, int8: bool = False) -> dict[str, Any]:
+def description(net: FCN, probabilities: bool, source: str, int8: bool = False) -> ExportSpec:
     """What an exported file says of itself."""
     about = {
         "name": net.name,
@@ -88,12 +86,12 @@ def description(net: FCN, probabilities: bool, source: str, int8: bool = False) 
         "int8": int8,
         "version": __version__,
     }
-    return checked(ExportSpec, about).model_dump()
+    return checked(ExportSpec, about)
 
 
-def write(net: FCN, path: Path, about: dict[str, Any]) -> None:
+def write(net: FCN, path: Path, about: ExportSpec) -> None:
     """The network, traced, in the format of ``path``'s suffix."""
-    program = trace(net, about["probabilities"])
+    program = trace(net, about.probabilities)
     WRITERS[path.suffix](program, path, about)
 
 
@@ -104,9 +102,9 @@ def move(beside: Path, path: Path) -> None:
         written.replace(path.parent / written.name)
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, Any]) -> None:
+def _write_onnx(program: torch.export.ExportedProgram, path: Path, about: ExportSpec) -> None:
     names = {0: "batch", 2: "height", 3: "width"}
-    outputs = ["labels", "probabilities"] if about["probabilities"] else ["labels"]
+    outputs = ["labels", "probabilities"] if about.probabilities else ["labels"]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         onnx = torch.onnx.export(
@@ -118,33 +116,33 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[s
             verbose=False,
         )
     assert onnx is not None
-    onnx.model.metadata_props[KEY] = json.dumps(about, ensure_ascii=False)
+    onnx.model.metadata_props[KEY] = about.model_dump_json()
     weights = sum(tensor.nbytes for tensor in program.state_dict.values())
     onnx.save(str(path), external_data=weights > PROTOBUF_LIMIT)
 
 
-def _write_openvino(program: torch.export.ExportedProgram, path: Path, about: dict[str, Any]) -> None:
+def _write_openvino(program: torch.export.ExportedProgram, path: Path, about: ExportSpec) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".export-") as folder:
         onnx = Path(folder) / "model.onnx"
         _write_onnx(program, onnx, about)
         to_openvino(onnx, path, about)
 
 
-def to_openvino(onnx: Path, path: Path, about: dict[str, Any]) -> None:
+def to_openvino(onnx: Path, path: Path, about: ExportSpec) -> None:
     """An ONNX file as OpenVINO IR, its weights in full precision."""
     openvino = require("openvino", "export")
     model = openvino.Core().read_model(onnx)
-    model.set_rt_info(json.dumps(about, ensure_ascii=False), KEY)
+    model.set_rt_info(about.model_dump_json(), KEY)
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _write_program(program: torch.export.ExportedProgram, path: Path, about: dict[str, Any]) -> None:
+def _write_program(program: torch.export.ExportedProgram, path: Path, about: ExportSpec) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of channels_last weights, which are saved as they are
-        torch.export.save(program, path, extra_files={KEY: json.dumps(about, ensure_ascii=False)})
+        torch.export.save(program, path, extra_files={KEY: about.model_dump_json()})
 
 
-WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Path, dict[str, Any]], None]] = {
+WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Path, ExportSpec], None]] = {
     ".onnx": _write_onnx,
     ".xml": _write_openvino,
     ".pt2": _write_program,

@@ -1,6 +1,5 @@
 """A network in 8-bit integers, calibrated on the user's images, and what that costs and gains."""
 
-import json
 import logging
 import tempfile
 import time
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +23,10 @@ from fullyconv.exporting.verify import Agreement, verify
 from fullyconv.extras import require
 from fullyconv.inference.exported import KEY, Runner, open_runner
 from fullyconv.model.fcn import FCN
+from fullyconv.model.spec import ExportSpec
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 IMAGES = 100
 """That calibration looks at."""
@@ -79,16 +82,17 @@ def export_int8(
     examples = SegmentationDataset(data, split, channels=net.in_channels)
     calibrated = (split, min(images, len(examples)))
     about = description(net, probabilities, source)
+    in_integers = about.model_copy(update={"int8": True})
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         beside, floats, onnx = (Path(folder) / name for name in (f"new/{path.name}", "floats.onnx", "int8.onnx"))
         beside.parent.mkdir()
         write(net, floats, about)
         agreement = verify(net, open_runner(floats), probabilities)
         quantized = onnx if path.suffix == ".xml" else beside
-        _quantize(floats, quantized, {**about, "int8": True}, _calibration(examples, calibrated[1], about["dtype"]))
+        _quantize(floats, quantized, in_integers, _calibration(examples, calibrated[1], about.dtype))
         if path.suffix == ".xml":
             to_openvino(floats, floats.with_suffix(".xml"), about)
-            to_openvino(onnx, beside, {**about, "int8": True})
+            to_openvino(onnx, beside, in_integers)
         runners = open_runner(floats.with_suffix(path.suffix)), open_runner(beside)
         cost = _cost(*runners, data, measured_split(data, split), calibrated, progress)
         move(beside, path)
@@ -106,7 +110,7 @@ def _calibration(examples: SegmentationDataset, count: int, dtype: str) -> Itera
         yield {"images": examples[index][0][None].to(getattr(torch, dtype)).numpy()}
 
 
-def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[dict[str, np.ndarray]]) -> None:
+def _quantize(floats: Path, path: Path, about: ExportSpec, images: Iterator[dict[str, np.ndarray]]) -> None:
     require("onnxruntime", "export")
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -131,7 +135,7 @@ def _quantize(floats: Path, path: Path, about: dict[str, Any], images: Iterator[
     written = onnx.load(str(path))
     for entry in written.metadata_props:
         if entry.key == KEY:
-            entry.value = json.dumps(about, ensure_ascii=False)
+            entry.value = about.model_dump_json()
     onnx.save(written, str(path))
 
 
@@ -150,7 +154,7 @@ def _without_advice() -> Iterator[None]:
         logging.root.removeFilter(wanted)
 
 
-def _kept(graph: Any) -> list[str]:
+def _kept(graph: "GraphProto") -> list[str]:
     """Nodes that stay in floats: those that make the scores, and all that follows them."""
     scores: set[str] = set()
     kept = []

@@ -3,7 +3,7 @@
 import re
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
@@ -94,5 +94,6 @@ def _cached(hub_id: HubId, named: str, reason: Exception) -> Path:
     return path
 
 
-def _file(repo: str, name: str, revision: str | None, **options: Any) -> Path:
-    return Path(hf_hub_download(repo, name, revision=revision, etag_timeout=PATIENCE, **options))
+def _file(repo: str, name: str, revision: str | None, local_files_only: bool = False) -> Path:
+    path = hf_hub_download(repo, name, revision=revision, etag_timeout=PATIENCE, local_files_only=local_files_only)
+    return Path(path)

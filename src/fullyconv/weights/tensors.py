@@ -2,9 +2,10 @@
 
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import cast
 
 import numpy as np
 import safetensors.torch
@@ -17,8 +18,8 @@ WRAPPERS = ("model_state_dict", "state_dict", "model")
 """Keys under which training scripts keep the state dict of their network."""
 _NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _COUNTS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
-_SCALAR = np.float64(0).__reduce__()[0]
-_SCALARS: list[Any] = [
+_SCALAR = cast(Callable[..., object], np.float64(0).__reduce__()[0])
+_SCALARS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
@@ -92,7 +93,7 @@ def _refuse_compression(path: Path) -> None:
             raise ValueError("Its entries are compressed: torch.save does not do that.")
 
 
-def _checked(content: Any, path: Path) -> dict[str, Tensor]:
+def _checked(content: object, path: Path) -> dict[str, Tensor]:
     """``content`` if it is a state dict whose tensors are in the file, number by number."""
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}; expected a state dict, names and tensors.")

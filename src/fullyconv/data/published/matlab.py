@@ -5,7 +5,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from scipy.io import loadmat
@@ -46,15 +46,16 @@ def read_matrix(path: str | Path, key: str) -> np.ndarray:
     variable, *fields = key.split(".")
     value = _load(path, variable)
     for field in fields:
-        names = getattr(value.dtype, "names", None) or ()
-        if field not in names or value.size != 1:
-            found = f"is {value.size} struct(s) with {', '.join(names)}" if names else "is no struct"
+        struct: np.ndarray = value if isinstance(value, np.ndarray) else np.empty(0)
+        names = struct.dtype.names or ()
+        if field not in names or struct.size != 1:
+            found = f"is {struct.size} struct(s) with {', '.join(names)}" if names else "is no struct"
             raise DataError(f"{path}: {field!r} of {key} is expected, but what is there {found}")
-        value = value[field].item()
+        value = struct[field].item()
     return _whole_numbers(path, key, value)
 
 
-def _load(path: Path, variable: str) -> Any:
+def _load(path: Path, variable: str) -> object:
     try:
         variables = loadmat(_checked(path), variable_names=[variable])
     except DataError:
@@ -165,7 +166,7 @@ def _check_sides(file: BinaryIO, order: str, start: int, after: int, smallest: i
         raise ValueError(f"the matrix at byte {start} has sides {sides[:8]}, and no room for as many entries")
 
 
-def _whole_numbers(path: Path, key: str, value: Any) -> np.ndarray:
+def _whole_numbers(path: Path, key: str, value: object) -> np.ndarray:
     if type(value) is not np.ndarray or value.ndim != 2 or value.dtype.kind not in "uif" or not value.size:
         found = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise DataError(f"{path}: {key} is {found}; a matrix of whole numbers (height x width) is expected")

@@ -3,11 +3,10 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models import VGG16_Weights
+from torchvision.models import VGG16_Weights, WeightsEnum
 
 from fullyconv.errors import WeightsError
 from fullyconv.model.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
@@ -43,7 +42,7 @@ def fetch_vgg16() -> dict[str, Tensor]:
     return fetch(VGG16_Weights.IMAGENET1K_V1, "fcn8s-vgg16")
 
 
-def fetch(weights: Any, name: str) -> dict[str, Tensor]:
+def fetch(weights: WeightsEnum, name: str) -> dict[str, Tensor]:
     """The state dict of one of torchvision's ``weights``, for the network ``name``; downloaded once, its hash checked.
 
     Raises WeightsError where it cannot be had, with the address and what to do.

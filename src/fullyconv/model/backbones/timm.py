@@ -3,12 +3,11 @@
 import difflib
 import threading
 from collections import OrderedDict
-from typing import Any
 
 import timm
 import torch
-from timm.models import FeatureHookNet, get_pretrained_cfg
-from torch import Tensor
+from timm.models import FeatureHookNet, FeatureInfo, PretrainedCfg, get_pretrained_cfg
+from torch import Tensor, nn
 
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones.backbone import COARSEST, Backbone
@@ -18,7 +17,7 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
     """The taps of ``name`` from stride ``finest`` to 32. Raises ConfigError, WeightsError or GeometryError."""
     config = _pretrained_config(name)
     with torch.device("meta"):
-        info = _create(name, in_channels).feature_info
+        info: FeatureInfo = _create(name, in_channels).feature_info
     maps = list(zip(info.out_indices, info.reduction(), info.channels(), strict=True))
     last_of_stride = {stride: (i, channels) for i, stride, channels in maps if finest <= stride <= COARSEST}
     if finest not in last_of_stride:
@@ -62,7 +61,7 @@ class _OfThread:
         return _OfThread, ()  # between runs of the network there is nothing to keep
 
 
-def _pretrained_config(name: str) -> Any:
+def _pretrained_config(name: str) -> PretrainedCfg:
     config = get_pretrained_cfg(name) if name.split(".")[0] in timm.list_models() else None
     if config is None:
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -71,11 +70,13 @@ def _pretrained_config(name: str) -> Any:
     return config
 
 
-def _create(name: str, in_channels: int, **options: Any) -> Any:
+def _create(name: str, in_channels: int, out_indices: list[int] | None = None, pretrained: bool = False) -> nn.Module:
     """Networks whose size is fixed unless asked (ViT, Swin) are asked; others refuse the word with a TypeError."""
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         try:
-            return timm.create_model(name, features_only=True, in_chans=in_channels, **options, **any_size)
+            return timm.create_model(
+                name, pretrained, features_only=True, in_chans=in_channels, out_indices=out_indices, **any_size
+            )
         except TypeError as error:
             if not any_size:
                 raise
