@@ -79,7 +79,7 @@ def test_no_network_says_what_to_fetch_by_hand(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(downloads, "download_url", fetch)
     with pytest.raises(
-        DataError, match=r"https://\S+benchmark\.tgz cannot be fetched .*put it into .* as benchmark\.tgz"
+        DataError, match=r"https://\S+benchmark\.tgz cannot be downloaded .*put it into .* as benchmark\.tgz"
     ):
         downloads.download("sbd", tmp_path)
 
@@ -91,10 +91,10 @@ def test_other_sets_are_fetched_by_hand(monkeypatch, capsys, tmp_path, name):
         main()
     assert end.value.code == 2
     words = capsys.readouterr().err
-    assert f"{name} has to be fetched and unpacked by hand" in words
+    assert f"{name} has to be downloaded and unpacked by hand" in words
     assert "http" in words
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ConfigError, match="no download 'coco'; there are voc2010, voc2011, voc2012, sbd, nyud"):
+    with pytest.raises(ConfigError, match="no download 'coco'; expected one of voc2010, voc2011, voc2012, sbd, nyud"):
         downloads.download("coco", "anywhere")

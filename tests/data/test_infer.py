@@ -124,7 +124,7 @@ def test_jpeg_masks_do_not_make_classes(infer, save):
 def test_when_no_mask_can_be_trusted_that_is_said(infer):
     with pytest.raises(DataError) as error:
         infer(np.zeros((8, 8)), np.zeros((8, 8)), suffix=".jpg")
-    assert "none of its 2 masks tells which classes there are" in str(error.value)
+    assert "its classes cannot be inferred from any of its 2 masks" in str(error.value)
     assert "masks/1.jpg: JPEG changes the values of a mask" in str(error.value)
     assert "write a dataset.yaml" in str(error.value)
 

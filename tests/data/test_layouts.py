@@ -105,7 +105,7 @@ def test_a_colour_more_than_classes_is_void(described, tmp_path, save):
         ({"classes": ["ro\u202ead", "sky"]}, "'ro\\u202ead' holds the control character U+202E"),
         ({"splits": {"a\nb": {"images": "a", "masks": "amask"}}}, "'a\\nb' holds the control character U+000A"),
         ({"ignore_index": -1}, "`ignore_index`: input should be greater than or equal to 0, found -1"),
-        ({"splits": {"train": {"images": "no", "masks": "nowhere"}}}, "folders that are not there"),
+        ({"splits": {"train": {"images": "no", "masks": "nowhere"}}}, "folders that do not exist"),
     ],
 )
 def test_what_is_wrong_in_a_descriptor_is_said(described, changes, message):
@@ -275,7 +275,7 @@ def test_a_layout_can_be_forced(described, tmp_path, write_pairs):
         open_data(tmp_path, layout="voc")
     assert "voc: folders JPEGImages, SegmentationClass and ImageSets/Segmentation" in str(error.value)
     assert "and found a/, amask/, b/, bmask/, dataset.yaml, images/, masks/" in str(error.value)
-    with pytest.raises(DataError, match=r"layout is 'coco'; descriptor, .*voc, .*folders are known"):
+    with pytest.raises(DataError, match=r"layout is 'coco'; expected one of descriptor, .*voc, .*folders"):
         open_data(tmp_path, layout="coco")
 
 

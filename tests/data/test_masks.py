@@ -62,7 +62,7 @@ def test_values_count_the_classes_and_step_over_void(classes, ignore_index):
 def test_the_label_of_void_is_never_a_class():
     labels, _ = to_labels(Image.fromarray(np.array([[254]], np.uint8)), MaskCode(255))
     assert labels.tolist() == [[254]]
-    with pytest.raises(DataError, match="masks of 256 classes: at most 255"):
+    with pytest.raises(DataError, match="the masks have 256 classes; at most 255"):
         MaskCode(256)
 
 

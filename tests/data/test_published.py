@@ -308,10 +308,10 @@ def test_context_says_which_label_lists_do_not_fit(tmp_path):
     with pytest.raises(DataError, match=r"labels\.txt: has no 'unicorn', class 2 of 59_labels\.txt"):
         open_data(tmp_path)
     (tmp_path / "59_labels.txt").write_text("1: aeroplane\n3: bird\n")
-    with pytest.raises(DataError, match=r"59_labels\.txt: its classes must be numbered 1, 2, 3"):
+    with pytest.raises(DataError, match=r"59_labels\.txt: its classes are not numbered 1, 2, 3"):
         open_data(tmp_path)
     (tmp_path / "59_labels.txt").write_text("aeroplane\n")
-    with pytest.raises(DataError, match=r"59_labels\.txt: holds the line 'aeroplane'; lines as `12: dog`"):
+    with pytest.raises(DataError, match=r"59_labels\.txt: holds the line 'aeroplane'; lines such as `12: dog`"):
         open_data(tmp_path)
 
 
@@ -327,7 +327,7 @@ def test_context_says_which_label_lists_do_not_fit(tmp_path):
 def test_a_missing_list_or_part_is_said(tmp_path, make, lost):
     make(tmp_path)
     (tmp_path / lost).unlink()
-    with pytest.raises(DataError, match=r"no data set found|is missing; the names of a split's images are expected"):
+    with pytest.raises(DataError, match=r"no data set found|is missing; expected the names of a split's images"):
         open_data(tmp_path)
 
 

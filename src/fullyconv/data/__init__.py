@@ -1,7 +1,7 @@
 """Data sets: opening them in whatever form they have, checking them, and feeding them to a network.
 
-What needs torch is in ``fullyconv.data.dataset`` and ``fullyconv.data.augment``; this package itself loads
-without, and loads what is asked of it when it is asked for.
+Names are imported from their modules at first use. Only ``fullyconv.data.dataset`` and ``fullyconv.data.augment`` need
+torch.
 """
 
 import importlib

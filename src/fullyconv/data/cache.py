@@ -1,8 +1,8 @@
-"""What the files of a data set hold, remembered beside it: each file is decoded once, not in every command.
+"""A cache beside a data set of what its files hold, so that each file is decoded once and not in every command.
 
-A file counts as the same while its path, size and time of change are. What is remembered is numbers and text; it is
-not used where it is damaged, or where another version of the code that reads files wrote it. Where the folder cannot
-be written it is remembered in memory, for this process alone: a place elsewhere would fill up with what has no owner.
+A file counts as unchanged while its path, size and time of change are the same. The cache holds only numbers and text;
+it is ignored where it is damaged, or was written by another version of the code that reads files. Where the data set's
+folder cannot be written, the cache stays in this process's memory: files elsewhere would never be removed.
 """
 
 import hashlib
@@ -25,15 +25,17 @@ from fullyconv.files import write_whole
 FILE = ".fullyconv-cache.json"
 MAX_BYTES = 1 << 30
 MAX_KINDS = 1024
-"""Masks of more values or colours are not remembered: they are at fault, and there is no room for them."""
+"""Masks of more values or colours are not cached: they are faulty, and would take much room."""
 SETTLED = 2_000_000_000
-"""Nanoseconds: a file that changed since may change again without another time, as file systems keep time coarsely."""
+"""Nanoseconds since a file's last change before it is cached.
+
+File systems keep times coarsely, so that a file may change again soon after without a new time of change."""
 
 Content = TypeVar("Content", ImageContent, MaskContent)
 
 
 class Entry(BaseModel, Generic[Content]):
-    """What one file held when it had this size and this time of change, in nanoseconds."""
+    """What one file held when it had this size, in bytes, and this time of change, in nanoseconds."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -43,7 +45,7 @@ class Entry(BaseModel, Generic[Content]):
 
 
 class Stored(BaseModel):
-    """What is written: entries by the files' paths, which the key of MATLAB files follows after a line break."""
+    """The cache file: entries by file path; for MATLAB files, by path, a line break and the key within the file."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -53,7 +55,7 @@ class Stored(BaseModel):
 
 
 class Contents:
-    """What the files of the data set at ``root`` hold: read once, then remembered. Threads may share it."""
+    """What the files of the data set at ``root`` hold, each read once and then cached. Threads may share it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -61,16 +63,16 @@ class Contents:
         self.unsaved = False
 
     def image(self, path: Path) -> ImageContent:
-        """What an image file holds. Raises DataError where it cannot be read."""
+        """Return what an image file holds. Raises DataError where it cannot be read."""
         return self._get(self.stored.images, self._name(path), path, read_image_content)
 
     def mask(self, path: Path, key: str | None) -> MaskContent:
-        """What a mask file holds; ``key``: see ``open_mask``. Raises DataError where it cannot be read."""
+        """Return what a mask file holds; ``key`` is that of ``open_mask``. Raises DataError where it cannot be read."""
         name = self._name(path) if key is None else f"{self._name(path)}\n{key}"
         return self._get(self.stored.masks, name, path, lambda path: read_mask_content(path, key))
 
     def save(self) -> None:
-        """Write what is new beside the data, with what other processes have written; nowhere if that is impossible."""
+        """Write new entries to the cache file, keeping those of other processes; do nothing if it cannot be written."""
         if not self.unsaved:
             return
         others = read_stored(self.root / FILE)
@@ -85,7 +87,7 @@ class Contents:
         text = merged.model_dump_json()
         try:
             write_whole(self.root / FILE, f"{_digest(text)}\n{text}")
-        except OSError:  # it is not ours to write to, or full
+        except OSError:  # the folder is read-only, or the disk is full
             return
         self.unsaved = False
 
@@ -109,12 +111,12 @@ class Contents:
 
 @lru_cache(maxsize=8)
 def contents_of(root: Path) -> Contents:
-    """The contents of one data set's files, the same for all that reads it in this process."""
+    """Return the ``Contents`` of the data set at ``root``, which everything in this process shares."""
     return Contents(root)
 
 
 def read_stored(file: Path) -> Stored:
-    """What is remembered in a file; nothing if there is none, it is damaged, or other code wrote it."""
+    """Read a cache file; the result is empty if it is missing, damaged, or written by other code."""
     nothing = Stored(version=version())
     try:
         if file.stat().st_size > MAX_BYTES:
@@ -128,12 +130,12 @@ def read_stored(file: Path) -> Stored:
 
 @lru_cache(maxsize=1)
 def version() -> str:
-    """Of the code that reads files: ours, to the letter, Pillow's and NumPy's."""
+    """Return the version of the code that reads files: a digest of ours, and the versions of Pillow and NumPy."""
     source = hashlib.blake2b(digest_size=16)
     for module in (contents, images, masks, matlab):
         try:
             source.update(Path(str(module.__file__)).read_bytes())
-        except OSError:  # installed without its source, which then is its version's
+        except OSError:  # installed without its source, which the version then identifies
             source.update(module.__name__.encode())
     return f"{fullyconv.__version__} {PIL.__version__} {np.__version__} {source.hexdigest()}"
 

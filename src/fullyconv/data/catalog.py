@@ -1,4 +1,4 @@
-"""A data set, however its files lie: which there are, and what their values mean."""
+"""A data set in whatever layout: which files there are, and what their values mean."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from fullyconv.palettes import Colour
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: which files there are and what their values mean. ``open_data`` makes one."""
+    """A data set: which files there are and what their values mean. ``open_data`` returns one."""
 
     root: Path
     layout: str
@@ -25,22 +25,24 @@ class Data:
     unmatched_masks: list[Path] = field(default_factory=list)
     """Masks without an image."""
     heads: dict[str, int] | None = None
-    """Where each image has several labelings: their names and numbers of classes. ``classes`` and ``palette`` then
-    run through all of them; labels count from 0 in each."""
+    """The names and numbers of classes of the labelings, where each image has several.
+
+    ``classes`` and ``palette`` then list the classes of all of them, one labeling after the other; labels count from 0
+    in each."""
     more_codes: tuple[MaskCode, ...] = ()
-    """How the masks of the labelings after the first become labels."""
+    """How the masks of the second and further labelings become labels."""
     inputs: Inputs = "image"
     """What the channels of an image are."""
     channels: int | None = None
-    """The channels of an image where other files accompany it (colour and depth 4, colour and HHA 6)."""
+    """The number of channels, where other files add to the image's (4 with depth, 6 with HHA); None: any number."""
     published: bool = False
-    """Whether this is a published data set, whose classes are what its authors say, whether they occur or not."""
+    """Whether this is a published data set: its authors define the classes, whether they occur or not."""
     absent_excluded: bool = False
     """Whether the data set's authors leave classes without a pixel in the evaluated split out of the means."""
 
     @property
     def ignore_index(self) -> int | None:
-        """The value of void pixels in the mask *files*; in memory they are always IGNORE."""
+        """The value of void pixels in the mask files; in memory it is always IGNORE."""
         return self.mask_code.ignore_index
 
     @property
@@ -54,13 +56,13 @@ class Data:
         return list(self.heads.values()) if self.heads else [len(self.classes)]
 
     def split(self, name: str) -> list[Pair]:
-        """The pairs of one split. Raises DataError if there is no such split."""
+        """Return the pairs of one split. Raises DataError if there is no such split."""
         if name not in self.splits:
             raise DataError(f"{self.root}: has no split {name!r}; its splits are {', '.join(self.splits)}")
         return self.splits[name]
 
     def require_channels(self, wanted: int) -> None:
-        """Raises ConfigError if a network that takes ``wanted`` channels cannot be given these images."""
+        """Raise ConfigError if these images cannot be given to a network that takes ``wanted`` channels."""
         if self.channels not in (None, wanted):
             raise ConfigError(
                 f"the images of {self.root} have {self.channels} channels in layout {self.layout}; the network takes "
@@ -68,5 +70,5 @@ class Data:
             )
 
     def name(self, path: Path) -> str:
-        """A file's path within the data set, for messages."""
+        """Return a file's path within the data set, for messages."""
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)

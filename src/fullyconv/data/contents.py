@@ -1,4 +1,4 @@
-"""What a file holds, in a few numbers: enough to tell what is wrong with it and how often each class occurs in it."""
+"""Summaries of files in a few numbers: enough to check an image or a mask, and to count the pixels of each class."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ ColourNumber = Annotated[int, Field(ge=0, lt=1 << 24)]
 """A colour as 0xRRGGBB."""
 
 SAMPLE = 32
-"""Pixels a side of the sample by which images are compared at first."""
+"""Side, in pixels, of the reduced image by which images are first compared."""
 
 
 class ImageContent(BaseModel):
@@ -30,15 +30,15 @@ class ImageContent(BaseModel):
     size: tuple[Side, Side]
     """Width and height."""
     orientation: int
-    """What EXIF says of how it is to be turned; 1: not at all."""
+    """The EXIF orientation; 1 means upright."""
     sample: str
-    """A digest of its size and of some of its pixels: images of other samples are other images."""
+    """A digest of the size and some of the pixels: images whose samples differ are different images."""
 
 
 class MaskContent(BaseModel):
-    """What one mask file holds: its values, or its colours, and how many pixels have each.
+    """What one mask file holds: its values or its colours, and how many pixels have each.
 
-    A lossy file's (JPEG) are not counted: they are not what was drawn.
+    They are not counted in a lossy file (JPEG), where they differ from what was drawn.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -46,11 +46,11 @@ class MaskContent(BaseModel):
     size: tuple[Side, Side]
     """Width and height."""
     values: dict[int, Count] = {}
-    """Pixels of each value, where the mask holds values; a 1-bit mask holds 0 and 1."""
+    """The number of pixels of each value, where the mask holds values; a 1-bit mask holds 0 and 1."""
     colours: dict[ColourNumber, Count] = {}
-    """Pixels of each colour, where the mask holds colours."""
+    """The number of pixels of each colour, where the mask holds colours."""
     palette: dict[int, ColourNumber] = {}
-    """The colours of the values that occur, where the file has a palette that is more than shades of grey in order."""
+    """The colour of each value that occurs, where the file has a palette other than the shades of grey in order."""
     one_bit: bool = False
     lossy: bool = False
 
@@ -62,7 +62,7 @@ class MaskContent(BaseModel):
         return self
 
     def as_colours(self) -> dict[int, int]:
-        """Pixels of each colour 0xRRGGBB, as Pillow shows the file; values beyond 255 are white."""
+        """Return the number of pixels of each colour 0xRRGGBB, as Pillow shows the file; values above 255 are white."""
         shown: dict[int, int] = dict(self.colours)
         for value, pixels in self.values.items():
             grey = min(max(value * (255 if self.one_bit else 1), 0), 255)
@@ -72,7 +72,7 @@ class MaskContent(BaseModel):
 
 
 def read_image_content(path: Path) -> ImageContent:
-    """Decode an image. Raises DataError, naming the file, if it cannot be read as one of 8 or 16 bits."""
+    """Decode and summarize an image. Raises DataError, naming the file, if it is not readable in 8 or 16 bits."""
     image = open_image(path)
     turn = image.getexif().get(ExifTags.Base.Orientation, 1)
     try:
@@ -86,18 +86,21 @@ def read_image_content(path: Path) -> ImageContent:
 
 
 def digest_pixels(path: Path) -> bytes:
-    """A digest of all pixels of an image, the same for every format that keeps them. Raises DataError."""
+    """Return a digest of all pixels of an image, the same for every lossless format. Raises DataError."""
     try:
         pixels = to_array(open_image(path), 3)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels.transpose(1, 2, 0)).data)  # as it lies in memory, without a copy
+    digest.update(np.ascontiguousarray(pixels.transpose(1, 2, 0)).data)  # the order in memory, so nothing is copied
     return digest.digest()
 
 
 def read_mask_content(path: Path, key: str | None) -> MaskContent:
-    """Decode a mask; ``key``: where MATLAB files have it. Raises DataError, naming the file, if it cannot be read."""
+    """Decode and summarize a mask; ``key`` is that of ``open_mask``.
+
+    Raises DataError, naming the file, if it cannot be read.
+    """
     mask = open_mask(path, key)
     if isinstance(mask, np.ndarray):
         return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask))
@@ -113,9 +116,9 @@ def read_mask_content(path: Path, key: str | None) -> MaskContent:
 
 
 def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
-    """int64 (256,): the pixels of each label as ``to_labels`` gives them; and what in the mask is no class.
+    """Return the number of pixels of each label, int64 (256,), and the values or colours that are no class.
 
-    Each value and each colour is labelled once, whatever the number of its pixels.
+    The labels are those of ``to_labels``, which is called once for each distinct value or colour, not for each pixel.
     """
     by_colour = bool(content.colours) or code.by_colour
     if by_colour:
@@ -147,7 +150,10 @@ def _count(values: np.ndarray) -> dict[int, int]:
 
 
 def _count_values(mask: Image.Image) -> dict[int, int]:
-    """Of bytes by Pillow itself, which copies nothing. Raises ValueError for a mode that holds no classes."""
+    """Count the pixels of each value; of bytes Pillow does it, without a copy.
+
+    Raises ValueError for an image mode that holds no classes.
+    """
     if mask.mode not in ("1", "L", "P"):
         return _count(mask_values(mask))
     pixels = {value: count for value, count in enumerate(mask.histogram()) if count}

@@ -17,43 +17,43 @@ Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[Tensor, Tensor]]
 
 
 class Examples(Protocol):
-    """Images and their masks by number, however they are stored: what networks are trained and measured on.
+    """Numbered images and masks to train or evaluate on, however they are stored.
 
-    Every ``SegmentationDataset`` is one, and so is any class with these two methods.
+    ``SegmentationDataset`` is one implementation; any class with these two methods is another.
     """
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         ...
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        """Image ``index`` (C, H, W), its mask (H, W), or (K, H, W) for K labelings, and ``index`` itself.
+        """Return image ``index`` (C, H, W), its mask (H, W), or (K, H, W) for K labelings, and ``index`` itself.
 
-        Raises IndexError where there is no such image, which is how Python's ``for`` finds the end.
+        Raises IndexError where there is no such image, which ends a ``for`` loop.
         """
         ...
 
 
 class SampleError(DataError):
-    """An image or a mask broke while loading.
+    """An image or a mask could not be loaded.
 
-    A DataLoader hands a worker's error on by calling its class with a message that begins with the worker's
-    traceback and ends with the error's own words; only these are kept.
+    A DataLoader passes on a worker's error by calling its class with a message that begins with the worker's
+    traceback and ends with the original message; only the latter is kept.
     """
 
     def __init__(self, message: str) -> None:
-        own_words = message.rpartition(f"{type(self).__module__}.{type(self).__qualname__}: ")[2]
-        super().__init__(own_words.rstrip("\n"))
+        original = message.rpartition(f"{type(self).__module__}.{type(self).__qualname__}: ")[2]
+        super().__init__(original.rstrip("\n"))
 
 
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
-    """One split of a data set.
+    """One split of a data set, for torch's DataLoader.
 
     An item is the image, uint8 (channels, H, W), the mask, uint8 (H, W) with IGNORE where a pixel has no
     class, and its index in ``data.split(split)``. Images with depth are float32; with K labelings masks are
-    (K, H, W). ``transform`` changes image and mask together.
-    Raises ConfigError if the data's images have another number of channels, and DataError (also out of a
-    DataLoader's workers) naming the file, if one is missing, broken or wrong.
+    (K, H, W). ``transform`` is applied to image and mask together.
+    Raises ConfigError if the data's images have another number of channels, and DataError, naming the file, if a file
+    is missing, broken or wrong; also through a DataLoader's workers.
     """
 
     def __init__(self, data: Data, split: str, transform: Transform | None = None, channels: int = 3) -> None:

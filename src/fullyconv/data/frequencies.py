@@ -15,11 +15,11 @@ from fullyconv.data.parallel import Progress, in_parallel
 
 @dataclass(frozen=True)
 class ClassPixels:
-    """Pixels of each class in a set of masks.
+    """How many pixels each class has in a set of masks.
 
-    ``pixels / image_pixels`` is a class's frequency as Eigen and Fergus (ICCV 2015, section 6.3.2) balance
-    classes by: among the images in which it occurs. Where images have several labelings, C runs through the
-    classes of all, and a class's frequency is that in its own labeling.
+    ``pixels / image_pixels`` is the frequency by which Eigen and Fergus (ICCV 2015, section 6.3.2) balance classes:
+    the class's share of the images in which it occurs. Where images have several labelings, C counts the classes of
+    all of them, and a class's share is that in its own labeling.
     """
 
     pixels: np.ndarray
@@ -33,11 +33,10 @@ class ClassPixels:
 
 
 def class_pixels(data: Data, split: str, progress: Progress | None = None) -> ClassPixels:
-    """Count the classes' pixels in one split; masks that nothing is remembered of are read on all cores.
+    """Count the pixels of each class in one split; masks that are not in the cache are read on all cores.
 
     Raises DataError if there is no such split, or a mask is missing, broken or wrong.
     """
-
     files = contents_of(data.root)
 
     def count(pair: Pair) -> np.ndarray:
@@ -55,7 +54,7 @@ def class_pixels(data: Data, split: str, progress: Progress | None = None) -> Cl
 
 
 def join_counts(labelings: Sequence[np.ndarray], classes: Sequence[int]) -> np.ndarray:
-    """int64 (C + 1,): the pixels of each class of each labeling, from int64 (256,) each, and at the end those of void.
+    """Join the pixel counts of one image's labelings, int64 (256,) each, into int64 (C + 1,), void last.
 
     ``classes`` is the number of classes in each labeling; C is their sum.
     """
@@ -64,7 +63,7 @@ def join_counts(labelings: Sequence[np.ndarray], classes: Sequence[int]) -> np.n
 
 
 def total(counts: Sequence[np.ndarray], classes: Sequence[int]) -> ClassPixels:
-    """Add up what ``join_counts`` gave for many images."""
+    """Add up the ``join_counts`` of many images."""
     table = np.array(counts, np.int64).reshape(len(counts), sum(classes) + 1)
     labelled = table[:, :-1]
     occurs = labelled > 0

@@ -1,4 +1,4 @@
-"""What becomes of loader processes that are killed."""
+"""A clear error where a process that loads images is killed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,6 @@ def killed_loaders_explained(remedy: str) -> Iterator[None]:
         if not str(error).startswith("DataLoader worker"):  # torch has no error of its own for it
             raise
         raise LoaderError(
-            "A process that loads images was ended from outside, as systems do when memory runs out: "
+            "A process that loads images was ended from outside, which systems do when memory runs out: "
             f"{first_line(error)} {remedy}"
         ) from None

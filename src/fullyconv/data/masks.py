@@ -1,4 +1,4 @@
-"""Reading mask files of any usual form into class indices."""
+"""Read mask files of any usual form as class indices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,13 +28,12 @@ Unknown = tuple[int | Colour, int]
 class MaskCode:
     """What the values and the colours in a data set's mask files mean.
 
-    Values count the classes from 0 in their order, stepping over ``ignore_index``. Where there are two
-    classes and 255 is not void, 255 is the second class too, as in masks of 0 and 255. ``colours`` gives
-    the class of each colour in RGB masks, IGNORE for void; other masks are read by their values unless
-    ``by_colour`` says to see all as colours.
-
-    Data sets that number their classes in another way have ``values``, the label of each value (-1 to 65535), IGNORE
-    for void; it stands in place of counting. ``key`` says where in MATLAB files the mask is (see ``read_matrix``).
+    - ``classes``: the number of classes. Values number them from 0, skipping ``ignore_index``, the value of void. Where
+      there are two classes and 255 is not void, 255 is the second class too, as in masks of 0 and 255.
+    - ``colours``: the label of each colour in RGB masks, IGNORE for void.
+    - ``by_colour``: read all masks by their colours, not only RGB masks.
+    - ``values``: the label of each value (-1 to 65535), IGNORE for void, if the classes are numbered otherwise.
+    - ``key``: where the mask is in MATLAB files (see ``read_matrix``).
     """
 
     classes: int
@@ -47,15 +46,15 @@ class MaskCode:
     def __post_init__(self) -> None:
         if self.classes > MAX_CLASSES:
             raise DataError(
-                f"masks of {self.classes} classes: at most {MAX_CLASSES} are expected, as labels are bytes "
+                f"the masks have {self.classes} classes; at most {MAX_CLASSES} are possible, as labels are bytes "
                 f"and {IGNORE} stands for pixels without a class"
             )
 
     @cached_property
     def labels_of_values(self) -> np.ndarray:
-        """int16 (65537,): the label of each value from 0 to 65535, -1 where the value is no class.
+        """The label of each value from 0 to 65535, int16 (65537,); -1 where the value is no class.
 
-        The last entry is value -1's, where indexing by -1 finds it.
+        The last entry is that of value -1, so that indexing by -1 finds it.
         """
         table = np.full(65537, -1, np.int16)
         if self.values is not None:
@@ -71,7 +70,7 @@ class MaskCode:
 
     @cached_property
     def labels_of_colours(self) -> tuple[np.ndarray, np.ndarray]:
-        """The known colours as ascending numbers 0xRRGGBB, and their labels."""
+        """The colours with a label as ascending numbers 0xRRGGBB, and their labels."""
         assert self.colours is not None
         known = sorted((numbers_of_colours(np.array(colour)), label) for colour, label in self.colours.items())
         return np.array([number for number, _ in known]), np.array([label for _, label in known], np.int16)

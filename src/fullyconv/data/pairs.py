@@ -1,4 +1,4 @@
-"""An image, what accompanies it, and its masks."""
+"""An image with the files that add channels to it, and its masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from fullyconv.errors import DataError
 class Pair:
     """An image and its mask; ``mask`` is None where there is none.
 
-    ``more`` are files whose channels follow the image's (HHA, depth: see ``to_planes``), ``more_masks`` further
-    labelings of the same image.
+    - ``more``: files whose channels follow the image's, HHA or depth (see ``to_planes``).
+    - ``more_masks``: further labelings of the same image.
     """
 
     image: Path
@@ -26,14 +26,14 @@ class Pair:
 
 
 def masks_of(pair: Pair) -> tuple[Path, ...]:
-    """Its masks, one for each labeling. Raises DataError if it has none."""
+    """Return the pair's masks, one for each labeling. Raises DataError if it has none."""
     if pair.mask is None:
         raise DataError(f"{pair.image}: has no mask; a mask with the image's name is expected")
     return pair.mask, *pair.more_masks
 
 
 def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
-    """The pair's mask, uint8 (H, W), as ``read_mask`` gives it; (K, H, W) where there are K > 1 codes, one a labeling.
+    """Read the pair's labels by ``read_mask``: uint8 (H, W), or (K, H, W) for K > 1 labelings, with one code each.
 
     Raises DataError if a mask is missing, broken or wrong, or two of them differ in size.
     """
@@ -45,10 +45,10 @@ def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
 
 
 def read_pair(pair: Pair, codes: Sequence[MaskCode], channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """The image (C, H, W) and its labels, uint8 (H, W) or (K, H, W) as ``read_labels`` gives them.
+    """Read the image, (C, H, W), and its labels, uint8 (H, W) or (K, H, W), by ``read_labels``.
 
-    The image is uint8 with ``channels`` channels, as ``read_image`` gives it. Where other files accompany it, it is
-    RGB followed by their channels, as ``to_planes`` gives them: float32 if a depth is among them, else uint8.
+    The image is uint8 with ``channels`` channels (see ``read_image``). If the pair has ``more`` files, it is RGB
+    followed by their channels (see ``to_planes``): float32 if there is depth among them, else uint8.
     Raises DataError if a file is missing, broken or wrong, or their sizes differ.
     """
     image, labels = read_image(pair.image, 3 if pair.more else channels), read_labels(pair, codes)

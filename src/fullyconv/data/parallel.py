@@ -1,4 +1,4 @@
-"""Reading many files at once, on as many threads as the machine lets this process use."""
+"""Read many files in parallel, on as many threads as this process may use cores."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -10,10 +10,10 @@ from fullyconv.cores import usable_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
-"""Called with the number of items done and the number of all."""
+"""A function that is called with the number of items done and their total."""
 
 MOST_THREADS = 16
-"""Each decodes one image, so that memory follows their number; more of them would wait for Python's lock."""
+"""Each thread holds one decoded image in memory, and more threads would only wait for Python's lock."""
 
 
 def in_parallel(
@@ -22,10 +22,11 @@ def in_parallel(
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield ``function`` of every item, in order, computed on several threads (decoding images releases Python's lock).
+    """Yield ``function(item)`` for every item, in order, computed on several threads.
 
-    ``threads`` is ``count_threads()`` where it is None. At most twice as many results as there are threads are waiting
-    to be taken. The first error is raised, and nothing more is begun.
+    Threads help because decoding an image releases Python's lock. Their number is ``count_threads()`` if ``threads`` is
+    None. At most twice as many results as threads wait to be taken. The first error is raised, and no further item is
+    begun.
     """
     threads = threads or count_threads()
     waiting: deque[Future[Result]] = deque()
@@ -49,5 +50,5 @@ def in_parallel(
 
 
 def count_threads() -> int:
-    """How many threads decode images: one for each core that this process may use, at most ``MOST_THREADS``."""
+    """Return how many threads decode images: one per core that this process may use, at most ``MOST_THREADS``."""
     return min(usable_cores(), MOST_THREADS)

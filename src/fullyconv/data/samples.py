@@ -1,4 +1,4 @@
-"""A sheet of samples: image, mask and both together, to see whether data are what they should be."""
+"""A figure of samples (image, mask, and both together) to see whether the data are right."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ _WIDTH = 2.6  # of one picture, in inches
 def show(data: Data, out: str | Path, count: int = 6) -> None:
     """Write a figure of ``count`` samples, spread evenly over the splits, with a legend of their classes.
 
-    Each is shown as the image (with its depth or HHA, where it has them), the mask of each labeling in the classes'
-    colours (white: void), and the image with the first of them.
+    Each sample is shown as the image, its depth or HHA if it has them, the mask of each labeling in the classes'
+    colours (void is white), and the image under the first mask.
     Raises DataError if a file is missing, broken or wrong, and ConfigError for a count below 1 or a kind of
-    file that figures cannot be.
+    file that figures cannot be written as.
     """
     if count < 1:
-        raise ConfigError(f"count is {count}; at least 1 sample can be shown")
+        raise ConfigError(f"count is {count}; at least 1 sample is expected")
     figure = Figure(layout="constrained", dpi=110)
     form = Path(out).suffix[1:].lower() or "png"
     if form not in (forms := figure.canvas.get_supported_filetypes()):
@@ -60,15 +60,15 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
 
 
 def _through_all(labels: np.ndarray, data: Data) -> np.ndarray:
-    """Labels (K, H, W) that count through the classes of all K labelings, from (H, W) or (K, H, W) of each its own."""
+    """Renumber labels (H, W) or (K, H, W), from 0 in each labeling, as indices (K, H, W) into ``data.classes``."""
     firsts = np.cumsum([0, *data.head_sizes[:-1]])[:, None, None]
     return np.where(labels == IGNORE, IGNORE, labels + firsts)
 
 
 def _pictures(pixels: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> list[np.ndarray]:
-    """What one sample is shown as, each (H, W, 3) uint8."""
+    """Return the pictures of one sample, each (H, W, 3) uint8."""
     image, more = pixels[:3].transpose(1, 2, 0).astype(np.uint8), pixels[3:].transpose(1, 2, 0)
-    if more.shape[2] == 1:  # depth: light is far
+    if more.shape[2] == 1:  # depth, shown lighter where it is farther
         more = (255 * (more - more.min()) / max(np.ptp(more), 1e-6)).repeat(3, axis=2)
     masks = [colours[of_one] for of_one in labels]
     both = np.where((labels[0] == IGNORE)[..., None], image, image // 2 + masks[0] // 2)

@@ -1,1 +1,1 @@
-"""What can be wrong with a data set."""
+"""Find what is wrong with a data set before training on it."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set, and the report that says so."""
+"""The kinds of problem that a data set can have, and the report of those found."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -14,17 +14,17 @@ from fullyconv.errors import DataError
 class Kind(Enum):
     """A kind of problem: its name, and what to do about it."""
 
-    NO_IMAGE = "image that is not there", "add the image, or remove it from the split's list"
-    NO_MASK = "image without a mask", "add the mask under the image's name, or take the image away"
-    UNMATCHED_MASK = "mask without an image", "add the image under the mask's name, or take the mask away"
+    NO_IMAGE = "missing image", "add the image, or remove it from the split's list"
+    NO_MASK = "image without a mask", "add the mask under the image's name, or remove the image"
+    UNMATCHED_MASK = "mask without an image", "add the image under the mask's name, or remove the mask"
     DUPLICATE_NAME = (
-        "images of one name, with one mask",
-        "give each image a name and a mask of its own, or take one away",
+        "images with the same name, which share one mask",
+        "give each image a name and a mask of its own, or remove one",
     )
-    UNREADABLE = "file that cannot be read", "fetch or export it again; cut what is too large into pieces"
+    UNREADABLE = "file that cannot be read", "download or export it again; cut images that are too large into pieces"
     SIZE = (
         "mask (or depth) of another size than its image",
-        "export image and mask at the same size; scale masks to nearest only",
+        "export image and mask at the same size; scale masks by nearest neighbour only",
     )
     ROTATED = (
         "image that EXIF says to rotate",
@@ -33,22 +33,22 @@ class Kind(Enum):
     )
     VALUE = (
         "mask with values outside the classes",
-        "renumber the masks, or correct `classes`, `ignore_index` or `palette` in dataset.yaml",
+        "renumber the masks' values, or correct `classes`, `ignore_index` or `palette` in dataset.yaml",
     )
     COLOUR = (
         "mask with colours not in the palette",
-        "give or correct `palette` in dataset.yaml (void's may follow the classes'), or draw without smoothing",
+        "add or correct `palette` in dataset.yaml (void's colour may follow the classes'), or draw without smoothing",
     )
     LOSSY = (
         "mask saved as JPEG",
-        "export the masks anew as PNG: JPEG changes values, and converting it does not undo that",
+        "export the masks again as PNG: JPEG changes values, and converting the file does not undo that",
     )
     ABSENT_CLASS = "class that never occurs", "remove it from `classes` and renumber, or add images that show it"
     IN_SEVERAL_SPLITS = (
         "image in more than one split",
-        "keep it in one split: what was trained on cannot measure the result",
+        "keep it in one split: results on images seen in training say nothing about new ones",
     )
-    EMPTY = "split without images", "add images, or take the split away"
+    EMPTY = "split without images", "add images, or remove the split"
 
     def __init__(self, title: str, remedy: str) -> None:
         self.title = title
@@ -57,7 +57,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: with which files, what was found, and what was expected."""
+    """One problem: the files that have it, what was found in them, and what was expected."""
 
     kind: Kind
     files: tuple[Path, ...]
@@ -67,7 +67,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """What ``check`` found: every problem, and the classes' pixels in each split."""
+    """What ``check`` found: every problem, and the pixels of each class in each split."""
 
     data: Data
     problems: list[Problem]
@@ -82,7 +82,7 @@ class Report:
         return f"{self.format_problems()}\n\n{self.format_frequencies()}"
 
     def format_problems(self, limit: int | None = 10) -> str:
-        """The problems as plain text, grouped by kind, with at most ``limit`` of each (None: all)."""
+        """Return the problems as plain text, grouped by kind, with at most ``limit`` of each kind (None: all)."""
         if not self.problems:
             return f"{self.data.root}: no problems in {self._size()}"
         many = len(self.problems)
@@ -99,17 +99,17 @@ class Report:
         return "\n".join(lines)
 
     def format_frequencies(self) -> str:
-        """A table: each class's share of the labelled pixels, and the number of images with it, by split."""
+        """Return a table of each class's share of the labelled pixels, and the number of images with it, by split."""
         width = max(map(len, [*self.data.classes, "class"]))
         heads = "".join(f"{split[:18]:>20}" for split in self.frequencies)
         lines = ["Share of labelled pixels (and images with the class)", f"{'class':{width}}{heads}"]
         starts = np.cumsum([0, *self.data.head_sizes])
         for index, name in enumerate(self.data.classes):
             labeling = np.searchsorted(starts, index, side="right")
-            mates = slice(starts[labeling - 1], starts[labeling])
+            same_labeling = slice(starts[labeling - 1], starts[labeling])
             cells = ""
             for counted in self.frequencies.values():
-                share = counted.pixels[index] / max(1, counted.pixels[mates].sum())
+                share = counted.pixels[index] / max(1, counted.pixels[same_labeling].sum())
                 cells += f"{share:>13.2%}{f'({counted.images[index]})':>7}"
             lines.append(f"{name:{width}}{cells}")
         voids = [counted.void / max(1, counted.void + counted.pixels.sum()) for counted in self.frequencies.values()]

@@ -1,1 +1,1 @@
-"""How users lay out data sets of their own: a descriptor, folders, PASCAL VOC."""
+"""The layouts of users' own data sets: a descriptor, folders, PASCAL VOC."""

@@ -29,10 +29,11 @@ class Folders(BaseModel):
 class Descriptor(BaseModel):
     """What ``dataset.yaml`` holds.
 
-    Values in the masks count ``classes`` from 0, stepping over ``ignore_index``, the value of pixels
-    without a class (with 11 classes and ignore_index 11, or 255, values 0 to 10 are classes; with
-    ignore_index 0, values 1 to 11). ``palette`` has a colour for each class and may have one more, the
-    colour of pixels without a class.
+    - ``classes``: the classes' names. Values in the masks number them from 0, skipping ``ignore_index``.
+    - ``ignore_index``: the value of pixels without a class. With 11 classes and ignore_index 11 or 255, values 0 to 10
+      are the classes; with ignore_index 0, values 1 to 11.
+    - ``palette``: a colour for each class, and possibly one more, that of pixels without a class.
+    - ``splits``: the folders of each split.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,13 +61,13 @@ class Descriptor(BaseModel):
         return self
 
     def colours(self) -> tuple[list[Colour], Colour | None]:
-        """The classes' colours (empty without a palette), and that of pixels without a class."""
+        """Return the classes' colours (empty without a palette), and that of pixels without a class."""
         palette = self.palette or []
         return palette[: len(self.classes)], palette[-1] if len(palette) > len(self.classes) else None
 
 
 def read_descriptor(path: Path) -> Descriptor:
-    """Read ``dataset.yaml``. Raises DataError that names each key at fault and what is right instead."""
+    """Read ``dataset.yaml``. Raises DataError that names each wrong key and what was expected."""
     try:
         content = read_yaml(path)
     except (OSError, ValueError) as error:

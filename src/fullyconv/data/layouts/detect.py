@@ -1,4 +1,4 @@
-"""Which layout a data set has: how its files lie and what they mean."""
+"""Detect which layout a data set has, and open it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,9 +12,9 @@ from fullyconv.errors import DataError
 
 
 class Layout(NamedTuple):
-    """How a data set may lie: in words, whether a path has it, and what opens it."""
+    """One layout of data sets: its description, whether a path has it, and the function that opens it."""
 
-    looks: str
+    description: str
     fits: Callable[[Path], bool]
     open: Callable[[Path], Data]
 
@@ -39,7 +39,7 @@ LAYOUTS = {
         sbd.open_union,
     ),
     "voc": Layout(
-        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list a split), or VOCdevkit around them",
+        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list per split), or VOCdevkit around them",
         voc.is_voc,
         voc.open_voc,
     ),
@@ -69,28 +69,28 @@ LAYOUTS = {
 
 
 def open_data(path: str | Path, layout: str | None = None) -> Data:
-    """Find out which images and masks there are and what the masks mean.
+    """Open a data set: find out which images and masks there are and what the masks mean.
 
-    ``path`` is a descriptor or a folder; ``layout`` forces what is otherwise the first of ``LAYOUTS`` that fits. Of
-    the user's own data:
+    ``path`` is a descriptor or a folder. ``layout`` names the layout; by default it is the first of ``LAYOUTS`` that
+    fits. For users' own data there are:
 
     - **descriptor**: a ``dataset.yaml`` (see ``Descriptor``), or a folder that holds one.
     - **voc**: PASCAL VOC's folders, its 21 classes, 255 void. Each list in ImageSets/Segmentation is a
-      split, except trainval where train and val are there, as it only repeats them.
+      split, except trainval if train and val are there, as it only repeats them.
     - **folders**: ``images/`` and ``masks/``; with ``SPLIT/`` inside both, or around both. Classes come
       from the masks (see ``infer_classes``). Without splits, the images are sorted by the SHA-256 of their
-      stem; the first tenth (rounded, at least one) is test, the next tenth val, the rest train. Fewer than
-      three have no test, a single one has no val either.
+      stem; the first tenth (rounded, at least one) is test, the next tenth val, the rest train. Two images
+      have no test, and a single one has no val either.
 
     The others are published data sets, each described in the module that opens it. Images and masks are paired by
-    stem. What does not pair, or cannot be read, is left for ``check`` to report.
-    Raises DataError if no layout fits, folders or lists are missing, the description is wrong, or classes cannot be
+    stem. Files that do not pair, or cannot be read, are left for ``check`` to report.
+    Raises DataError if no layout fits, folders or lists are missing, the descriptor is wrong, or classes cannot be
     inferred.
     """
     path = Path(path)
     if layout is not None and layout not in LAYOUTS:
-        raise DataError(f"layout is {layout!r}; {', '.join(LAYOUTS)} are known")
-    expected = "".join(f"\n  {name}: {LAYOUTS[name].looks}" for name in ([layout] if layout else LAYOUTS))
+        raise DataError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
+    expected = "".join(f"\n  {name}: {LAYOUTS[name].description}" for name in ([layout] if layout else LAYOUTS))
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; a data set is one of{expected}")
     fitting = [name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)]

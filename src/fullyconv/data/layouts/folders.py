@@ -1,4 +1,4 @@
-"""Data sets of the user's own: a descriptor, or folders of images and masks."""
+"""Open a user's own data set: a descriptor, or folders of images and masks."""
 
 import hashlib
 import os
@@ -31,13 +31,13 @@ def is_folders(path: Path) -> bool:
 
 
 def open_descriptor(path: Path) -> Data:
-    """What a descriptor describes; ``path`` is the file, or its folder. Raises DataError."""
+    """Open the data set that a descriptor describes; ``path`` is the file or its folder. Raises DataError."""
     path = path / DESCRIPTOR if path.is_dir() else path
     descriptor, root = read_descriptor(path), path.parent
     folders = {name: (root / split.images, root / split.masks) for name, split in descriptor.splits.items()}
     missing = [str(folder) for pair in folders.values() for folder in pair if not folder.is_dir()]
     if missing:
-        raise DataError(f"{path}: its splits name folders that are not there: {', '.join(dict.fromkeys(missing))}")
+        raise DataError(f"{path}: its splits name folders that do not exist: {', '.join(dict.fromkeys(missing))}")
     splits, unmatched = _pair_all(folders)
     palette, void = descriptor.colours()
     colours = {colour: label for label, colour in enumerate(palette)} | ({void: IGNORE} if void else {})
@@ -51,7 +51,7 @@ def open_descriptor(path: Path) -> Data:
 
 
 def open_folders(root: Path) -> Data:
-    """Images and masks in ``images/`` and ``masks/``, paired by stem: ``open_data`` has the rules. Raises DataError."""
+    """Open ``images/`` and ``masks/``, paired by stem, by the rules in ``open_data``. Raises DataError."""
     images, masks = root / "images", root / "masks"
     if not _has(root, "images", "masks"):
         splits, unmatched = _pair_all(
@@ -66,7 +66,7 @@ def open_folders(root: Path) -> Data:
         if loose:
             raise DataError(
                 f"{root}: {len(loose)} files, {loose[0].relative_to(root)} among them, lie beside the splits "
-                f"{', '.join(names)}; move them into a split, or take the split folders away"
+                f"{', '.join(names)}; move them into a split, or remove the split folders"
             )
         splits, unmatched = _pair_all({name: (images / name, masks / name) for name in names})
     else:
@@ -84,7 +84,7 @@ def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pai
 
 
 def _pair(images: Path, masks: Path) -> tuple[list[Pair], list[Path]]:
-    """Pairs by stem, and the masks left over. Of two masks with one stem the first by name is taken."""
+    """Return pairs by stem, and the masks left over. Of two masks with one stem the first by name is used."""
     files = list_images(masks)
     first = {path.stem: path for path in reversed(files)}
     pairs = [Pair(image, first.get(image.stem)) for image in list_images(images)]
@@ -93,7 +93,7 @@ def _pair(images: Path, masks: Path) -> tuple[list[Pair], list[Path]]:
 
 
 def _divide(pairs: list[Pair]) -> dict[str, list[Pair]]:
-    """Test, val and train by the hash of the stem; the rule is in ``open_data``."""
+    """Divide pairs into train, val and test by the hash of the stem, by the rule in ``open_data``."""
     ranked = sorted(pairs, key=lambda pair: hashlib.sha256(pair.image.stem.encode()).digest())
     tenth = max(1, round(len(pairs) / 10))
     tests = tenth if len(pairs) >= 3 else 0

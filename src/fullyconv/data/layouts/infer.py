@@ -1,4 +1,4 @@
-"""Finding out from the masks themselves which classes a data set without a description has."""
+"""Infer the classes of a data set without a descriptor from its masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from fullyconv.errors import DataError
 from fullyconv.palettes import Colour, default_palette
 
 LIMIT = 64
-"""More values or colours than these are taken for shades, of a smoothed edge or of JPEG, not for classes."""
+"""More values or colours than this are taken for the shades of smoothed edges or JPEG, not for classes."""
 
 _DESCRIBE = "write a dataset.yaml with `classes`, `splits` and, for colour masks, `palette`"
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What one mask holds: integer values, or colours, or neither because it cannot be trusted (and why)."""
+    """What one mask holds: integer values, or colours, or neither, with the ``fault`` for which it is left out."""
 
     values: frozenset[int] = frozenset()
     colours: frozenset[Colour] = frozenset()
@@ -32,15 +32,15 @@ class _Content:
 
 
 def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str], list[Colour]]:
-    """Read all masks and say how they code the classes, the classes' names and their colours.
+    """Read all masks and return how they encode the classes, the classes' names and their colours.
 
     - Values 0 and 255 only, or 1-bit masks: background and foreground.
-    - Other values: class 0 to the highest; 255 is void, not a class. Palette masks give the colours.
-    - Colour masks, or palette masks whose palettes contradict each other: the colours are classes, in
+    - Other values: classes from 0 to the highest value; 255 is void, not a class. Palette masks give the colours.
+    - Colour masks, or palette masks whose palettes contradict each other: each colour is a class, in
       ascending order.
 
-    Masks that are broken, JPEG or of more than 64 values are left out here (``check`` reports each of them).
-    Raises DataError if none is left, or all together have more than 64 classes.
+    Masks that are broken, JPEG, or have more than 64 values are left out (``check`` reports each of them).
+    Raises DataError if no mask is left, or all of them together have more than 64 classes.
     """
     if not masks:
         raise DataError(
@@ -54,7 +54,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str
     if not trusted:
         faults = "".join(f"\n  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10])
         raise DataError(
-            f"{root}: none of its {len(masks)} masks tells which classes there are; mend the masks, "
+            f"{root}: its classes cannot be inferred from any of its {len(masks)} masks; correct the masks, "
             f"or {_DESCRIBE}{faults}"
         )
     palette = _common_palette(trusted)
@@ -64,7 +64,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str
 
 
 def palette_of(mask: Path, count: int) -> list[Colour] | None:
-    """The first ``count`` colours of a palette mask; None for broken and other masks and for mere greys."""
+    """Return the first ``count`` colours of a palette mask; None for other or broken masks, and for mere greys."""
     try:
         image = open_image(mask)
     except DataError:
@@ -102,7 +102,7 @@ def _palette(image: Image.Image) -> dict[int, Colour]:
 
 
 def _common_palette(contents: Sequence[_Content]) -> dict[int, Colour] | None:
-    """The colours of the values in palette masks; None if two masks give one value different colours."""
+    """Return the colours of the values in palette masks; None if two masks give one value different colours."""
     common: dict[int, Colour] = {}
     for content in contents:
         if any(common.setdefault(value, colour) != colour for value, colour in content.palette.items()):

@@ -1,4 +1,4 @@
-"""PASCAL VOC's segmentation challenge, as published and in folders made like it."""
+"""PASCAL VOC's segmentation challenge, as published, and data sets laid out in the same folders."""
 
 from pathlib import Path
 
@@ -13,23 +13,24 @@ from fullyconv.palettes import VOC_VOID, voc_palette
 
 ENTRIES = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 PALETTE = voc_palette(len(VOC_CLASSES))
-_ABOVE = ("", "VOCdevkit/", "TrainVal/VOCdevkit/")  # the archive of 2011 has one folder more
+_ABOVE = ("", "VOCdevkit/", "TrainVal/VOCdevkit/")  # the last is that of the archive of 2011
 
 
 def places(year: str = "VOC20??") -> list[str]:
-    """Where the archive of a year has its folder."""
+    """Return the paths, below the data set's folder, at which the archive of a year may have its own."""
     return [f"{above}{year}" for above in _ABOVE]
 
 
 def is_voc(root: Path) -> bool:
-    """Whether a VOC folder is at ``root`` or where the archives have it."""
+    """Whether a VOC folder is at ``root``, or below it where the archives have it."""
     return bool(find(root, places(), ENTRIES))
 
 
 def open_voc(root: Path) -> Data:
-    """Each list in ImageSets/Segmentation is a split, but trainval where train and val are there: it repeats them.
+    """Open VOC's folders, with each list in ImageSets/Segmentation as a split.
 
-    Raises DataError if there are no lists, or several years' folders.
+    trainval is left out if train and val are there, as it only repeats them. Raises DataError if there are no lists,
+    or several years' folders.
     """
     root = find_one(root, places(), ENTRIES)
     lists = {path.stem: path for path in sorted((root / "ImageSets/Segmentation").glob("*.txt"))}
@@ -37,7 +38,7 @@ def open_voc(root: Path) -> Data:
         lists.pop("trainval", None)
     if not lists:
         raise DataError(
-            f"{root}: ImageSets/Segmentation has no lists; train.txt and so on are expected, one name a line"
+            f"{root}: ImageSets/Segmentation has no lists; train.txt and so on are expected, with one name per line"
         )
     images = {path.stem: path for path in list_images(root / "JPEGImages")}
     masks = {path.stem: path for path in list_images(root / "SegmentationClass")}
@@ -51,6 +52,9 @@ def open_voc(root: Path) -> Data:
 
 
 def mask_code(key: str | None = None) -> MaskCode:
-    """21 classes, as values or in VOC's colours; 255 is void. ``key``: where MATLAB files have the mask."""
+    """Return the code of VOC's 21 classes, as values or in VOC's colours, with 255 as void.
+
+    ``key`` is where the mask is in MATLAB files.
+    """
     colours = {colour: label for label, colour in enumerate(PALETTE)} | {VOC_VOID: IGNORE}
     return MaskCode(len(VOC_CLASSES), IGNORE, colours, key=key)

@@ -1,4 +1,4 @@
-"""Published data sets: where their folders lie, and which images their lists name."""
+"""Find the folders of published data sets, and read their lists of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from fullyconv.errors import DataError
 
 
 def find(root: Path, places: Sequence[str], entries: Sequence[str]) -> list[Path]:
-    """The folders, among ``root`` and the ``places`` (patterns) below it, that hold all of ``entries``."""
+    """Return the folders, among ``root`` and the ``places`` (patterns) below it, that hold all of ``entries``."""
     if not root.is_dir():
         return []
     folders = [root, *(folder for place in places for folder in sorted(root.glob(place)))]
@@ -16,27 +16,27 @@ def find(root: Path, places: Sequence[str], entries: Sequence[str]) -> list[Path
 
 
 def find_one(root: Path, places: Sequence[str], entries: Sequence[str]) -> Path:
-    """The one folder that ``find`` finds. Raises DataError if there are several."""
+    """Return the one folder that ``find`` finds. Raises DataError if there is none or more than one."""
     found = find(root, places, entries)
     if len(found) != 1:
         names = ", ".join(map(str, found)) or "none"
-        raise DataError(f"{root}: one data set is expected in it, found {names}; give the folder of one")
+        raise DataError(f"{root}: one data set is expected in it, found {names}; give the folder of one of them")
     return found[0]
 
 
 def read_list(path: Path) -> list[str]:
-    """The names in a list, one a line. Raises DataError if it is missing or no text."""
+    """Return the names in a list, one per line. Raises DataError if it is missing or not text."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing; the names of a split's images are expected in it, one a line") from error
+        raise DataError(f"{path}: is missing; expected the names of a split's images, one per line") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of images, one name a line ({error})") from error
+        raise DataError(f"{path}: cannot be read as a list of images, one name per line ({error})") from error
     return [line.strip() for line in lines if line.strip()]
 
 
 def in_order(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
-    """Train, val and test first."""
+    """Return the splits with train, val and test first."""
     usual = ("train", "val", "test")
     names = [name for name in usual if name in splits] + [name for name in splits if name not in usual]
     return {name: splits[name] for name in names}

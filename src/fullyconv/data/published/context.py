@@ -1,4 +1,4 @@
-"""PASCAL-Context (Mottaghi et al., CVPR 2014): the whole scene in VOC 2010's images, 59 classes and background."""
+"""PASCAL-Context (Mottaghi et al., CVPR 2014): VOC 2010's images labelled in full, with 59 classes and background."""
 
 import os
 from pathlib import Path
@@ -24,11 +24,11 @@ def is_context(root: Path) -> bool:
 
 
 def open_context(root: Path) -> Data:
-    """The 59-class task: raw labels outside of it are background, 0; there is no void.
+    """Open the 59-class task, in which all other raw labels are background, 0, and there is no void.
 
-    The splits are VOC 2010's lists for all images, ImageSets/Main/train.txt and val.txt (4,998 and 5,105 images), or
-    train.txt and val.txt beside the annotations. Raises DataError if a list is missing or the two label lists
-    contradict each other.
+    The splits are train.txt and val.txt beside the annotations, or else VOC 2010's lists of all images,
+    ImageSets/Main/train.txt and val.txt (4,998 and 5,105 images). Raises DataError if a list is missing or the two
+    label lists contradict each other.
     """
     annotations, voc10 = find_one(root, _PLACES, _ENTRIES), find_one(root, _VOC, _VOC_ENTRIES)
     beside = os.path.lexists(annotations / "train.txt")
@@ -46,15 +46,15 @@ def open_context(root: Path) -> Data:
 
 
 def read_classes(annotations: Path) -> tuple[list[str], dict[int, int]]:
-    """The task's class names, background first, and the label of each raw value, from labels.txt and 59_labels.txt.
+    """Read the task's class names, background first, and the label of each raw value, from the two label lists.
 
-    The lists spell three classes differently: diningtable, bedcloth and clothes of the task are the raw table,
-    bedclothes and cloth.
+    59_labels.txt and labels.txt spell three classes differently: the task's diningtable, bedcloth and clothes are the
+    raw table, bedclothes and cloth.
     """
     raw = {name: value for value, name in _labels(annotations / "labels.txt").items()}
     task = {label: name for label, name in _labels(annotations / "59_labels.txt").items() if label > 0}
     if sorted(task) != list(range(1, len(task) + 1)):
-        raise DataError(f"{annotations / '59_labels.txt'}: its classes must be numbered 1, 2, 3, ... without gaps")
+        raise DataError(f"{annotations / '59_labels.txt'}: its classes are not numbered 1, 2, 3, ... without gaps")
     values = dict.fromkeys([0, *raw.values()], 0)
     for label, name in task.items():
         raw_name = _RAW_NAMES.get(name, name)
@@ -65,11 +65,11 @@ def read_classes(annotations: Path) -> tuple[list[str], dict[int, int]]:
 
 
 def _labels(path: Path) -> dict[int, str]:
-    """Value and name of each line ``value: name``; names without spaces, which the lists set differently."""
+    """Return value and name of each line ``value: name``, without the names' spaces, in which the lists differ."""
     labels = {}
     for line in read_list(path):
         value, colon, name = line.partition(":")
         if not colon or not value.strip().isdecimal():
-            raise DataError(f"{path}: holds the line {line!r}; lines as `12: dog` are expected")
+            raise DataError(f"{path}: holds the line {line!r}; lines such as `12: dog` are expected")
         labels[int(value)] = name.replace(" ", "")
     return labels

@@ -1,4 +1,4 @@
-"""Fetching the published data sets: those that torchvision knows an address of; where to find the others."""
+"""Download the published data sets that torchvision knows an address of, and say where to find the others."""
 
 import os
 import shutil
@@ -46,28 +46,28 @@ BY_HAND = {
 
 
 def download(name: str, folder: str | Path) -> Path:
-    """Fetch and unpack a data set of ``ARCHIVES`` below ``folder``, as its archive has it; the folder it is in.
+    """Download and unpack a data set of ``ARCHIVES`` into ``folder``; return the data set's folder.
 
-    The archive is checked by its MD5 sum, unpacked whole or not at all, and removed. One that lies in ``folder``
-    already is not fetched again.
+    The archive is checked by its MD5 sum, unpacked whole or not at all, and then removed. An archive that is in
+    ``folder`` already is not downloaded again.
     Raises ConfigError for an unknown name; DataError if the data set is there already, is one of ``BY_HAND``, or cannot
-    be fetched, with the address to fetch it from.
+    be downloaded, with its address.
     """
     folder = Path(folder)
     if name in BY_HAND:
-        raise DataError(f"{name} has to be fetched and unpacked by hand.\n{BY_HAND[name]}")
+        raise DataError(f"{name} has to be downloaded and unpacked by hand.\n{BY_HAND[name]}")
     if name not in ARCHIVES:
-        raise ConfigError(f"there is no download {name!r}; there are {', '.join([*ARCHIVES, *BY_HAND])}")
+        raise ConfigError(f"there is no download {name!r}; expected one of {', '.join([*ARCHIVES, *BY_HAND])}")
     archive = ARCHIVES[name]
     target = folder / archive.unpacks_to
     if os.path.lexists(target):
-        raise DataError(f"{target}: is there already; to fetch it again remove it first")
+        raise DataError(f"{target}: is there already; to download it again, remove it first")
     try:
         download_url(archive.url, folder, archive.filename, archive.md5)
-    except (OSError, RuntimeError) as error:  # torchvision's word for a wrong sum is RuntimeError
+    except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for a wrong MD5 sum
         raise DataError(
-            f"{archive.url} cannot be fetched ({error}). Fetch it in another way (MD5 {archive.md5}), put it into "
-            f"{folder} as {archive.filename} and run this again: it is then unpacked from there"
+            f"{archive.url} cannot be downloaded ({error}). Download it in another way (MD5 {archive.md5}), put it "
+            f"into {folder} as {archive.filename} and run this again: it is then unpacked from there"
         ) from error
     _unpack(folder / archive.filename, archive.unpacks_to, target)
     (folder / archive.filename).unlink()

@@ -56,7 +56,7 @@ CLASSES = [
 
 
 class Source(NamedTuple):
-    """Where the channels of an image come from: a folder of pictures, and for those that follow another folder."""
+    """The folders that an image's channels come from; those of ``more`` follow those of ``image``."""
 
     inputs: Inputs
     channels: int
@@ -80,10 +80,10 @@ def is_nyud(root: Path, layout: str) -> bool:
 
 
 def open_nyud(root: Path, layout: str) -> Data:
-    """NYUDv2 in one of the layouts of ``SOURCES``.
+    """Open NYUDv2 in one of the layouts of ``SOURCES``.
 
-    Train is the paper's: trainval.txt (795 images); test has 654. Where there is no trainval.txt, train.txt and
-    val.txt are the splits. Raises DataError if a list is missing.
+    Train is the paper's, trainval.txt (795 images), and test has 654. Without trainval.txt, train.txt and val.txt are
+    splits instead. Raises DataError if a list is missing.
     """
     root = find_one(root, _PLACES, _ENTRIES)
     lists = {"train": "trainval"} if os.path.lexists(root / "trainval.txt") else {"train": "train", "val": "val"}
@@ -109,7 +109,7 @@ def open_nyud(root: Path, layout: str) -> Data:
 
 
 def folders(layout: str) -> list[str]:
-    """The folders of ``data`` that a layout takes its channels from."""
+    """Return the folders below ``data`` that a layout takes its channels from."""
     source = SOURCES[layout]
     return [source.image, *([source.more] if source.more else [])]
 

@@ -27,20 +27,26 @@ def is_sbd_with_voc(root: Path) -> bool:
 
 
 def open_sbd(root: Path) -> Data:
-    """SBD's own train (8,498 images) and val (2,857). Raises DataError if a list is missing."""
+    """Open SBD's own train (8,498 images) and val (2,857). Raises DataError if a list is missing."""
     root = find_one(root, _PLACES, _ENTRIES)
     return _data(root, "sbd", {split: _pairs(root, _names(root, split)) for split in ("train", "val")})
 
 
 def open_sbd_with_voc(root: Path) -> Data:
-    """Train: SBD's train (8,498 images). Val: seg11valid, VOC 2011's val without them (736). Raises DataError."""
+    """Open SBD's train (8,498 images) as train, and as val seg11valid: VOC 2011's val without those images (736).
+
+    Raises DataError if a list is missing, or either data set is there more than once.
+    """
     sbd, voc11 = _both(root)
     train = _names(sbd, "train")
     return _data(root, "sbd+voc", {"train": _pairs(sbd, train), "val": _seg11valid(voc11, train)})
 
 
 def open_union(root: Path) -> Data:
-    """Train: SBD's train, and VOC 2011's train where SBD's has it not. Val: seg11valid. Raises DataError."""
+    """Open SBD's train, with the images that only VOC 2011's train has, as train; val is seg11valid.
+
+    Raises DataError if a list is missing, or either data set is there more than once.
+    """
     sbd, voc11 = _both(root)
     train = _names(sbd, "train")
     added = _without(_voc_names(voc11, "train"), train)

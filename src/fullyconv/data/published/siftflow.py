@@ -43,7 +43,7 @@ SEMANTIC = [
     "tree",
     "window",
 ]
-GEOMETRIC = ["geometric sky", "horizontal", "vertical"]  # sky is a semantic class, too
+GEOMETRIC = ["geometric sky", "horizontal", "vertical"]  # "sky" alone is a semantic class
 CLASSES = {"semantic": SEMANTIC, "geometric": GEOMETRIC}
 LABELINGS = {
     "siftflow": ("semantic", "geometric"),
@@ -62,10 +62,10 @@ def is_siftflow(root: Path) -> bool:
 
 
 def open_siftflow(root: Path, layout: str) -> Data:
-    """SIFT Flow in one of the layouts of ``LABELINGS``.
+    """Open SIFT Flow in one of the layouts of ``LABELINGS``.
 
-    Train is trainval.txt (2,488 images), as the FCN release has it; test has 200. Neither lists the two images without
-    annotations. Raises DataError if a list is missing.
+    Train is the FCN release's trainval.txt (2,488 images), and test has 200. The two images without annotations are in
+    neither. Raises DataError if a list is missing.
     """
     root = find_one(root, _PLACES, _ENTRIES)
     heads = {head: len(CLASSES[head]) for head in LABELINGS[layout]}
@@ -95,6 +95,6 @@ def open_siftflow(root: Path, layout: str) -> Data:
 
 
 def _code(classes: int) -> MaskCode:
-    """Classes from 1; 0 and -1 are void."""
+    """Return the code of masks that number ``classes`` from 1, with 0 and -1 as void."""
     values = {0: IGNORE, -1: IGNORE} | {label + 1: label for label in range(classes)}
     return MaskCode(classes, values=values, key="S")

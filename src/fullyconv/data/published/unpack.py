@@ -1,4 +1,4 @@
-"""Tar archives, unpacked: files and folders alone, inside one folder, and no more than there is room for."""
+"""Unpack tar archives safely: only files and folders, only into one folder, and no more than there is room for."""
 
 import gzip
 import io
@@ -8,17 +8,17 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 MAX_BYTES = 32 * 2**30
-"""Of an archive's files together; the largest published data set here has 2 GiB."""
+"""Most bytes of an archive's files together; the largest published data set here has 2 GiB."""
 MAX_ENTRIES = 1_000_000
 LONGEST_READ = 1 << 20
-"""Bytes that are read at once: what describes an entry (a long name) is no longer, whatever length it claims."""
+"""Most bytes that are read at once: an entry's description, such as a long name, may claim any length."""
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the files of ``archive``, .tar or gzipped, below ``folder``. Links and devices in it are left out.
+    """Write the files of ``archive``, plain or gzipped tar, below ``folder``. Links and devices are left out.
 
     Raises ValueError where an entry leads out of the folder or the whole is too large, OSError or tarfile.TarError
-    where the archive is damaged. What was written by then stays.
+    where the archive is damaged. Files written before the error remain.
     """
     with _opened(archive) as content, tarfile.TarFile(fileobj=_ShortReads(content)) as tar:
         room = min(MAX_BYTES, shutil.disk_usage(folder).free)
@@ -28,14 +28,14 @@ def unpack(archive: Path, folder: Path) -> None:
             if entries > MAX_ENTRIES:
                 raise ValueError(f"it holds more than {MAX_ENTRIES:,} entries")
             if written > room:
-                raise ValueError(f"its files need more than the {room:,} bytes that there is room for")
+                raise ValueError(f"its files need more than the {room:,} bytes that are free or allowed")
             if entry.isdir() or entry.isreg():
                 target = folder / inner_path(entry.name)
                 _write(tar, entry, target)
 
 
 def inner_path(name: str) -> PurePosixPath:
-    """An entry's name as a path below a folder. Raises ValueError where it leads elsewhere, on any system."""
+    """Return an entry's name as a path below a folder. Raises ValueError where it leads elsewhere on any system."""
     path, on_windows = PurePosixPath(name), PureWindowsPath(name)
     leads_out = ".." in path.parts or ".." in on_windows.parts
     if path.is_absolute() or on_windows.anchor or leads_out or "\0" in name or ":" in name:
@@ -49,7 +49,7 @@ def _write(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     content = tar.extractfile(entry)
-    if content is None:  # which is said of links and devices alone
+    if content is None:  # only for links and devices
         return
     with content, target.open("wb") as file:
         shutil.copyfileobj(content, file)
@@ -64,7 +64,7 @@ def _opened(archive: Path) -> BinaryIO:
 
 
 class _ShortReads(io.RawIOBase):
-    """A file of which little is read at once: tarfile reads descriptions of any length that a header claims."""
+    """A file that refuses long reads, because tarfile reads descriptions of whatever length a header claims."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
