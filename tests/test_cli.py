@@ -144,14 +144,7 @@ PROBLEMS = {
         (root / "masks/test/7.png").unlink(),
         write(root / "masks/test/7.jpg", scene(7)[1]),
     ),
-    "images in two splits": lambda root: (
-        shutil.copy(root / "images/train/0.png", root / "images/test/7.png"),
-        shutil.copy(root / "masks/train/0.png", root / "masks/test/7.png"),
-    ),
     "EXIF rotation": lambda root: _rotate(root / "images/test/7.png"),
-    "classes that never occur": lambda root: (root / "dataset.yaml").write_text(
-        (root / "dataset.yaml").read_text().replace('"red"]', '"red", "green"]')
-    ),
     "colours that are not in the palette": lambda root: _colour(root),
 }
 
@@ -180,8 +173,65 @@ def test_check_train_and_evaluate_refuse_the_same_data_in_the_same_words(fullyco
     trained, _, said = fullyconv("train", "--data", data, *QUICK, "--out", "run")
     assert trained == 2
     assert set(found.strip().splitlines()) <= set(said.removeprefix("fullyconv: ").strip().splitlines())
-    if problem not in ("classes that never occur", "images in two splits"):  # these show over several splits alone
-        assert fullyconv("evaluate", model, "--data", data)[0] == 2
+    assert fullyconv("evaluate", model, "--data", data)[0] == 2
+
+
+def test_training_and_evaluation_go_on_after_warnings_and_say_them(fullyconv, data):
+    for folder in ("images", "masks"):
+        shutil.copy(data / folder / "train/0.png", data / folder / "test/7.png")
+    described = data / "dataset.yaml"
+    described.write_text(described.read_text().replace('"red"]', '"red", "green"]'))
+    code, _, found = fullyconv("data", "check", data)
+    assert (code, "0 errors" in found, "2 warnings in 8 images" in found) == (0, False, True)
+    code, _, found = fullyconv("data", "check", data, "--strict")
+    assert (code, "2 errors" in found, "--allow absent-classes --allow duplicates" in found) == (2, True, True)
+    code, _, said = fullyconv("train", "--data", data, *QUICK, "--out", "run")
+    assert [line for line in said.splitlines() if line.startswith("warning")] == [
+        "warning: class that never occurs (absent-classes): 'green'",
+        "warning: image in more than one split (duplicates): images/train/0.png = images/test/7.png: "
+        "the same pixels in train and test",
+    ]
+    code, out, said = fullyconv("evaluate", "run", "--data", data)
+    assert (code, "warning: class that does not occur in a split" in said) == (0, True)
+    assert next(line for line in out.splitlines() if line.startswith("green")).endswith("absent")
+
+
+def test_an_error_that_is_allowed_stops_nothing_and_what_cannot_be_used_is_left_out(fullyconv, data, model):
+    (data / "masks/test/7.png").unlink()
+    _rotate(data / "images/test/6.png")
+    code, _, said = fullyconv("evaluate", model, "--data", data, "--allow", "rotated")
+    assert (code, "--allow missing-masks" in said) == (2, True)
+    code, out, said = fullyconv("evaluate", model, "--data", data, "--allow", "rotated", "--allow", "missing-masks")
+    assert (code, "1 image of test" in out, "test/7.png; left out" in said) == (0, True, True)
+    code, _, said = fullyconv("evaluate", model, "--data", data, "--allow", "rotation")
+    assert (code, "did you mean rotated?" in said) == (2, True)
+    code, out, _ = fullyconv("data", "check", data, "--json", "--allow", "rotated")
+    found = json.loads(out)
+    assert (code, found["errors"], found["images"]) == (2, 1, {"train": 4, "val": 2, "test": 2})
+    assert {problem["kind"]: (problem["severity"], problem["files"]) for problem in found["problems"]} == {
+        "missing-masks": ("error", ["images/test/7.png"]),
+        "rotated": ("warning", ["images/test/6.png"]),
+    }
+    assert found["frequencies"]["train"]["images"] == {"blue": 4, "red": 4}
+
+
+def test_images_that_show_some_of_the_classes_alone_are_measured_with_the_networks(fullyconv, tmp_path, data):
+    run_folder.save(build("fcn8s-test_resnet", ["a", "b", "c"]), tmp_path / "wide")
+    (data / "dataset.yaml").unlink()
+    code, out, _ = fullyconv("evaluate", "wide", "--data", data)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[-3:]] == ["a", "b", "c"]
+    assert "absent" in out.splitlines()[-1]
+
+
+def test_images_without_any_class_are_not_measured(fullyconv, data, model):
+    described = data / "dataset.yaml"
+    described.write_text(described.read_text().replace('"classes"', '"ignore_index": 255, "classes"'))
+    for path in (data / "masks/test").iterdir():
+        write(path, np.full((40, 48), 255, np.uint8))
+    for options in ((), ("--allow", "unlabelled")):
+        code, out, said = fullyconv("evaluate", model, "--data", data, *options)
+        assert (code, out, "split in which no pixel has a class" in said) == (2, "", True)
 
 
 REFUSED = [

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fullyconv.model.segmenter import Segmenter
 
 LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
-CHANGED_ON_RESUME = ("data.path", "data.workers", "training.precision", *LENGTHS)
+CHANGED_ON_RESUME = ("data.path", "data.allow", "data.workers", "training.precision", *LENGTHS)
 Step = Callable[[int, int | None], None]
 ProgressBar = Callable[[str], AbstractContextManager[Step]]
 """Opens a bar under a title; yields what moves it, called with (done, total)."""
@@ -42,16 +42,31 @@ def opened(model: str | Path) -> Segmenter:
     return open_model(model).to(best_device())
 
 
-def checked(path: str | Path, layout: str | None = None, split: str | None = None, bar: ProgressBar = no_bar) -> Data:
-    """Open a data set and check it, or one split of it. Raises DataError for what is wrong with it."""
+def checked(
+    path: str | Path,
+    layout: str | None = None,
+    split: str | None = None,
+    allow: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+    bar: ProgressBar = no_bar,
+) -> Data:
+    """Open a data set and check it, or one split of it; return what of it can be used.
+
+    Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings. Raises DataError for
+    what is wrong with it, ConfigError for unknown kinds.
+    """
     from fullyconv.data import check, open_data
 
     data = open_data(path, layout)
     if split is not None:
         data.split(split)
     with bar("checking data") as step:
-        check(data, [split] if split else None, progress=step).raise_if_any()
-    return data
+        report = check(data, [split] if split else None, progress=step, allow=allow)
+    report.raise_for_errors()
+    if say is not None:
+        for warning in report.format_warnings():
+            say(warning)
+    return report.usable_data()
 
 
 def train(
@@ -67,6 +82,7 @@ def train(
     pretrained: bool | None = None,
     init: str | Path | Sequence[str | Path] | None = None,
     freeze: str | None = None,
+    allow: Sequence[str] | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
     show: Callable[[Result], None] | None = None,
@@ -76,7 +92,8 @@ def train(
 
     The options are the command's; ``settings`` are its ``--set``, as ``["optimizer.lr=0.001"]``. ``say`` is given
     messages, ``show`` the measurements (in the first of several processes). Raises DataError for what is wrong with
-    the data and ConfigError for options that do not go together.
+    the data (``allow`` names kinds of problems that do not stop it) and ConfigError for options that do not go
+    together.
     """
     from fullyconv.evaluation.report.places import own_split
     from fullyconv.evaluation.report.report import evaluate_and_report
@@ -93,6 +110,7 @@ def train(
         "model.pretrained": pretrained,
         "model.init": init if init is None or isinstance(init, str | Path) else list(init),
         "training.freeze": freeze,
+        "data.allow": None if allow is None else list(allow),
     }
     overrides = parse_settings(list(settings)) | {key: v for key, v in options.items() if v is not None}
     lengths = [key for key in LENGTHS if as_expected(overrides.get(key), float | None)]
@@ -105,9 +123,12 @@ def train(
     config = load_config(None if recipe is None else Path(recipe), overrides)
     if config.data.path is None:
         raise ConfigError("--data is missing: a folder of images and masks, or a descriptor (dataset.yaml).")
+    from lightning.pytorch.utilities import rank_zero_only
+
     from fullyconv.training import stages  # loads Lightning, which evaluation and prediction do without
 
-    data_set = checked(config.data.path, config.data.layout, bar=bar)
+    told = say if rank_zero_only.rank == 0 else None  # once, where several processes train
+    data_set = checked(config.data.path, config.data.layout, None, config.data.allow, told, bar)
     net = stages.train(data_set, config, out, resume, say)
     if net is None:  # one of several processes; the first has the last word
         return out
@@ -128,7 +149,7 @@ def _recipe_to_resume(out: Path, recipe: str | Path | None, overrides: dict[str,
     if given:
         raise ConfigError(
             f"--resume goes on with {config}; leave out {', '.join(given)}. What may change: --data, "
-            "the length (--steps, --epochs or --max-minutes), data.workers and training.precision."
+            "the length (--steps, --epochs or --max-minutes), data.allow, data.workers and training.precision."
         )
     if not config.is_file():
         raise ConfigError(
@@ -144,21 +165,22 @@ def evaluate(
     out: str | Path | None = None,
     layout: str | None = None,
     *,
+    allow: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
     bar: ProgressBar = no_bar,
 ) -> Result:
     """Measure a network on a split of a data set, as ``fullyconv evaluate`` does, and return the measurements.
 
     ``model`` is what ``open_model`` takes. Of a run folder the measurements and a report are written into it (see
-    ``places``); ``out`` is another file for the measurements. ``say`` is told where they are. Raises DataError for
-    what is wrong with the data.
+    ``places``); ``out`` is another file for the measurements. ``say`` is told where they are, and of problems with the
+    data that are warnings. Raises DataError for those that are errors and not of the kinds in ``allow``.
     """
     from fullyconv.evaluation.report.places import places
     from fullyconv.evaluation.report.report import evaluate_and_report
 
     net = for_inference(opened(model))
     run = Path(model) if Path(model).is_dir() else None
-    data_set = checked(data, layout or _layout_of(run, Path(data)), split, bar)
+    data_set = checked(data, layout or _layout_of(run, Path(data)), split, allow, say, bar)
     file, report = (None, None) if run is None else places(run, data_set, Path(data), split)
     file = file if out is None else Path(out)
     with bar(f"evaluating on {split}") as step:
@@ -223,6 +245,8 @@ def export(
     data: str | Path | None = None,
     split: str | None = None,
     images: int | None = None,
+    allow: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
     bar: ProgressBar = no_bar,
 ) -> Export:
     """Write a network to a file ``.onnx``, ``.xml`` (OpenVINO) or ``.pt2``, and verify it there: ``fullyconv export``.
@@ -230,7 +254,7 @@ def export(
     ``model`` is a run folder, a weights file or ``hub:org/name``. With ``int8`` convolutions compute in 8-bit integers,
     whose ranges are those seen on ``images`` (100) images of ``split`` ("train") of ``data``. Raises ConfigError for
     options that do not go together, a suffix that is unknown or a runtime that is not installed, and where the labels
-    differ; DataError for what is wrong with the data.
+    differ; DataError for what is wrong with the data (``allow`` and ``say``: see ``checked``).
     """
     if int8 and data is None:
         raise ConfigError("--int8 needs --data: the ranges of 8-bit integers are taken from your images.")
@@ -246,10 +270,10 @@ def export(
     if data is None:
         return Export(net.name, exporting.export(net, out, probabilities=probabilities, source=source), None)
     calibrated = split or "train"
-    data_set = checked(data, None, calibrated, bar)
+    data_set = checked(data, None, calibrated, allow, say, bar)
     measured = measured_split(data_set, calibrated)
     if measured != calibrated:
-        checked(data, None, measured, bar)
+        checked(data, None, measured, allow, say, bar)
     with bar("measuring") as step:
         agreement, cost = exporting.export_int8(
             net,

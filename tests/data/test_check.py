@@ -9,8 +9,8 @@ import yaml
 from PIL import Image
 
 from fullyconv.data import check, class_pixels, open_data
-from fullyconv.data.checks.problems import Kind
-from fullyconv.errors import DataError
+from fullyconv.data.checks.kinds import KINDS, Kind
+from fullyconv.errors import ConfigError, DataError
 
 RANDOM = np.random.default_rng(0)
 CLASSES = ["road", "sky", "car", "ghost"]
@@ -27,8 +27,8 @@ def labels(height=24, width=32):
 
 @pytest.fixture
 def good(save, tmp_path):
-    """A sound data set of six pairs in three splits; its folder."""
-    for split, stems in {"train": "abcd", "val": "v", "test": "t"}.items():
+    """A sound data set of eight pairs in three splits; its folder."""
+    for split, stems in {"train": "abcd", "val": "vw", "test": "tu"}.items():
         for stem in stems:
             save(f"{split}/images/{stem}.png", picture())
             save(f"{split}/masks/{stem}.png", labels())
@@ -55,8 +55,8 @@ def found(root, **options):
 def test_sound_data_have_no_problems(good):
     report = check(open_data(good))
     assert report.problems == []
-    report.raise_if_any()
-    assert "no problems in 6 images (train 4, val 1, test 1)" in str(report)
+    report.raise_for_errors()
+    assert "no problems in 8 images (train 4, val 2, test 2)" in str(report)
 
 
 @pytest.fixture
@@ -121,16 +121,16 @@ def test_every_kind_of_problem_is_found_at_once(bad):
 def test_the_report_groups_problems_with_what_was_found_and_what_to_do(bad):
     text = str(check(open_data(bad)))
     for line in [
-        "14 problems",
-        "image without a mask: 1\n  train/images/unmasked.png\n  expected: a mask with the image's name\n",
-        "file that cannot be read: 4",
+        "12 errors and 2 warnings in 19 images",
+        "error: image without a mask (missing-masks): 1\n  train/images/unmasked.png\n  expected: a mask with the",
+        "file that cannot be read (unreadable): 4",
         "train/masks/small.png: 16x12 (width x height) for an image of 32x24",
         "train/images/turned.jpg: orientation 6",
         "train/masks/wrong.png: values 77 (5 pixels), 200 (2 pixels)\n  expected: 0 to 3, 255 for void",
         "train/masks/wrong-colours.png: colour #010203 (7 pixels)",
         "train/images/again.bmp = test/images/t.png: the same pixels in train and test",
-        "class that never occurs: 1\n  'ghost'",
-        "split without images: 1\n  split 'extra'",
+        "warning: class that never occurs (absent-classes): 1\n  'ghost'",
+        "error: split without images (empty-splits): 1\n  split 'extra'",
     ]:
         assert line in text, line
     assert text.count("what to do: ") == len({kind for kind, *_ in found(bad)})
@@ -139,7 +139,7 @@ def test_the_report_groups_problems_with_what_was_found_and_what_to_do(bad):
 def test_refusing_says_the_same(bad):
     report = check(open_data(bad))
     with pytest.raises(DataError) as error:
-        report.raise_if_any()
+        report.raise_for_errors()
     assert str(error.value) == report.format_problems()
     assert str(report).startswith(str(error.value))
 
@@ -164,13 +164,13 @@ def test_two_images_of_one_name_have_one_mask(good, save):
     assert found(good) == {(Kind.DUPLICATE_NAME, "a.bmp", "a.png")}
 
 
-def test_a_problem_kind_lists_ten_files_unless_all_are_wanted(good, save):
+def test_a_problem_kind_lists_ten_files_and_json_has_all(good, save):
     for index in range(13):
         save(f"val/images/lonely{index:02}.png", picture())
     report = check(open_data(good))
     assert str(report).count("lonely") == 10
     assert "  and 3 more\n" in str(report)
-    assert report.format_problems(limit=None).count("lonely") == 13
+    assert str(report.as_json()).count("lonely") == 13
 
 
 def test_copies_are_found_by_their_pixels_not_their_bytes(good, save):
@@ -184,8 +184,9 @@ def test_copies_are_found_by_their_pixels_not_their_bytes(good, save):
 
 
 def test_the_same_pixels_in_another_shape_are_another_image(good, save):
+    pixels = picture(8, 16)
     for split, shape in (("train", (8, 16)), ("val", (16, 8))):
-        save(f"{split}/images/flat.png", np.full((*shape, 3), 7))
+        save(f"{split}/images/flat.png", pixels.reshape(*shape, 3))
         save(f"{split}/masks/flat.png", np.zeros(shape))
     assert found(good) == set()
 
@@ -195,25 +196,110 @@ def test_a_file_in_two_splits_is_found(good):
     content = yaml.safe_load((good / "dataset.yaml").read_text())
     content["splits"]["val"] = content["splits"]["test"]
     (good / "dataset.yaml").write_text(yaml.safe_dump(content))
-    assert found(good) == {(Kind.IN_SEVERAL_SPLITS, "t.png")}
+    assert found(good) == {(Kind.IN_SEVERAL_SPLITS, "t.png"), (Kind.IN_SEVERAL_SPLITS, "u.png")}
 
 
 def test_only_the_splits_asked_for_are_read(bad):
-    assert found(bad, splits=["test"]) == {(Kind.UNMATCHED_MASK, "unmatched.png")}
+    assert found(bad, splits=["test"]) == {(Kind.UNMATCHED_MASK, "unmatched.png"), (Kind.UNMEASURED_CLASS,)}
     with pytest.raises(DataError, match="has no split 'tset'"):
         check(open_data(bad), ["tset"])
 
 
 def test_that_a_class_never_occurs_is_a_matter_of_all_splits(good, save):
-    save("val/masks/v.png", np.zeros((24, 32)))
-    assert found(good) == set()
-    assert found(good, splits=["val"]) == set()
+    for stem in "vw":
+        save(f"val/masks/{stem}.png", np.zeros((24, 32)))
+    for splits in (None, ["val"], ["val", "test"]):
+        (problem,) = check(open_data(good), splits).problems
+        assert (problem.kind, problem.found) == (Kind.UNMEASURED_CLASS, "split 'val': sky, car")
+    assert found(good, splits=["test"]) == set()
+
+
+def test_black_tiles_in_two_splits_are_no_copies(good, save):
+    for split in ("train", "val"):
+        save(f"{split}/images/black.png", np.zeros((8, 8, 3)))
+        save(f"{split}/masks/black.png", np.zeros((8, 8)))
+    report = check(open_data(good))
+    assert {problem.kind for problem in report.problems} == {Kind.ONE_COLOUR}
+    assert report.errors == []
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 2, 8, 9])
+def test_only_orientations_that_mean_something_are_rotations(good, save, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save("train/images/turned.jpg", picture(24, 24), exif=exif)
+    save("train/masks/turned.png", labels(24, 24))
+    assert found(good) == ({(Kind.ROTATED, "turned.jpg")} if orientation in (2, 8) else set())
+
+
+@pytest.mark.parametrize(("stem", "kinds"), [("holiday", {Kind.ROTATED}), ("2007_000032", set())])
+def test_ones_own_photographs_in_vocs_folders_are_judged_as_all_others(tmp_path, save, stem, kinds):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(f"JPEGImages/{stem}.jpg", picture(24, 24), exif=exif)
+    save(f"SegmentationClass/{stem}.png", labels(24, 24))
+    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text(stem)
+    assert {problem.kind for problem in check(open_data(tmp_path)).errors} == kinds
+
+
+def test_a_split_that_is_void_everywhere_is_an_error(good, save):
+    for stem in "vw":
+        save(f"val/masks/{stem}.png", np.full((24, 32), 255))
+    (error,) = check(open_data(good)).errors
+    assert (error.kind, error.found) == (Kind.UNLABELLED, "split 'val': 1,536 pixels of void")
+    assert "val" not in check(open_data(good), allow=["unlabelled"]).usable_data().splits
+
+
+def test_each_error_can_be_allowed_and_what_cannot_be_used_is_left_out(bad):
+    data = open_data(bad)
+    kinds = {error.kind.word for error in check(data).errors}
+    for kind in kinds:
+        report = check(data, allow=[kind])
+        assert {error.kind.word for error in report.errors} == kinds - {kind}
+        assert f"warning, allowed: {KINDS[kind].title}" in str(report)
+    report = check(data, allow=kinds)
+    report.raise_for_errors()
+    usable = report.usable_data()
+    assert {split: [pair.image.stem for pair in pairs] for split, pairs in usable.splits.items()} == {
+        "train": ["a", "again", "b", "c", "d", "right-colours", "turned"],
+        "val": ["v", "w"],
+        "test": ["t", "u"],
+    }
+    assert {error.kind for error in check(usable).errors} == {Kind.UNMATCHED_MASK, Kind.ROTATED}
+
+
+def test_strict_takes_warnings_for_errors_but_for_those_that_are_allowed(good):
+    describe(good, CLASSES, ["train", "val", "test"])
+    assert [error.kind for error in check(open_data(good), strict=True).errors] == [Kind.ABSENT_CLASS]
+    assert check(open_data(good), strict=True, allow=["absent-classes"]).errors == []
+    assert check(open_data(good)).errors == []
+
+
+def test_the_tools_own_division_is_never_an_error(tmp_path, save):
+    same = picture()
+    for stem in "abcdefgh":
+        save(f"images/{stem}.png", same)
+        save(f"masks/{stem}.png", labels())
+    report = check(open_data(tmp_path), strict=True)
+    assert {problem.kind for problem in report.problems} == {Kind.IN_SEVERAL_SPLITS, Kind.SMALL_SPLIT}
+    assert report.errors == []
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest(good):
+    with pytest.raises(ConfigError, match=r"allow: duplicate is no kind of problem; did you mean duplicates\?"):
+        check(open_data(good), allow=["duplicate"])
+
+
+def test_warnings_are_said_in_one_line_a_kind(good):
+    describe(good, CLASSES, ["train", "val", "test"])
+    assert check(open_data(good)).format_warnings() == ["warning: class that never occurs (absent-classes): 'ghost'"]
 
 
 def test_progress_counts_every_pair(good):
     steps = []
     check(open_data(good), progress=lambda done, of: steps.append((done, of)))
-    assert steps == [(done, 6) for done in range(1, 7)]
+    assert steps == [(done, 8) for done in range(1, 9)]
 
 
 @pytest.fixture

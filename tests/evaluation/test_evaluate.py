@@ -101,10 +101,18 @@ def test_no_image_is_both_best_and_worst(colour_net, examples, images, sizes):
 
 
 def test_image_without_any_class_has_no_score_and_no_rank(colour_net, paint):
-    examples = [(paint(torch.zeros(2, 2)), torch.full((2, 2), IGNORE), 0)]
+    labels = torch.zeros(2, 2)
+    examples = [(paint(labels), torch.full((2, 2), IGNORE), 0), (paint(labels), labels.long(), 1)]
     result, scores = evaluate(colour_net, examples, workers=0)
-    assert (result["images"], result["mean_iou"], scores[0].mean_iou) == (1, None, None)
-    assert best_and_worst(colour_net, examples, scores) == ([], [])
+    assert (result["images"], [score.mean_iou for score in scores]) == (2, [None, 1.0])
+    best, worst = best_and_worst(colour_net, examples, scores)
+    assert ([comparison.name for comparison in best], worst) == (["image 1"], [])
+
+
+def test_images_without_any_class_are_refused(colour_net, paint):
+    examples = [(paint(torch.zeros(2, 2)), torch.full((2, 2), IGNORE), 0)]
+    with pytest.raises(DataError, match="no pixel of the 1 images of the split 'test' has a class"):
+        evaluate(colour_net, examples, "test", workers=0)
 
 
 def test_a_wrong_mask_is_named(colour_net, paint):

@@ -6,6 +6,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from fullyconv.data.checks.kinds import KINDS
+
 
 class Size(NamedTuple):
     """The size of an image in pixels."""
@@ -32,6 +34,14 @@ DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder, or a d
 DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")]
 LayoutOption = Annotated[
     str | None, typer.Option(help="How the files lie, where detection is not wanted (see docs/data.md).")
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="KIND",
+        help=f"Go on with data that have problems of this kind; repeatable. {', '.join(KINDS)}.",
+    ),
 ]
 ModelArgument = Annotated[
     str,

@@ -1,12 +1,12 @@
 """``fullyconv data``."""
 
-import sys
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fullyconv.cli.arguments import DataArgument, LayoutOption
+from fullyconv.cli.arguments import AllowOption, DataArgument, LayoutOption
 from fullyconv.cli.terminal import progress_bar, say
 
 
@@ -35,17 +35,28 @@ def download(
     say(f"{download(name, folder)}")
 
 
-def check(data: DataArgument, layout: LayoutOption = None) -> None:
+def check(
+    data: DataArgument,
+    layout: LayoutOption = None,
+    allow: AllowOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, every file listed.")] = False,
+) -> None:
     """Find what is wrong with a data set, all of it, and how often each class occurs."""
     from fullyconv.data import check, open_data
 
     with progress_bar("checking") as step:
-        report = check(open_data(data, layout), progress=step)
-    print(report.format_frequencies())
-    if report.problems:
-        print(report.format_problems(limit=None), file=sys.stderr)
+        report = check(open_data(data, layout), progress=step, allow=allow or (), strict=strict)
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        print(report.format_frequencies())
+        if report.problems:
+            say(report.format_problems())
+        else:
+            print("No problems.")
+    if report.errors:
         raise typer.Exit(2)
-    print("No problems.")
 
 
 def show(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fullyconv.cli.arguments import ModelArgument
+from fullyconv.cli.arguments import AllowOption, ModelArgument
 from fullyconv.cli.terminal import progress_bar, say
 
 
@@ -19,6 +19,7 @@ def export(
     images: Annotated[
         int | None, typer.Option(help="With --int8: how many images to calibrate on.  [default: 100]", min=1)
     ] = None,
+    allow: AllowOption = None,
 ) -> None:
     """Write a network for another runtime, from bytes to labels in one graph, and verify it there."""
     from fullyconv.api import export
@@ -31,6 +32,8 @@ def export(
         data=data,
         split=split,
         images=images,
+        allow=allow or (),
+        say=say,
         bar=progress_bar,
     )
     if done.cost is not None:

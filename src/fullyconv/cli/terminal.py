@@ -45,7 +45,10 @@ def table(result: Result, head: str) -> str:
     lines = [f"{many} of {result['split']}{', ' * bool(head)}{head}", ""]
     lines += [f"{name:{width}}  {rate(result[key])}" for key, name in METRICS.items()]
     lines += ["", f"{'class':{width}}    IoU  accuracy"]
-    lines += [f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}" for e in result["per_class"]]
+    lines += [
+        f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}{'' if e['pixels'] else '  absent'}"
+        for e in result["per_class"]
+    ]
     return "\n".join(lines)
 
 

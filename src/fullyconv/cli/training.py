@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fullyconv.cli.arguments import AllowOption
 from fullyconv.cli.terminal import print_tables, progress_bar, say
 
 SetOption = Annotated[
@@ -45,6 +46,7 @@ def train(
     freeze: Annotated[
         str | None, typer.Option(help="none, or backbone: train only what follows it.  [default: none]")
     ] = None,
+    allow: AllowOption = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/train"),
     resume: Annotated[
         bool,
@@ -69,6 +71,7 @@ def train(
             pretrained=pretrained,
             init=init[0] if init and len(init) == 1 else init or None,
             freeze=freeze,
+            allow=allow,
             resume=resume,
             say=say,
             show=print_tables,

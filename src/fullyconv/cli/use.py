@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from fullyconv.cli.arguments import DataOption, LayoutOption, ModelArgument, Size, read_size
+from fullyconv.cli.arguments import AllowOption, DataOption, LayoutOption, ModelArgument, Size, read_size
 from fullyconv.cli.terminal import fail, print_tables, progress_bar, say
 from fullyconv.errors import ConfigError, FullyConvError, first_line
 
@@ -20,11 +20,12 @@ def evaluate(
         typer.Option(help="The measurements, as JSON.  [default: evaluation-SPLIT.json in the run]"),
     ] = None,
     layout: LayoutOption = None,
+    allow: AllowOption = None,
 ) -> None:
     """Measure a network: the paper's four metrics, a table per class, and a report."""
     from fullyconv import api
 
-    print_tables(api.evaluate(model, data, split, out, layout, say=say, bar=progress_bar))
+    print_tables(api.evaluate(model, data, split, out, layout, allow=allow or (), say=say, bar=progress_bar))
 
 
 def predict(

@@ -1,9 +1,11 @@
 """A data set in whatever layout: which files there are, and what their values mean."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fullyconv.channels import Inputs
+from fullyconv.classes import FOREGROUND
 from fullyconv.data.masks import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import ConfigError, DataError
@@ -40,6 +42,11 @@ class Data:
     absent_excluded: bool = False
     """Whether the data set's authors leave classes without a pixel in the evaluated split out of the means."""
 
+    divided: bool = False
+    """Whether this tool divided the images into the splits."""
+    inferred: bool = False
+    """Whether the classes are those found in the masks, as nobody said which there are."""
+
     @property
     def ignore_index(self) -> int | None:
         """The value of void pixels in the mask files; in memory it is always IGNORE."""
@@ -68,6 +75,30 @@ class Data:
                 f"the images of {self.root} have {self.channels} channels in layout {self.layout}; the network takes "
                 f"{wanted}. Set model.in_channels to {self.channels}, or choose another data.layout"
             )
+
+    def with_classes(self, classes: Sequence[str], palette: Sequence[Colour]) -> "Data":
+        """The data read with these classes, as of a network, where the data's own are only those found in its masks.
+
+        So masks that show some of the classes alone are read as what they are. Values keep their meaning; colours get
+        it from ``palette``. Data that say which classes they have, or have more, are returned as they are. Raises
+        DataError where masks have colours that are not in the palette.
+        """
+        if not self.inferred or len(self.classes) > len(classes):
+            return self
+        code = replace(self.mask_code, classes=len(classes))
+        if code.by_colour:
+            known = {colour: label for label, colour in enumerate(palette)}
+            strange = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in (code.colours or {}).keys() - known]
+            if strange:
+                raise DataError(
+                    f"{self.root}: its masks have colours that are not those of the network's classes: "
+                    f"{', '.join(sorted(strange))}. Say in a dataset.yaml which class each colour is: `classes` with "
+                    f"the network's classes ({', '.join(classes)}) and `palette` with a colour for each"
+                )
+            code = replace(code, colours=known)
+        elif len(self.classes) == 2 < len(classes) and self.classes == FOREGROUND:
+            return self  # 255 may be the second class or void, which the masks do not say
+        return replace(self, classes=list(classes), palette=list(palette), mask_code=code)
 
     def name(self, path: Path) -> str:
         """Return a file's path within the data set, for messages."""

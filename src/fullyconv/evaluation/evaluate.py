@@ -60,8 +60,8 @@ def evaluate(
     ``absent_excluded``: see ``metrics``. Under DDP each process gives its own part of the data; the result is that of
     all parts, the scores are those of this one.
 
-    Raises DataError for a mask that does not fit its image or the classes, LoaderError where the system kills a process
-    that loads images.
+    Raises DataError for a mask that does not fit its image or the classes and where no pixel has a class, LoaderError
+    where the system kills a process that loads images.
     """
     confusion, images = ConfusionMatrix(len(net.classes)).to(net.device), SumMetric().to(net.device)
     total = len(examples) if isinstance(examples, Sized) else None
@@ -81,6 +81,11 @@ def evaluate(
     if not scores:
         raise DataError(f"there is nothing to evaluate on: the split {split!r} holds no image with a mask")
     total_counts, count = confusion.compute().cpu(), int(images.compute())
+    if not total_counts.any():
+        raise DataError(
+            f"there is nothing to measure: no pixel of the {count} images of the split {split!r} has a class, all are "
+            "void; see that the masks and the value of void (ignore_index) are what they should be"
+        )
     return metrics_of_heads(total_counts, net.classes, net.heads, count, split, absent_excluded), scores
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from fullyconv.data.checks.kinds import kinds_named
 from fullyconv.errors import ConfigError
 from fullyconv.training.written import TextLoader, as_expected
 from fullyconv.validation import words
@@ -71,10 +72,21 @@ class Data(Section):
     """What the files are, where detection is not wanted; see ``open_data``."""
     batch_size: Count = 8
     """Images in one pass through the network, over all processes."""
+    allow: list[str] = []
+    """Kinds of problems that do not stop the run, by the names that ``fullyconv data check`` prints."""
     workers: Annotated[int, Field(ge=0)] = 2
     resolutions: list[Resolution] = [Resolution()]
     flip: Fraction01 = 0.5
     color: Fraction01 = 0.3
+
+    @field_validator("allow")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        try:
+            kinds_named(names)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return names
 
     @model_validator(mode="after")
     def _in_order(self) -> "Data":

@@ -30,9 +30,9 @@ TextLoader.yaml_implicit_resolvers = {
 def as_expected(value: object, expected: object) -> object:
     """Return ``value`` in the form that the type ``expected`` asks for, where it is clear what is meant.
 
-    So 32 is the choice "32", "1e5" a whole number, "none" is None, "off" is 0 for a number, and a section without
-    settings has its defaults. What is not clear is returned as it is, for pydantic to judge. Raises ValueError for
-    "yes" where a number is expected, which Python would take for 1.
+    So 32 is the choice "32", "1e5" a whole number, "none" is None, one name a list of names, "off" is 0 for a number,
+    and a section without settings has its defaults. What is not clear is returned as it is, for pydantic to judge.
+    Raises ValueError for "yes" where a number is expected, which Python would take for 1.
     """
     origin, arguments = get_origin(expected), get_args(expected)
     if origin is Annotated:
@@ -44,6 +44,8 @@ def as_expected(value: object, expected: object) -> object:
     if origin in (list, tuple) and isinstance(value, list | tuple):
         kinds = arguments if origin is tuple and len(arguments) == len(value) else arguments[:1] * len(value)
         return [as_expected(item, kind) for item, kind in zip(value, kinds, strict=True)]
+    if origin is list and arguments == (str,) and isinstance(value, str | NoneType):
+        return [] if _says(value, NOTHING) else [value]
     if expected in (int, float):
         return _number(value)
     if value is None and isinstance(expected, type) and issubclass(expected, BaseModel):

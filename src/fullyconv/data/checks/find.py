@@ -8,14 +8,19 @@ import numpy as np
 
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
-from fullyconv.data.checks.problems import Kind, Problem, Report
-from fullyconv.data.contents import count_labels, digest_pixels
+from fullyconv.data.checks import whole
+from fullyconv.data.checks.kinds import Kind, kinds_named
+from fullyconv.data.checks.problems import Problem, Report
+from fullyconv.data.contents import count_labels
 from fullyconv.data.frequencies import join_counts, total
 from fullyconv.data.images import open_image, to_planes
 from fullyconv.data.masks import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError
+
+TURNED = range(2, 9)
+"""EXIF orientations that turn or mirror an image; 1 does not, and others, as 0, mean nothing."""
 
 
 @dataclass
@@ -32,13 +37,21 @@ class _Findings:
         self.problems.append(Problem(kind, (file,), found, expected))
 
 
-def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | None = None) -> Report:
+def check(
+    data: Data,
+    splits: Iterable[str] | None = None,
+    progress: Progress | None = None,
+    allow: Iterable[str] = (),
+    strict: bool = False,
+) -> Report:
     """Read every image and mask of the splits (all of them if None), on all cores, and report every problem.
 
+    ``allow`` names kinds of problems (``kinds.KINDS``) that are no errors here; with ``strict`` warnings are errors.
     Classes that never occur are reported only when all splits are read. A published data set is taken as its authors
     made it: classes may be absent, and images rotated or in two splits.
-    Raises DataError if there is no such split.
+    Raises DataError if there is no such split, ConfigError for an unknown name in ``allow``.
     """
+    allowed = kinds_named(allow)
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
     pairs = list(dict.fromkeys(pair for pairs in chosen.values() for pair in pairs))
     files = contents_of(data.root)
@@ -47,24 +60,23 @@ def check(data: Data, splits: Iterable[str] | None = None, progress: Progress | 
     )
     files.save()
 
-    problems = [problem for findings in findings_of.values() for problem in findings.problems]
-    problems += _unmatched_masks(data) + _duplicate_names(pairs)
-    problems += [] if data.published else _in_several_splits(chosen, findings_of)
-    problems += [
-        Problem(Kind.EMPTY, (), f"split {name!r}", "at least one image") for name, pairs in chosen.items() if not pairs
-    ]
-    counts = {name: [findings_of[pair].counts for pair in pairs] for name, pairs in chosen.items()}
     frequencies = {
-        name: total([c for c in of_split if c is not None], data.head_sizes) for name, of_split in counts.items()
+        name: total([counts for pair in pairs if (counts := findings_of[pair].counts) is not None], data.head_sizes)
+        for name, pairs in chosen.items()
     }
-    if chosen.keys() == data.splits.keys() and not data.published:
-        everywhere = np.sum([counted.pixels for counted in frequencies.values()], axis=0)
-        problems += [
-            Problem(Kind.ABSENT_CLASS, (), f"{name!r}", "every class in at least one mask")
-            for name, pixels in zip(data.classes, everywhere, strict=True)
-            if pixels == 0
-        ]
-    return Report(data, problems, frequencies)
+    problems = [problem for findings in findings_of.values() for problem in findings.problems]
+    problems += whole.unmatched_masks(data) + whole.shared_masks(pairs) + whole.empty_splits(chosen)
+    faulty = {
+        pair for pair, findings in findings_of.items() if any(problem.kind.unusable for problem in findings.problems)
+    }
+    problems += whole.unlabelled_splits(
+        {name: frequencies[name] for name, pairs in chosen.items() if faulty.isdisjoint(pairs)}
+    )
+    if not data.published:
+        samples = {pair: findings.sample for pair, findings in findings_of.items() if findings.sample is not None}
+        problems += whole.in_several_splits(chosen, samples)
+        problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
+    return Report(data, problems, frequencies, allowed, strict)
 
 
 def _check_pair(pair: Pair, data: Data, files: Contents) -> _Findings:
@@ -98,7 +110,7 @@ def _check_image(findings: _Findings, path: Path, files: Contents, published: bo
     except DataError as error:
         _add_unreadable(findings, path, error, Kind.NO_IMAGE)
         return None
-    if content.orientation != 1 and not published:
+    if content.orientation in TURNED and not published:
         found = f"orientation {content.orientation}"
         findings.add(Kind.ROTATED, path, found, "pixels stored upright (orientation 1, or no EXIF)")
     findings.sample = content.sample
@@ -143,61 +155,3 @@ def _compare_sizes(findings: _Findings, path: Path, size: tuple[int, ...], wante
         (width, height), (image_width, image_height) = size, wanted
         found = f"{width}x{height} (width x height) for an image of {image_width}x{image_height}"
         findings.add(Kind.SIZE, path, found, "the image's size")
-
-
-def _unmatched_masks(data: Data) -> list[Problem]:
-    """Report masks without an image, and the second of two masks with one name."""
-    taken = {pair.mask.with_suffix("") for pairs in data.splits.values() for pair in pairs if pair.mask}
-    return [
-        Problem(
-            Kind.UNMATCHED_MASK,
-            (mask,),
-            "the image has another mask" if mask.with_suffix("") in taken else "",
-            "an image with the mask's name, and one mask for each",
-        )
-        for mask in data.unmatched_masks
-    ]
-
-
-def _duplicate_names(pairs: Iterable[Pair]) -> list[Problem]:
-    """Report images with one name, such as ``a.jpg`` and ``a.png``, that would share a mask."""
-    of_mask: dict[Path, list[Path]] = {}
-    for pair in pairs:
-        if pair.mask is not None:
-            of_mask.setdefault(pair.mask, []).append(pair.image)
-    return [
-        Problem(Kind.DUPLICATE_NAME, tuple(images), f"the mask {mask.name}", "a mask for each image")
-        for mask, images in of_mask.items()
-        if len(images) > 1
-    ]
-
-
-def _in_several_splits(chosen: dict[str, list[Pair]], findings_of: dict[Pair, _Findings]) -> list[Problem]:
-    """Report images whose decoded pixels occur in more than one split.
-
-    Only images whose samples are equal are decoded once more and compared by all of their pixels.
-    """
-    samples: dict[str, set[str]] = {}
-    for name, pairs in chosen.items():
-        for pair in pairs:
-            if (sample := findings_of[pair].sample) is not None:
-                samples.setdefault(sample, set()).add(name)
-    places: dict[bytes, dict[str, list[Path]]] = {}
-    alike = [
-        (name, pair.image)
-        for name, pairs in chosen.items()
-        for pair in pairs
-        if len(samples.get(findings_of[pair].sample or "", ())) > 1
-    ]
-    for (name, image), digest in zip(alike, in_parallel(lambda found: digest_pixels(found[1]), alike), strict=True):
-        places.setdefault(digest, {}).setdefault(name, []).append(image)
-    return [
-        Problem(
-            Kind.IN_SEVERAL_SPLITS,
-            tuple(dict.fromkeys(path for paths in where.values() for path in paths)),
-            f"the same pixels in {' and '.join(where)}",
-            "each image in one split only",
-        )
-        for where in places.values()
-        if len(where) > 1
-    ]

@@ -1,58 +1,18 @@
-"""The kinds of problem that a data set can have, and the report of those found."""
+"""A problem of a data set, and the report of those found."""
 
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fullyconv.data.catalog import Data
+from fullyconv.data.checks.kinds import OF_SPLITS, Kind, Severity
 from fullyconv.data.frequencies import ClassPixels
+from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
 
-
-class Kind(Enum):
-    """A kind of problem: its name, and what to do about it."""
-
-    NO_IMAGE = "missing image", "add the image, or remove it from the split's list"
-    NO_MASK = "image without a mask", "add the mask under the image's name, or remove the image"
-    UNMATCHED_MASK = "mask without an image", "add the image under the mask's name, or remove the mask"
-    DUPLICATE_NAME = (
-        "images with the same name, which share one mask",
-        "give each image a name and a mask of its own, or remove one",
-    )
-    UNREADABLE = "file that cannot be read", "download or export it again; cut images that are too large into pieces"
-    SIZE = (
-        "mask (or depth) of another size than its image",
-        "export image and mask at the same size; scale masks by nearest neighbour only",
-    )
-    ROTATED = (
-        "image that EXIF says to rotate",
-        "rotate the pixels themselves and save without the tag (`mogrify -auto-orient FILE`), "
-        "then see that the mask still fits",
-    )
-    VALUE = (
-        "mask with values outside the classes",
-        "renumber the masks' values, or correct `classes`, `ignore_index` or `palette` in dataset.yaml",
-    )
-    COLOUR = (
-        "mask with colours not in the palette",
-        "add or correct `palette` in dataset.yaml (void's colour may follow the classes'), or draw without smoothing",
-    )
-    LOSSY = (
-        "mask saved as JPEG",
-        "export the masks again as PNG: JPEG changes values, and converting the file does not undo that",
-    )
-    ABSENT_CLASS = "class that never occurs", "remove it from `classes` and renumber, or add images that show it"
-    IN_SEVERAL_SPLITS = (
-        "image in more than one split",
-        "keep it in one split: results on images seen in training say nothing about new ones",
-    )
-    EMPTY = "split without images", "add images, or remove the split"
-
-    def __init__(self, title: str, remedy: str) -> None:
-        self.title = title
-        self.remedy = remedy
+LISTED = 10
+"""Problems of one kind that are listed; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -72,31 +32,80 @@ class Report:
     data: Data
     problems: list[Problem]
     frequencies: dict[str, ClassPixels]
+    allow: frozenset[Kind] = frozenset()
+    """Kinds that are warnings whatever they are else."""
+    strict: bool = False
+    """Whether warnings are errors, but for those that are allowed."""
 
-    def raise_if_any(self) -> None:
-        """Raise DataError, listing the problems, if there are any."""
-        if self.problems:
+    def severity(self, kind: Kind) -> Severity:
+        """Return whether problems of this kind are errors here."""
+        if kind in self.allow or (kind in OF_SPLITS and self.data.divided):
+            return "warning"
+        return "error" if self.strict else kind.severity
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that stop training and evaluation."""
+        return [problem for problem in self.problems if self.severity(problem.kind) == "error"]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """The problems that do not."""
+        return [problem for problem in self.problems if self.severity(problem.kind) == "warning"]
+
+    def raise_for_errors(self) -> None:
+        """Raise DataError, listing all problems, if one of them is an error."""
+        if self.errors:
             raise DataError(self.format_problems())
+
+    def usable_data(self) -> Data:
+        """Return the data without the images that cannot be used, whose problems were allowed.
+
+        Splits of which nothing is left, and those in which no pixel has a class, are left out too. Raises DataError
+        where that is train, or all splits.
+        """
+        faulty = {file for problem in self.warnings if problem.kind.unusable for file in problem.files}
+
+        def usable(pair: Pair) -> bool:
+            masks = () if pair.mask is None else (pair.mask, *pair.more_masks)
+            return faulty.isdisjoint((pair.image, *pair.more, *masks))
+
+        splits = {name: list(filter(usable, pairs)) for name, pairs in self.data.splits.items()}
+        gone = [name for name, counted in self.frequencies.items() if not splits[name] or not counted.pixels.any()]
+        if "train" in gone or len(gone) == len(self.frequencies):
+            raise DataError(f"{self.format_problems()}\n\nNothing of {' and '.join(gone)} is left that can be used.")
+        return replace(self.data, splits={name: pairs for name, pairs in splits.items() if name not in gone})
 
     def __str__(self) -> str:
         return f"{self.format_problems()}\n\n{self.format_frequencies()}"
 
-    def format_problems(self, limit: int | None = 10) -> str:
-        """Return the problems as plain text, grouped by kind, with at most ``limit`` of each kind (None: all)."""
-        if not self.problems:
-            return f"{self.data.root}: no problems in {self._size()}"
-        many = len(self.problems)
-        lines = [f"{self.data.root}: {many} problem{'s' * (many > 1)} in {self._size()}"]
-        for kind in Kind:
+    def format_problems(self) -> str:
+        """Return the problems as plain text: errors first, grouped by kind, with at most ``LISTED`` of each."""
+        lines = [f"{self.data.root}: {self._count()} in {self._size()}"]
+        kinds = sorted({problem.kind for problem in self.problems}, key=lambda kind: (self._grade(kind), _ORDER[kind]))
+        for kind in kinds:
             problems = [problem for problem in self.problems if problem.kind is kind]
-            if not problems:
-                continue
-            lines += ["", f"{kind.title}: {len(problems)}"]
-            lines += [f"  {self._line(problem)}" for problem in problems[:limit]]
-            if limit is not None and len(problems) > limit:
-                lines.append(f"  and {len(problems) - limit} more")
+            lines += ["", f"{self._grade(kind)}: {kind.title} ({kind.word}): {len(problems)}"]
+            lines += [f"  {self._line(problem)}" for problem in problems[:LISTED]]
+            if len(problems) > LISTED:
+                lines.append(f"  and {len(problems) - LISTED} more")
             lines += [f"  expected: {problems[0].expected}", f"  what to do: {kind.remedy}"]
+        if refused := [kind for kind in kinds if self.severity(kind) == "error"]:
+            options = " ".join(f"--allow {kind.word}" for kind in refused)
+            left = "; images that cannot be used are then left out" if any(kind.unusable for kind in refused) else ""
+            lines += ["", f"To go on all the same: {options}{left}."]
         return "\n".join(lines)
+
+    def format_warnings(self) -> list[str]:
+        """Return one line for each kind of warning."""
+        lines = []
+        for kind in Kind:
+            problems = [problem for problem in self.warnings if problem.kind is kind]
+            if problems:
+                more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+                left = "; left out" if kind.unusable else ""
+                lines.append(f"warning: {kind.title} ({kind.word}): {self._line(problems[0])}{more}{left}")
+        return lines
 
     def format_frequencies(self) -> str:
         """Return a table of each class's share of the labelled pixels, and the number of images with it, by split."""
@@ -117,11 +126,54 @@ class Report:
             lines.append(f"{'void':{width}}" + "".join(f"{void:>13.2%}{'':7}" for void in voids) + "  (of all pixels)")
         return "\n".join(lines)
 
+    def as_json(self) -> dict[str, object]:
+        """Return all of it as plain numbers, text, lists and mappings."""
+        return {
+            "data": str(self.data.root),
+            "images": {split: len(self.data.splits[split]) for split in self.frequencies},
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "problems": [
+                {
+                    "kind": problem.kind.word,
+                    "title": problem.kind.title,
+                    "severity": self.severity(problem.kind),
+                    "allowed": problem.kind in self.allow,
+                    "files": list(map(self.data.name, problem.files)),
+                    "found": problem.found,
+                    "expected": problem.expected,
+                    "remedy": problem.kind.remedy,
+                }
+                for problem in self.problems
+            ],
+            "frequencies": {
+                split: {
+                    "pixels": dict(zip(self.data.classes, counted.pixels.tolist(), strict=True)),
+                    "images": dict(zip(self.data.classes, counted.images.tolist(), strict=True)),
+                    "void": counted.void,
+                }
+                for split, counted in self.frequencies.items()
+            },
+        }
+
+    def _grade(self, kind: Kind) -> str:
+        return f"{self.severity(kind)}{', allowed' * (kind in self.allow)}"
+
+    def _count(self) -> str:
+        counts = {"error": len(self.errors), "warning": len(self.warnings)}
+        return " and ".join(f"{many} {grade}{'s' * (many > 1)}" for grade, many in counts.items() if many) or (
+            "no problems"
+        )
+
     def _size(self) -> str:
         sizes = ", ".join(f"{split} {len(self.data.splits[split])}" for split in self.frequencies)
         many = sum(len(self.data.splits[split]) for split in self.frequencies)
         return f"{many} image{'s' * (many != 1)} ({sizes})"
 
     def _line(self, problem: Problem) -> str:
-        names = " = ".join(map(self.data.name, problem.files))
+        names = " = ".join(map(self.data.name, problem.files[:LISTED]))
+        names += f" = {len(problem.files) - LISTED} more" if len(problem.files) > LISTED else ""
         return f"{names}: {problem.found}" if names and problem.found else names or problem.found
+
+
+_ORDER = {kind: place for place, kind in enumerate(Kind)}

@@ -53,6 +53,7 @@ def open_descriptor(path: Path) -> Data:
 def open_folders(root: Path) -> Data:
     """Open ``images/`` and ``masks/``, paired by stem, by the rules in ``open_data``. Raises DataError."""
     images, masks = root / "images", root / "masks"
+    divided = False
     if not _has(root, "images", "masks"):
         splits, unmatched = _pair_all(
             {
@@ -71,10 +72,10 @@ def open_folders(root: Path) -> Data:
         splits, unmatched = _pair_all({name: (images / name, masks / name) for name in names})
     else:
         pairs, unmatched = _pair(images, masks)
-        splits = _divide(pairs)
+        splits, divided = _divide(pairs), True
     files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
     code, classes, palette = infer_classes(root, files + unmatched)
-    return Data(root, "folders", classes, palette, code, splits, unmatched)
+    return Data(root, "folders", classes, palette, code, splits, unmatched, divided=divided, inferred=True)
 
 
 def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:

@@ -1,5 +1,6 @@
 """PASCAL VOC's segmentation challenge, as published, and data sets laid out in the same folders."""
 
+import re
 from pathlib import Path
 
 from fullyconv.classes import VOC_CLASSES
@@ -13,6 +14,8 @@ from fullyconv.palettes import VOC_VOID, voc_palette
 
 ENTRIES = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 PALETTE = voc_palette(len(VOC_CLASSES))
+_PUBLISHED = re.compile(r"20\d\d_\d{6}")
+"""The names of VOC's own images."""
 _ABOVE = ("", "VOCdevkit/", "TrainVal/VOCdevkit/")  # the last is that of the archive of 2011
 
 
@@ -48,7 +51,8 @@ def open_voc(root: Path) -> Data:
         ]
         for split, path in lists.items()
     }
-    return Data(root, "voc", list(VOC_CLASSES), PALETTE, mask_code(), in_order(splits), published=True)
+    published = all(_PUBLISHED.fullmatch(pair.image.stem) for pairs in splits.values() for pair in pairs)
+    return Data(root, "voc", list(VOC_CLASSES), PALETTE, mask_code(), in_order(splits), published=published)
 
 
 def mask_code(key: str | None = None) -> MaskCode:

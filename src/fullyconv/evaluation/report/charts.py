@@ -61,7 +61,7 @@ def class_bars(result: Result, palette: Sequence[Colour]) -> str:
         f'<tr><th scope="row">{swatch(colour)}{escape(row["name"])}</th>'
         f'<td class="bar"><i style="width:{100 * (row["iou"] or 0):.1f}%"></i></td>'
         f"<td>{percent(row['iou'])}</td><td>{percent(row['accuracy'])}</td>"
-        f"<td>{percent(row['pixels'] / total)}</td></tr>"
+        f"<td>{percent(row['pixels'] / total) if row['pixels'] else 'absent'}</td></tr>"
         for row, colour in zip(result["per_class"], palette, strict=True)
     )
     return (

@@ -56,6 +56,7 @@ def evaluate_and_report(
 
     Raises DataError where the classes of the data are not the network's.
     """
+    data = data if data.heads or net.heads else data.with_classes(net.classes, net.palette)
     if differs := difference(data.classes, net.classes):
         raise DataError(
             f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes, "

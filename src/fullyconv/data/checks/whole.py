@@ -1,0 +1,123 @@
+"""What is wrong with a data set as a whole, which none of its files shows alone."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fullyconv.data.catalog import Data
+from fullyconv.data.checks.kinds import Kind
+from fullyconv.data.checks.problems import Problem
+from fullyconv.data.contents import digest_pixels
+from fullyconv.data.frequencies import ClassPixels
+from fullyconv.data.images import read_image
+from fullyconv.data.pairs import Pair
+from fullyconv.data.parallel import in_parallel
+
+Splits = Mapping[str, list[Pair]]
+
+
+def unmatched_masks(data: Data) -> list[Problem]:
+    """Report masks without an image, and the second of two masks with one name."""
+    taken = {pair.mask.with_suffix("") for pairs in data.splits.values() for pair in pairs if pair.mask}
+    return [
+        Problem(
+            Kind.UNMATCHED_MASK,
+            (mask,),
+            "the image has another mask" if mask.with_suffix("") in taken else "",
+            "an image with the mask's name, and one mask for each",
+        )
+        for mask in data.unmatched_masks
+    ]
+
+
+def shared_masks(pairs: Iterable[Pair]) -> list[Problem]:
+    """Report images with one name, such as ``a.jpg`` and ``a.png``, that would share a mask."""
+    of_mask: dict[Path, list[Path]] = {}
+    for pair in pairs:
+        if pair.mask is not None:
+            of_mask.setdefault(pair.mask, []).append(pair.image)
+    return [
+        Problem(Kind.DUPLICATE_NAME, tuple(images), f"the mask {mask.name}", "a mask for each image")
+        for mask, images in of_mask.items()
+        if len(images) > 1
+    ]
+
+
+def empty_splits(chosen: Splits) -> list[Problem]:
+    """Report splits without images."""
+    return [
+        Problem(Kind.EMPTY, (), f"split {name!r}", "at least one image") for name, pairs in chosen.items() if not pairs
+    ]
+
+
+def small_splits(chosen: Splits) -> list[Problem]:
+    """Report splits of a single image."""
+    return [
+        Problem(Kind.SMALL_SPLIT, (pairs[0].image,), f"all of split {name!r}", "several images in each split")
+        for name, pairs in chosen.items()
+        if len(pairs) == 1
+    ]
+
+
+def unlabelled_splits(frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
+    """Report splits whose masks are void everywhere."""
+    return [
+        Problem(Kind.UNLABELLED, (), f"split {name!r}: {counted.void:,} pixels of void", "pixels with a class")
+        for name, counted in frequencies.items()
+        if counted.void and not counted.pixels.any()
+    ]
+
+
+def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
+    """Report classes that occur nowhere, where all splits were read, and those that do not occur in one split."""
+    counted = {name: own for name, own in frequencies.items() if own.pixels.any()}
+    everywhere = np.sum([own.pixels for own in frequencies.values()], axis=0)
+    never = everywhere == 0 if frequencies.keys() == data.splits.keys() else np.zeros(len(data.classes), bool)
+    problems = [
+        Problem(Kind.ABSENT_CLASS, (), f"{name!r}", "every class in at least one mask")
+        for name, absent in zip(data.classes, never, strict=True)
+        if absent
+    ]
+    for split, own in counted.items():
+        names = [
+            name for name, pixels, gone in zip(data.classes, own.pixels, never, strict=True) if not pixels and not gone
+        ]
+        if names:
+            found = f"split {split!r}: {', '.join(names)}"
+            problems.append(Problem(Kind.UNMEASURED_CLASS, (), found, "every class in every split"))
+    return problems
+
+
+def in_several_splits(chosen: Splits, samples: Mapping[Pair, str]) -> list[Problem]:
+    """Report images whose decoded pixels occur in more than one split.
+
+    Only images whose samples are equal (see ``ImageContent``) are decoded once more and compared by all of their
+    pixels. Images of one colour, such as black tiles, are equal without being copies: they are a kind of their own.
+    """
+    splits_of: dict[str, set[str]] = {}
+    for name, pairs in chosen.items():
+        for pair in pairs:
+            if pair in samples:
+                splits_of.setdefault(samples[pair], set()).add(name)
+    places: dict[bytes, dict[str, list[Path]]] = {}
+    alike = [
+        (name, pair.image)
+        for name, pairs in chosen.items()
+        for pair in pairs
+        if pair in samples and len(splits_of[samples[pair]]) > 1
+    ]
+    for (name, image), digest in zip(alike, in_parallel(lambda found: digest_pixels(found[1]), alike), strict=True):
+        places.setdefault(digest, {}).setdefault(name, []).append(image)
+    problems = []
+    for where in places.values():
+        files = tuple(dict.fromkeys(path for paths in where.values() for path in paths))
+        if len(where) < 2:
+            continue
+        pixels = read_image(files[0])
+        if (pixels == pixels[:, :1, :1]).all():
+            problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images of something"))
+        else:
+            found = f"the same pixels in {' and '.join(where)}"
+            problems.append(Problem(Kind.IN_SEVERAL_SPLITS, files, found, "each image in one split only"))
+    return problems
