@@ -122,7 +122,7 @@ def test_a_wrong_mask_is_named(colour_net, paint):
 
 
 def test_nothing_to_evaluate_is_refused(colour_net):
-    with pytest.raises(DataError, match="'test' holds no image"):
+    with pytest.raises(DataError, match="'test' has no image"):
         evaluate(colour_net, [], "test")
 
 

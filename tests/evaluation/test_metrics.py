@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics, metrics_of_heads, one_count
+from fullyconv.evaluation.metrics import ConfusionMatrix, Result, joint_labels, metrics, metrics_of_heads
 
 
 def names(count: int) -> list[str]:
@@ -144,7 +144,7 @@ def test_each_head_is_measured_by_itself():
     labels, truth = (torch.stack([torch.randint(0, n, (9, 8)) for n in heads.values()]) for _ in range(2))
     truth[1, :2] = IGNORE
     matrix = ConfusionMatrix(5)
-    matrix.update(one_count(labels, heads), one_count(truth, heads))
+    matrix.update(joint_labels(labels, heads), joint_labels(truth, heads))
     result = metrics_of_heads(matrix.compute(), names(5), heads, images=1, split="test")
     for plane, (head, count) in enumerate(heads.items()):
         own = measured(labels[plane], truth[plane], count)

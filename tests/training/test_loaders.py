@@ -70,7 +70,7 @@ class Deadly(Dataset):
 
 
 def test_an_evaluation_ends_with_one_message(data, tiny, forks):
-    with pytest.raises(LoaderError, match="Measure again"):
+    with pytest.raises(LoaderError, match="evaluate again"):
         evaluate(new_network(data, tiny(), quiet), Deadly())
 
 

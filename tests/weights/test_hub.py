@@ -254,7 +254,7 @@ def test_what_names_no_repository_is_refused(text):
 
 
 def test_names_and_refusals_of_a_push(remote, net):
-    with pytest.raises(WeightsError, match="'streets' is no name of a repository"):
+    with pytest.raises(WeightsError, match="'streets' is not the name of a repository"):
         fc.push_to_hub(net, "streets")
     remote.down = PermissionError("403 Forbidden")
     with pytest.raises(WeightsError, match=r"403 Forbidden.*a token that may write"):

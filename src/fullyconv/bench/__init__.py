@@ -1,4 +1,4 @@
-"""How fast a network labels images, on the runtimes that are installed."""
+"""Measure how fast a network labels images, on the runtimes that are installed."""
 
 from fullyconv.bench.bench import bench
 from fullyconv.bench.report import markdown

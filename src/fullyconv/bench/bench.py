@@ -1,4 +1,4 @@
-"""A network measured: latency, throughput, memory and operations, beside the machine's matrix-product rates."""
+"""Measure a network: latency, throughput, memory and operations, beside the machine's matrix-product rates."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ from fullyconv.model.fcn import FCN
 
 SIZE = (500, 500)
 SIDE = {"cpu": 3072, "cuda": 8192}
-"""Of the matrices whose product is timed."""
+"""Rows and columns of the matrices whose product is timed."""
 
 
 def bench(
@@ -34,15 +34,23 @@ def bench(
     batch: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure ``model`` (anything that is opened for prediction, or a network's name) from bytes to labels.
+    """Measure ``model``, anything that can be opened for prediction or a network's name, from bytes to labels.
 
-    ``sizes``: heights and widths. ``runtimes``: by default all that are installed. Returned, JSON-able: the machine
-    with the matrix-product rate of each device that is used, and for each size the operations layer by layer and for
-    each runtime the ``median`` and ``p90`` latency in seconds, ``images_per_second``, ``peak_memory`` in bytes (the
-    network and what running it takes, beside Python and torch), ``operations`` and their ``fraction`` of the rate of
-    its ``device``; or, for one that failed, the ``error`` in words. Every measurement has a process of its own, after
-    a run that does not count.
+    - ``sizes``: heights and widths of the images, in pixels.
+    - ``runtimes``: by default all that are installed.
+    - ``batch``: images at once.
+    - ``progress``: called with the measurements done and their total.
 
+    Returns, as JSON-able values, the machine with the matrix-product rate of each device used; for each size the
+    operations, layer by layer; and for each runtime:
+
+    - ``median`` and ``p90``: latency in seconds.
+    - ``images_per_second``.
+    - ``peak_memory``: bytes that the network and running it take, beyond Python and torch.
+    - ``operations``, and the ``fraction`` of the rate of its ``device`` at which they ran.
+    - ``error``: a message in place of all these, where the runtime failed.
+
+    Every measurement runs in a process of its own, after one run that does not count.
     Raises ConfigError for a runtime that is unknown or not installed, and where none could be measured.
     """
     net = None if is_exported(model) else network(model)
@@ -53,7 +61,7 @@ def bench(
     chosen, left_out = _choose(runtimes_of(model, net), runtimes, exported=net is None)
     del about
     if net is not None:
-        net = net.to("meta")  # it is counted here, and runs elsewhere
+        net = net.to("meta")  # here only its operations are counted; it runs in other processes
     job = {"model": model, "batch": batch, "channels": channels, "dtype": str(dtype).removeprefix("torch.")}
     machine = _machine(chosen)
     steps, done = len(chosen) * len(sizes), 0
@@ -92,7 +100,7 @@ def bench(
 
 
 def _choose(possible: list[str], asked: Sequence[str] | None, exported: bool) -> tuple[list[str], dict[str, str]]:
-    """The runtimes to measure, and why others are not."""
+    """Return the runtimes to measure, and the reasons why others are not."""
     if asked is None:
         absent = {name: reason for name in possible if (reason := missing(name, exported))}
         return [name for name in possible if name not in absent], absent
@@ -122,7 +130,7 @@ def _machine(runtimes: Sequence[str]) -> dict[str, Any]:
 
 
 def _export(model: str, runtimes: Sequence[str], folder: Path) -> dict[str, dict[str, Any]]:
-    """For each runtime that needs one its ``file``, or the ``error``."""
+    """Export the network for each runtime that runs a file; return the ``file`` or the ``error`` of each."""
     files: dict[str, dict[str, Any]] = {}
     for runtime in runtimes:
         if runtime in FILES:
@@ -133,7 +141,10 @@ def _export(model: str, runtimes: Sequence[str], folder: Path) -> dict[str, dict
 
 
 def operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any]:
-    """Of one image, a multiplication and an addition counted as two: in all, layer by layer, and without the border."""
+    """Count the operations for one image: in all, layer by layer, and without the border.
+
+    A multiplication and an addition count as two.
+    """
     traced = geometry.trace(net, size, channels)
     layers = [
         {"name": layer.name, "op": layer.op, "size": list(layer.size), "operations": layer.operations}
@@ -143,9 +154,9 @@ def operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any]
     counted = {"operations": traced.operations, "layers": layers}
     if has_border(net):
         lean = without_border(net)
-        with FakeTensorMode(allow_non_fake_inputs=True):  # shapes without numbers
+        with FakeTensorMode(allow_non_fake_inputs=True):  # computes shapes only
             image = torch.empty(1, channels, *size, device=net.mean.device)
-            lean.scores(image)  # makes the maps that are kept
+            lean.scores(image)  # computes the border's maps once, which then are kept
             with FlopCounterMode(display=False) as counter:
                 lean.scores(image)
         counted["without_border"] = counter.get_total_flops()
@@ -153,7 +164,7 @@ def operations(net: FCN, size: tuple[int, int], channels: int) -> dict[str, Any]
 
 
 def _rated(row: dict[str, Any], operations: int | None, batch: int, rate: float) -> dict[str, Any]:
-    """With throughput, operations of the batch and the fraction of the machine's rate that they ran at."""
+    """Return ``row`` with the throughput, the batch's operations, and the fraction of ``rate`` at which they ran."""
     if "error" in row:
         return row
     whole = operations and operations * batch

@@ -1,7 +1,7 @@
-"""Dense against patchwise: AlexNet slid over an image window by window, and run once over all of it.
+"""Compare AlexNet run patch by patch over an image with AlexNet run once over the whole image.
 
-The CVPR paper (section 3.1) reports 22 ms for the 10×10 grid of a 500×500 image, and 1.2 ms for one 227×227 window.
-The grid has that size where nothing is padded before the first layer and sizes are rounded up, as Caffe does.
+The CVPR paper (section 3.1) reports 22 ms for the 10×10 grid of a 500×500 image, and 1.2 ms for one 227×227 patch.
+The grid has that size where the first layer does not pad and sizes are rounded up, as in Caffe.
 """
 
 import time
@@ -20,10 +20,16 @@ REPEATS = 5
 
 
 class Comparison(NamedTuple):
-    """``cells``: rows and columns of the grid; ``window``: a patch's side, in pixels; times in seconds.
+    """The scores and times of both ways compared; times are in seconds.
 
-    ``difference``: the largest, as a fraction of the largest score; ``inside``: the same of the ``inside_cells`` whose
-    patches lie within the image. ``saved``: operations of the patches / operations of the one pass.
+    - ``cells``: rows and columns of the grid of scores.
+    - ``window``: side of a patch, in pixels.
+    - ``inside_cells``: the number of cells whose patches lie within the image.
+    - ``difference``: the largest difference of scores, as a fraction of the largest score.
+    - ``inside``: the same for the ``inside_cells``.
+    - ``patches_seconds``: time of all patches, in batches of ``batch``.
+    - ``dense_seconds``: time of the one pass over the image.
+    - ``saved``: operations of the patches / operations of the one pass.
     """
 
     cells: tuple[int, int]
@@ -43,10 +49,9 @@ class Comparison(NamedTuple):
 
 
 def alexnet(padded: bool = True) -> nn.Module:
-    """The paper's AlexNet as a convolutionalized classifier: (N, 3, H, W) → (N, 1000, h, w); its weights are random.
+    """Return the paper's AlexNet as a convolutionalized classifier, (N, 3, H, W) → (N, 1000, h, w), of random weights.
 
-    As a classifier it takes 227×227 pixels and gives one cell. Without the padding in conv2 to conv5 it takes its
-    receptive field, 355×355.
+    It gives one cell for 227×227 pixels, or, if conv2 to conv5 are not ``padded``, for its receptive field, 355×355.
     """
     torch.manual_seed(0)
     trunk = AlexNet(padding="paper")
@@ -57,7 +62,7 @@ def alexnet(padded: bool = True) -> nn.Module:
 
 
 class _Last(nn.Module):
-    """The one tap of a trunk."""
+    """A trunk's coarsest tap."""
 
     def __init__(self, trunk: nn.Module):
         super().__init__()
@@ -68,7 +73,10 @@ class _Last(nn.Module):
 
 
 def windows(image: Tensor, cells: tuple[int, int], window: int, stride: int = 32) -> Tensor:
-    """An image (C, H, W) → the patch of each cell, row by row: (rows · columns, C, window, window), black beyond it."""
+    """Cut the patch of each cell from an image (C, H, W), row by row: (rows · columns, C, window, window).
+
+    Beyond the image, patches are black.
+    """
     height, width = ((count - 1) * stride + window for count in cells)
     whole = image.new_zeros(image.shape[0], max(height, image.shape[1]), max(width, image.shape[2]))
     whole[:, : image.shape[1], : image.shape[2]] = image
@@ -78,7 +86,7 @@ def windows(image: Tensor, cells: tuple[int, int], window: int, stride: int = 32
 
 @torch.inference_mode()
 def compare(network: nn.Module, window: int, image: Tensor, repeats: int = REPEATS) -> Comparison:
-    """Run ``network`` over an image (C, H, W) once, and over each cell's patch, in the fastest of ``BATCHES``."""
+    """Run ``network`` once over an image (C, H, W), and over each cell's patch in the fastest of ``BATCHES``."""
     dense = network(image[None])[0]
     cells = (dense.shape[1], dense.shape[2])
     patches = windows(image, cells, window)
@@ -108,7 +116,7 @@ def compare(network: nn.Module, window: int, image: Tensor, repeats: int = REPEA
 
 
 def report(size: tuple[int, int], repeats: int = REPEATS) -> Iterator[str]:
-    """Compare on noise of ``size``, with padding between layers and without; a Markdown table, line by line."""
+    """Compare both ways on noise of ``size``, with and without padding in conv2 to conv5; yield lines of Markdown."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     image = torch.randn(3, *size, generator=torch.Generator().manual_seed(0)).mul(60).to(device)
     threads = "" if device == "cuda" else f", {torch.get_num_threads()} threads"
@@ -131,7 +139,7 @@ def report(size: tuple[int, int], repeats: int = REPEATS) -> Iterator[str]:
 
 
 def _seconds(run: Callable[[], object], repeats: int) -> float:
-    """The shortest of ``repeats`` runs."""
+    """Return the time of the shortest of ``repeats`` runs."""
     taken = []
     for _ in range(repeats):
         _finish()

@@ -1,7 +1,7 @@
-"""A measurement in a process of its own, so that no runtime has another's memory or threads.
+"""Run each measurement in a process of its own, so that runtimes share neither memory nor threads.
 
-``python -m fullyconv.bench.process`` reads a job as JSON from its standard input; the last line that it prints is the
-result, or ``{"error": …}`` in words.
+``python -m fullyconv.bench.process`` reads a job as JSON from standard input; the last line that it prints is the
+result, or ``{"error": message}``.
 """
 
 import gc
@@ -20,23 +20,23 @@ import torch
 from fullyconv.errors import FullyConvError
 
 LEAST, MOST, SECONDS = 5, 100, 3.0
-"""Runs: at least, at most, and how long to go on where they are short."""
+"""Fewest and most runs of a measurement, and the seconds after which it needs no more than the fewest."""
 
 
 def in_own_process(job: dict[str, Any]) -> dict[str, Any]:
-    """The result of ``job``; with ``error``, in words, where it failed."""
+    """Run ``job`` and return its result; where it failed, a message under ``error``."""
     command = [sys.executable, "-m", "fullyconv.bench.process"]
-    env = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # its workers would outlive what they compile for
+    env = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # else its workers outlive the measurement
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, env=env)
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines:
         return json.loads(lines[-1])
     reason = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-    return {"error": "killed, perhaps for want of memory" if done.returncode < 0 else reason}
+    return {"error": "killed, perhaps because memory ran out" if done.returncode < 0 else reason}
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Latency in seconds and memory in bytes of ``runtime`` for a batch of noise of ``size``."""
+    """Measure latency, in seconds, and memory, in bytes, of ``runtime`` on a batch of noise of ``size``."""
     from fullyconv.bench.runtimes import prepare
 
     device = job["device"]
@@ -57,7 +57,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def matrix_rate(job: dict[str, Any]) -> dict[str, Any]:
-    """Operations per second of products of square matrices, in 32-bit floats; the best run."""
+    """Measure the operations per second of the fastest product of square matrices in 32-bit floats."""
     side = job["side"]
     a, b = (torch.randn(side, side, device=job["device"]) for _ in range(2))
     a @ b
@@ -65,7 +65,7 @@ def matrix_rate(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def export(job: dict[str, Any]) -> dict[str, Any]:
-    """The network as a file for another runtime; not verified, as ``fullyconv export`` does."""
+    """Write the network as a file for another runtime, without verifying it as ``fullyconv export`` does."""
     from fullyconv.bench.runtimes import network
     from fullyconv.exporting.formats import description, write
 
@@ -82,7 +82,7 @@ JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 def timed(run: Callable[[], object], device: str) -> list[float]:
-    """Seconds of each run."""
+    """Run until ``LEAST``, ``MOST`` or ``SECONDS`` say enough, and return the seconds of each run."""
     taken: list[float] = []
     while len(taken) < LEAST or (sum(taken) < SECONDS and len(taken) < MOST):
         start = time.perf_counter()
@@ -94,7 +94,7 @@ def timed(run: Callable[[], object], device: str) -> list[float]:
 
 
 def _memory(device: str, peak: bool = False) -> int:
-    """Bytes that the process, or torch on the GPU, holds, or has held at its peak."""
+    """Return the bytes that the process, or torch on the GPU, holds now, or held at its peak."""
     gc.collect()
     if device == "cuda":
         return torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
@@ -108,7 +108,7 @@ def _memory(device: str, peak: bool = False) -> int:
 
 
 def _forget_peak(device: str) -> None:
-    """What preparing took is not what running takes. Where the system cannot forget it, it counts."""
+    """Reset the peak, so that memory of the preparation does not count; elsewhere than on Linux it does."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif Path("/proc/self/clear_refs").exists():

@@ -1,11 +1,11 @@
-"""Write a measurement as Markdown."""
+"""Format a measurement as Markdown."""
 
 from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = ("runtime", "on", "median, ms", "p90, ms", "images/s", "peak memory, MiB", "GFLOP", "of the matrix rate")
 COSTLIEST = 5
-"""So many of the costliest layers are named."""
+"""The number of costliest layers that are named."""
 
 
 def markdown(measured: dict[str, Any]) -> str:

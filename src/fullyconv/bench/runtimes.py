@@ -1,4 +1,4 @@
-"""Ways to run a network: what each needs, and how it is made ready for images of one size."""
+"""The runtimes on which a network can run: what each needs, and how it is prepared for images of one size."""
 
 import importlib.util
 import os
@@ -19,11 +19,11 @@ from fullyconv.weights import run_folder
 from fullyconv.weights.named import is_name, untrained
 
 FILES = {"onnxruntime": ".onnx", "openvino": ".xml"}
-"""What a runtime runs is exported first."""
+"""The format to which a network is exported for each runtime that runs files."""
 BORDERLESS = "-borderless"
 RUNTIMES = ("torch", "compile", "onnxruntime", "openvino", "openvino-fixed")
 WITHOUT_BORDER = tuple(name + BORDERLESS for name in ("torch", "compile", "openvino-fixed"))
-"""Of the paper's VGG-16 networks; ``openvino-fixed`` leaves their border out in any case."""
+"""Runtimes that leave out the work on the border of the paper's VGG-16 networks, as ``openvino-fixed`` always does."""
 Labels = Callable[[Tensor], Tensor]
 
 
@@ -32,12 +32,12 @@ def is_exported(model: str) -> bool:
 
 
 def network(model: str) -> FCN:
-    """A run folder, a weights file or a hub id; else a network's name: random weights."""
+    """Load a run folder, a weights file or a hub id, or build a network from its name, with random weights."""
     return untrained(model) if is_name(model) else run_folder.load(model)
 
 
 def runtimes_of(model: str, net: FCN | None) -> list[str]:
-    """The names of all that could run it, installed or not; ``net`` is None for an exported file."""
+    """Return the runtimes that could run the model, installed or not; ``net`` is None for an exported file."""
     if net is None:
         return [{".onnx": "onnxruntime", ".xml": "openvino", ".pt2": "torch.export"}[Path(model).suffix]]
     if has_border(net):
@@ -46,13 +46,16 @@ def runtimes_of(model: str, net: FCN | None) -> list[str]:
 
 
 def device_of(runtime: str) -> str:
-    """Where it computes; what runs files is given images on the CPU."""
+    """Return the device on which a runtime computes: the GPU, if there is one, only for torch and torch.compile."""
     on_gpu = torch.cuda.is_available() and runtime.removesuffix(BORDERLESS) in ("torch", "compile")
     return "cuda" if on_gpu else "cpu"
 
 
 def missing(runtime: str, exported: bool) -> str | None:
-    """Why ``runtime`` cannot run here, None if it can. What is ``exported`` needs nothing that writes files."""
+    """Return why ``runtime`` cannot run here, or None if it can.
+
+    For an ``exported`` file the packages that would write one are not needed.
+    """
     module, *_ = runtime.split("-")
     if module in ("onnxruntime", "openvino"):
         writers = ("onnx", "onnxscript") if runtime in FILES and not exported else ()
@@ -61,12 +64,15 @@ def missing(runtime: str, exported: bool) -> str | None:
         return f"{' and '.join(absent)} not installed. {how_to_install('export')}" if absent else None
     if module == "compile" and not torch.cuda.is_available():
         found = any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
-        return None if found else "torch.compile needs a C++ compiler, g++ or clang++: none was found"
+        return None if found else "torch.compile needs a C++ compiler, and neither g++ nor clang++ was found"
     return None
 
 
 def prepare(runtime: str, model: str, file: str | None, images: Tensor) -> Labels:
-    """Images of the shape of ``images`` → labels. ``file``: what was exported for this runtime."""
+    """Return the function that labels images of the shape of ``images`` on ``runtime``.
+
+    ``file`` is the network as exported for this runtime.
+    """
     if is_exported(model) or file:
         return open_runner(file or model).predict
     net = network(model)
@@ -75,7 +81,7 @@ def prepare(runtime: str, model: str, file: str | None, images: Tensor) -> Label
     net = net.to(images.device)
     if runtime.endswith(BORDERLESS):
         net = without_border(net)
-        net.scores(images)  # makes the maps that it keeps
+        net.scores(images)  # computes the border's maps once, which then are kept
     if runtime.startswith("compile"):
         option = "triton.cudagraphs" if images.is_cuda else "freezing"
         vars(net)["scores"] = torch.compile(net.scores, dynamic=False, options={option: True})

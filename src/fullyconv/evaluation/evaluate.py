@@ -13,7 +13,7 @@ from torchmetrics import SumMetric
 from fullyconv.data.dataset import Examples
 from fullyconv.data.loaders import killed_loaders_explained
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, Result, metrics_of_heads, one_count
+from fullyconv.evaluation.metrics import ConfusionMatrix, Result, joint_labels, metrics_of_heads
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.figures import displayable
 
@@ -42,7 +42,7 @@ class Comparison:
     mean_iou: float
 
 
-@killed_loaders_explained("Measure again when there is memory.")
+@killed_loaders_explained("Free some memory and evaluate again.")
 def evaluate(
     net: Segmenter,
     examples: Examples | Iterable[Example],
@@ -54,11 +54,14 @@ def evaluate(
 ) -> tuple[Result, list[ImageScore]]:
     """Return the metrics of ``net`` over all ``examples``, and those of each image.
 
-    ``net`` stays on its device and in its mode (training or evaluation). ``examples`` is a data
-    set, which ``workers`` processes then load, or any iterable. ``names`` are the images' names, in order.
-    ``progress(done, total)`` is called after each image; total is None where the length is not known.
-    ``absent_excluded``: see ``metrics``. Under DDP each process gives its own part of the data; the result is that of
-    all parts, the scores are those of this one.
+    - ``net``: stays on its device and in its mode (training or evaluation).
+    - ``examples``: a data set, which ``workers`` processes load, or any iterable.
+    - ``names``: the images' names, in order.
+    - ``progress``: called with the images done and their total (None if unknown) after each image.
+    - ``absent_excluded``: see ``metrics``.
+
+    Under DDP each process measures its own part of the data; the metrics are those of all parts, the scores those of
+    this process's images.
 
     Raises DataError for a mask that does not fit its image or the classes and where no pixel has a class, LoaderError
     where the system kills a process that loads images.
@@ -69,7 +72,7 @@ def evaluate(
     for index, (image, mask) in enumerate(_load(examples, workers)):
         name = names[index] if names else f"image {index}"
         try:
-            labels, truth = (one_count(x, net.heads) for x in (_predict(net, image), mask.to(net.device)))
+            labels, truth = (joint_labels(x, net.heads) for x in (_predict(net, image), mask.to(net.device)))
             counts = confusion(labels, truth)
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
@@ -79,7 +82,7 @@ def evaluate(
         if progress:
             progress(index + 1, total)
     if not scores:
-        raise DataError(f"there is nothing to evaluate on: the split {split!r} holds no image with a mask")
+        raise DataError(f"there is nothing to evaluate: the split {split!r} has no image with a mask")
     total_counts, count = confusion.compute().cpu(), int(images.compute())
     if not total_counts.any():
         raise DataError(

@@ -1,4 +1,4 @@
-"""The paper's four metrics (section 5, "Metrics") and the table per class, from a confusion matrix."""
+"""The paper's four metrics (section 5, "Metrics") and those of each class, from a confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -50,9 +50,9 @@ class Result(TypedDict):
 class ConfusionMatrix(Metric):
     """Count pixels by true class (rows) and predicted class (columns), leaving out those marked ``IGNORE``.
 
-    Accumulates over calls and sums over processes, as every torchmetrics metric does. torchmetrics' own matrix does
-    not serve: where deterministic algorithms are asked for it counts through a (pixels, classes²) table, gigabytes for
-    one image. Counts of integers are exact in any order.
+    Accumulates over calls and sums over processes, as every torchmetrics metric does. torchmetrics' own confusion
+    matrix takes gigabytes for one image where deterministic algorithms are required, as it then counts through a
+    (pixels, classes²) table. Here sums of integers are exact in any order.
     """
 
     full_state_update = False
@@ -76,13 +76,13 @@ class ConfusionMatrix(Metric):
             if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < self.num_classes:
                 raise DataError(
                     f"the {what} holds values {int(values.min())}..{int(values.max())}; the classes are "
-                    f"0..{self.num_classes - 1}, and {IGNORE} marks pixels without one"
+                    f"0..{self.num_classes - 1}, and {IGNORE} marks pixels without a class"
                 )
         pairs = torch.bincount(truth * self.num_classes + labels, minlength=self.num_classes**2)
         self.counts = self.counts + pairs.reshape(self.num_classes, self.num_classes)
 
     def compute(self) -> Tensor:
-        """Return the counts so far, (classes, classes) int64; torchmetrics makes one number of a single class's."""
+        """Return the counts so far, (classes, classes) int64; torchmetrics squeezes those of a single class."""
         return self.counts
 
 
@@ -90,10 +90,10 @@ def _size(labels: Tensor) -> str:
     return "×".join(str(length) for length in labels.shape[-2:])
 
 
-def one_count(labels: Tensor, heads: Mapping[str, int] | None) -> Tensor:
-    """Number labels (..., K, H, W) through the classes of all K heads, where each head's count from 0.
+def joint_labels(labels: Tensor, heads: Mapping[str, int] | None) -> Tensor:
+    """Renumber labels (..., K, H, W), from 0 in each of K heads, as indices into the classes of all heads.
 
-    Without heads the labels are given back as they are.
+    Without heads the labels are returned unchanged.
     """
     if heads is None:
         return labels
@@ -113,7 +113,7 @@ def metrics_of_heads(
     split: str = "",
     absent_excluded: bool = False,
 ) -> Result:
-    """Compute ``metrics`` for each head's classes alone; the entries for the whole are those of the first head."""
+    """Compute ``metrics`` of each head's classes; the entries beside ``heads`` are those of the first head."""
     if heads is None:
         return metrics(confusion, classes, images, split, absent_excluded)
     counts = _square(confusion, len(classes))

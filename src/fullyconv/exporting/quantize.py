@@ -17,7 +17,7 @@ from fullyconv.data import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
+from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_of_heads
 from fullyconv.exporting.formats import check_target, description, move, on_cpu, to_openvino, write
 from fullyconv.exporting.verify import Agreement, verify
 from fullyconv.extras import require
@@ -174,10 +174,10 @@ def _cost(
     seconds = [0.0, 0.0]
     timed = min(TIMED, len(dataset))
     for index, (image, mask, _) in enumerate(DataLoader(dataset, batch_size=None, num_workers=2)):
-        images, truth = image[None], one_count(mask, floats.heads)
+        images, truth = image[None], joint_labels(mask, floats.heads)
         for which, runner in enumerate((floats, integers)):
             try:
-                confusions[which].update(one_count(runner.predict(images)[0], runner.heads), truth)
+                confusions[which].update(joint_labels(runner.predict(images)[0], runner.heads), truth)
             except DataError as error:
                 raise DataError(f"image {index} of {split}: {error}") from error
             if index < timed:

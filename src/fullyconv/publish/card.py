@@ -1,4 +1,4 @@
-"""A network's card for the Hugging Face hub: what it is, what it was trained and measured on, how it is used."""
+"""The model card for the Hugging Face hub: what a network is, what it was trained and measured on, how to use it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,12 @@ def card(
     config: Mapping[str, Any] | None = None,
     license: str | None = None,
 ) -> str:
-    """The README.md of ``repo``. ``evaluation`` and ``config``: what the run's files hold, without paths."""
+    """Return the README.md of ``repo``.
+
+    - ``evaluation``: the content of the run's evaluation.json.
+    - ``config``: the run's configuration, ``without_paths``.
+    - ``license``: the hub's name of a licence.
+    """
     name = repo.split("/")[-1]
     dataset = ((config or {}).get("data") or {}).get("path") or "unknown"
     data = ModelCardData(
@@ -42,7 +47,7 @@ def card(
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration with the last name of each path alone: where files lay is nobody else's business."""
+    """Return a run's configuration with only the last name of each path, as the others are private."""
     data, model = dict(config.get("data") or {}), dict(config.get("model") or {})
     if data.get("path"):
         data["path"] = PurePath(data["path"]).name
@@ -57,13 +62,13 @@ def _by_head(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
 
 
 def _eval_results(evaluation: Mapping[str, Any], dataset: str) -> list[EvalResult]:
-    """Rates that are undefined (no pixel was measured) are left out."""
+    """Return the metrics of each labeling, without those that are undefined because no pixel was measured."""
     return [
         EvalResult(
             task_type="image-segmentation",
             dataset_type=dataset,
             dataset_name=f"{dataset}, {head}" if head else dataset,
-            dataset_config=head or None,  # the hub joins results whose data differ in name alone
+            dataset_config=head or None,  # the hub merges results whose data sets differ only in name
             dataset_split=result["split"] or None,
             metric_type=key,
             metric_name=title,
@@ -127,12 +132,12 @@ def _block(title: str, language: str, content: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A name as it is, wherever it stands: neither HTML nor Markdown, nor the end of a table's cell."""
+    """Escape a name so that it is shown as it is: neither as HTML or Markdown, nor ending a table's cell."""
     return re.sub(r"([\\`*_\[\]<>&|~$#!:@])", r"\\\1", " ".join(text.split()))
 
 
 def _code(text: str) -> str:
-    """A name in code's letters, whatever it holds."""
+    """Return a name as inline code, whatever it holds."""
     text = " ".join(text.split())
     fence = _longer_than_those_in(text, "`")
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"

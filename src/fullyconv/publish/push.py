@@ -1,4 +1,4 @@
-"""A network to the Hugging Face hub: weights, architecture, card, and what its run measured."""
+"""Publish a network on the Hugging Face hub: weights, architecture, card, and its run's measurements."""
 
 import json
 import os
@@ -19,20 +19,23 @@ from fullyconv.weights.run_files import CONFIG, EVALUATION
 from fullyconv.yaml_data import read_yaml
 
 MAX_EVALUATION = 64 * 2**20
-"""Bytes; the confusions of 255 classes take one."""
+"""Most bytes of an evaluation.json; that of 255 classes has about one MiB."""
 
 
 def push_to_hub(
     source: FCN | str | Path, repo: str, *, private: bool = False, license: str | None = None, token: str | None = None
 ) -> str:
-    """Publish a network, or the run folder or file that holds one, as ``org/name``; the address.
+    """Publish a network, or the run folder or file that holds one, in one commit; return its address.
 
-    The repository is made where there is none; ``private`` is for a new one. All goes up in one commit. ``license``:
-    the hub's name of one, as "mit"; ``token`` (None: the one of ``hf auth login``). Of paths in a run's configuration
-    only the last names are published. Raises WeightsError.
+    - ``repo``: ``org/name``, which is created if it does not exist.
+    - ``private``: whether a new repository is private.
+    - ``license``: the hub's name of a licence, such as "mit".
+    - ``token``: an access token; None means that of ``hf auth login``.
+
+    Only the last names of paths in a run's configuration are published. Raises WeightsError.
     """
     if hub.NAME.fullmatch(repo) is None:
-        raise WeightsError(f"{repo!r} is no name of a repository on the hub: expected org/name.")
+        raise WeightsError(f"{repo!r} is not the name of a repository on the hub: expected org/name.")
     net = source if isinstance(source, FCN) else run_folder.load(source)
     run = Path(source) if not isinstance(source, FCN) and Path(source).is_dir() else None
     evaluation, config = (_read_evaluation(run / EVALUATION), read_config(run / CONFIG)) if run else (None, None)
@@ -58,15 +61,15 @@ def push_to_hub(
 
 
 def read_config(path: Path) -> Mapping[str, Any] | None:
-    """What a run's configuration holds; None where there is no such file. Raises WeightsError."""
+    """Read a run's configuration; None if there is none. Raises WeightsError."""
     try:
         return _mapping(path, read_yaml(path)) if os.path.lexists(path) else None
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}. Mend it, or remove it.") from error
+        raise WeightsError(f"{path} cannot be read: {error}. Correct or remove it.") from error
 
 
 def _read_evaluation(path: Path) -> Mapping[str, Any] | None:
-    """What a run's measurements hold; None where there is no such file. Raises WeightsError."""
+    """Read a run's measurements; None if there are none. Raises WeightsError."""
     if not os.path.lexists(path):
         return None
     if path.stat().st_size > MAX_EVALUATION:
@@ -74,10 +77,10 @@ def _read_evaluation(path: Path) -> Mapping[str, Any] | None:
     try:
         return _mapping(path, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}. Mend it, or remove it.") from error
+        raise WeightsError(f"{path} cannot be read: {error}. Correct or remove it.") from error
 
 
 def _mapping(path: Path, content: object) -> Mapping[str, Any]:
     if not isinstance(content, dict):
-        raise WeightsError(f"{path} holds a {type(content).__name__}; expected names and values. Mend or remove it.")
+        raise WeightsError(f"{path} holds a {type(content).__name__}; expected names and values. Correct or remove it.")
     return content

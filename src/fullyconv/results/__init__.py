@@ -1,1 +1,1 @@
-"""What labels become: pictures, overlays, files."""
+"""What labels are turned into: pictures, overlays, files."""

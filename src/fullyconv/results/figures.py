@@ -17,28 +17,28 @@ PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 
 def displayable(image: Tensor | np.ndarray) -> np.ndarray:
-    """An image (C, H, W) in 0..255 as (H, W, 3) uint8: its first three channels, or its first as grey."""
+    """Return an image (C, H, W) in 0..255 as (H, W, 3) uint8: its first three channels, or its first as grey."""
     array = np.asarray(image.cpu() if isinstance(image, Tensor) else image)
     shown = array[:3] if len(array) >= 3 else array[:1].repeat(3, axis=0)
     return np.ascontiguousarray(np.rint(shown).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def index_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
-    """Labels (H, W) uint8 as a picture of mode P: its values are the classes, its palette their colours."""
+    """Return labels (H, W) uint8 as a picture of mode P, whose values are the classes and palette their colours."""
     picture = Image.fromarray(labels.astype(np.uint8)).convert("P")
     picture.putpalette(table(palette).tobytes())
     return picture
 
 
 def colourize(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
-    """The classes' colours, (H, W, 3) uint8; ``IGNORE`` is PASCAL VOC's cream."""
+    """Return labels in the classes' colours, (H, W, 3) uint8; ``IGNORE`` is PASCAL VOC's cream."""
     return table(palette)[labels]
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], alpha: float = 0.5) -> np.ndarray:
-    """``image`` (H, W, 3) uint8 under the classes' colours, which are in full strength along borders.
+    """Return ``image`` (H, W, 3) uint8 under the classes' colours of strength ``alpha``, full along borders.
 
-    Borders are left out of images under 64 pixels, which they would fill.
+    Images with a side under 64 pixels have no borders, which would fill them.
     """
     strength = np.full((*labels.shape, 1), alpha)
     if min(labels.shape) >= 64:
@@ -48,7 +48,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], al
 
 
 def borders(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
-    """Pixels (H, W) whose label differs from the one ``thickness`` pixels below or to the right of them."""
+    """Return where (H, W) a label differs from the one ``thickness`` pixels below or to the right."""
     differs = np.zeros(labels.shape, dtype=bool)
     differs[:-thickness] |= labels[:-thickness] != labels[thickness:]
     differs[:, :-thickness] |= labels[:, :-thickness] != labels[:, thickness:]
@@ -56,7 +56,7 @@ def borders(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
 
 
 def errors(image: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """``image`` in pale grey, wrong pixels in red, pixels of unknown truth in cream: (H, W, 3) uint8."""
+    """Return ``image`` in pale grey, with wrong pixels red and those of unknown truth cream: (H, W, 3) uint8."""
     grey = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32)[..., None].repeat(3, axis=2)
     picture = (140 + grey * 0.45).astype(np.uint8)
     picture[labels != truth] = WRONG
@@ -65,7 +65,7 @@ def errors(image: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> np.ndarr
 
 
 def with_legend(picture: np.ndarray, names: Sequence[str], colours: Sequence[Colour]) -> Image.Image:
-    """``picture`` (H, W, 3) above a legend; a small one gets white beside it, for the legend to be read."""
+    """Return ``picture`` (H, W, 3) above a legend, with white beside it if it is narrower than the legend."""
     height, width = picture.shape[:2]
     size = min(max(12, round(width / 40)), 64)
     gap = size // 2
@@ -87,7 +87,7 @@ def with_legend(picture: np.ndarray, names: Sequence[str], colours: Sequence[Col
 
 
 def panels(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], width: int = 320) -> Image.Image:
-    """Pictures in rows, each scaled to ``width`` pixels, under the columns' titles.
+    """Return pictures in rows, each scaled to ``width`` pixels, under the columns' titles.
 
     Pictures of mode P (index images) are scaled without mixing colours.
     """

@@ -1,4 +1,4 @@
-"""One image's labels, and what they are shown and saved as."""
+"""The labels of one image, which can be shown and saved."""
 
 import io
 from dataclasses import dataclass, replace
@@ -14,15 +14,16 @@ from fullyconv.palettes import Colour
 from fullyconv.results.figures import index_image, overlay, with_legend
 
 SHOWN = 1024
-"""Pixels of the longer side of the picture in a notebook."""
+"""Most pixels of the longer side of the picture in a notebook."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """One image's labels.
+    """The labels of one image.
 
-    ``labels`` is (H, W) uint8, indices into ``classes`` and ``palette``; ``image``, for showing, is what was
-    labelled, (H, W, 3) uint8; ``probabilities`` is (C, H, W) float32, or None where they were not asked for.
+    - ``labels``: (H, W) uint8, indices into ``classes`` and ``palette``.
+    - ``image``: what was labelled, to be shown, (H, W, 3) uint8.
+    - ``probabilities``: (C, H, W) float32; None where they were not asked for.
     """
 
     labels: np.ndarray
@@ -32,7 +33,7 @@ class Segmentation:
     probabilities: np.ndarray | None = None
 
     def overlay(self, alpha: float = 0.5, legend: bool = True) -> Image.Image:
-        """The image under its classes' colours (of strength ``alpha``), above a legend of those in it."""
+        """Return the image under its classes' colours, of strength ``alpha``, above a legend of the classes in it."""
         picture = overlay(self.image, self.labels, self.palette, alpha)
         if not legend:
             return Image.fromarray(picture)
@@ -40,7 +41,7 @@ class Segmentation:
         return with_legend(picture, [self.classes[i] for i in present], [self.palette[i] for i in present])
 
     def _repr_png_(self) -> bytes:
-        """The overlay as a PNG file of at most ``SHOWN`` pixels a side, for notebooks."""
+        """Return the overlay of the image, reduced to at most ``SHOWN`` pixels a side, as a PNG file for notebooks."""
         step = -(-max(self.labels.shape) // SHOWN)
         small = replace(self, labels=self.labels[::step, ::step], image=self.image[::step, ::step], probabilities=None)
         file = io.BytesIO()
@@ -50,17 +51,17 @@ class Segmentation:
     def save(self, path: str | Path) -> None:
         """Write the labels as an index PNG, whole or not at all.
 
-        Its mode is P: values are classes, the palette their colours. Raises ConfigError for a path that does
-        not end in .png: other formats would change the labels.
+        Its mode is P: values are the classes, the palette their colours. Raises ConfigError for a path that does
+        not end in .png, as other formats would change the labels.
         """
         if Path(path).suffix.lower() != ".png":
-            raise ConfigError(f"{path}: labels are written as PNG, which keeps them exactly; end the path in .png")
+            raise ConfigError(f"{path}: labels are written as PNG, which keeps them exactly; expected a path in .png")
         write_image(Path(path), index_image(self.labels, self.palette))
 
     def heatmap(self, of: str | int | np.integer) -> Image.Image:
-        """The probability of a class, by name or index, as a picture.
+        """Return the probability of a class, given by name or index, as a picture.
 
-        Its mode is P: values are round(255 · probability), seen through matplotlib's magma. Raises
+        Its mode is P: values are round(255 · probability), in the colours of matplotlib's magma. Raises
         ConfigError for a class that is not there, or where the probabilities were not asked for.
         """
         if self.probabilities is None:

@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, metrics_of_heads, one_count
+from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_of_heads
 from fullyconv.hardware import fuses_adamw
 from fullyconv.model.fcn import FCN
 from fullyconv.training.config import Config
@@ -98,7 +98,7 @@ class Module(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         images, masks, _ = batch
         heads = self.net.heads
-        self.confusion.update(one_count(self.result.predict(images), heads), one_count(masks, heads))
+        self.confusion.update(joint_labels(self.result.predict(images), heads), joint_labels(masks, heads))
 
     def on_validation_epoch_end(self) -> None:
         """The metrics without a suffix are the first head's, and choose the network that is kept."""

@@ -1,1 +1,1 @@
-"""A page that shows how a run went and how well its network does."""
+"""The report: a page that shows how a run went and how well its network does."""

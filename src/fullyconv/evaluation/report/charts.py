@@ -1,4 +1,4 @@
-"""Charts of the report as HTML and SVG: they take the page's colours, light or dark, and scale with it."""
+"""Charts of the report as HTML and SVG, which take the page's colours, light or dark, and scale with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -13,6 +13,7 @@ Points = list[tuple[float, float]]
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 260, 56, 22, 12, 46
 LARGEST_TABLE = 32
+"""Most classes for which the whole confusion matrix is shown."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -20,7 +21,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
-    """Curves over one pair of axes, as a figure with a legend; at most four, each of at least one point."""
+    """Return a figure of at most four curves, each of at least one point, with a legend."""
     xs = MaxNLocator(5, integer=True).tick_values(*_span(x for points in series.values() for x, _ in points))
     ys = MaxNLocator(5).tick_values(*_span(y for points in series.values() for _, y in points))
 
@@ -55,7 +56,7 @@ def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
 
 
 def class_bars(result: Result, palette: Sequence[Colour]) -> str:
-    """A table of the classes with a bar for each one's IoU."""
+    """Return a table of the classes with a bar for each one's IoU."""
     total = sum(row["pixels"] for row in result["per_class"]) or 1
     rows = "".join(
         f'<tr><th scope="row">{swatch(colour)}{escape(row["name"])}</th>'
@@ -72,7 +73,10 @@ def class_bars(result: Result, palette: Sequence[Colour]) -> str:
 
 
 def confusion_table(result: Result) -> str:
-    """Each true class's pixels by label; of more than ``LARGEST_TABLE`` classes the largest confusions."""
+    """Return each true class's share of pixels by label, and the largest confusions.
+
+    For more than ``LARGEST_TABLE`` classes, only the largest confusions are shown.
+    """
     names = [row["name"] for row in result["per_class"]]
     shares = [[count / max(1, sum(row)) for count in row] for row in result["confusion"]]
     wrong = sorted(
@@ -102,7 +106,7 @@ def swatch(colour: Colour) -> str:
 
 
 def _cell(diagonal: bool, share: float) -> str:
-    """The shade grows with the square root of the share, so that rare confusions can be seen."""
+    """Return a table cell whose shade grows with the square root of the share, so that rare confusions are visible."""
     kind = "right" if diagonal else "wrong"
     text = f"{100 * share:.0f}" if share >= 0.005 else ""
     return f'<td class="{kind}" style="--v:{100 * sqrt(share):.0f}%">{text}</td>'

@@ -1,4 +1,4 @@
-"""The report's page: its frame, and its style, which follows the reader's choice of light or dark."""
+"""The report's HTML template and style sheet, which follows the reader's choice of light or dark."""
 
 from string import Template
 

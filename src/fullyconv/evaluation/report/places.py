@@ -30,7 +30,7 @@ def places(run: Path, data: Data, path: Path, split: str) -> tuple[Path, Path]:
 
 
 def _trained_on(config: Path) -> Path | None:
-    """The path of the training data; None where there is no configuration, or none that can be read."""
+    """Return the path of the training data; None if there is no configuration that can be read."""
     try:
         return Path(read_yaml(config)["data"]["path"])  # type: ignore[index]
     except (OSError, ValueError, LookupError, TypeError):
@@ -38,6 +38,6 @@ def _trained_on(config: Path) -> Path | None:
 
 
 def _folder(path: Path) -> Path:
-    """The folder of a data set, whose descriptor may stand for it."""
+    """Return the folder of a data set that is given as a folder or by its descriptor."""
     path = path.resolve()
     return path.parent if path.is_file() else path

@@ -31,13 +31,13 @@ from fullyconv.weights.run_files import CONFIG, CURVES, REPORT
 LONGEST_SIDE = 400
 LONGEST_CURVE = 300
 MOST_CURVES = 4
-# A column of metrics.csv belongs to the chart whose word it holds: train_loss_step, val_mean_iou, lr-SGD.
 CHARTS = {
     "Loss": {"loss"},
     "IoU": {"iou", "miou"},
     "Accuracy": {"acc", "accuracy"},
     "Learning rate": {"lr"},
 }
+"""Each chart shows the columns of metrics.csv whose names hold one of its words, such as train_loss_step and lr-SGD."""
 
 
 def evaluate_and_report(
@@ -49,18 +49,19 @@ def evaluate_and_report(
     report: Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Result:
-    """Measure ``net`` on a split; write the result to ``out`` (JSON), and the report on it.
+    """Measure ``net`` on a split, write the result to ``out`` (JSON) and a report, and return the result.
 
-    ``report`` is the page's file, ``report.html`` in ``run`` unless given. There is no page without ``run``, the
-    folder that has the configuration and the curves.
+    - ``run``: the run folder with the configuration and the curves; without it there is no report.
+    - ``out``: the file of the result; None writes none.
+    - ``report``: the file of the report; None means ``report.html`` in ``run``.
 
     Raises DataError where the classes of the data are not the network's.
     """
     data = data if data.heads or net.heads else data.with_classes(net.classes, net.palette)
     if differs := difference(data.classes, net.classes):
         raise DataError(
-            f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes, "
-            "or name them alike, in dataset.yaml, if they are the same"
+            f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes; "
+            "if they are the same, give them the network's names in dataset.yaml"
         )
     dataset = SegmentationDataset(data, split, channels=net.in_channels)
     names = [_name(data, pair.image) for pair in dataset.pairs]
@@ -79,7 +80,7 @@ def evaluate_and_report(
 
 
 def _name(data: Data, image: Path) -> str:
-    """Return an image's path within its data set; its name alone where it lies elsewhere, as reports are shared."""
+    """Return an image's path within its data set, or only its name if it lies elsewhere: reports are shared."""
     name = Path(data.name(image))
     return name.name if name.is_absolute() else name.as_posix()
 
@@ -97,10 +98,14 @@ def write_report(
 ) -> Path:
     """Write the report on a run as one page, ``report.html`` in its folder unless ``file`` is given; return its path.
 
-    ``result`` is what ``evaluation.json`` holds, ``palette`` one colour per class (of all heads), ``command`` what
-    repeats the run, ``title`` the run folder's name unless given, ``data`` the data set's name.
-    ``metrics.csv`` (Lightning's columns, whichever there are) gives the curves and ``config.yaml`` the configuration;
-    a part whose source is missing is left out.
+    - ``result``: the content of ``evaluation.json``.
+    - ``palette``: one colour per class, of all heads.
+    - ``command``: the commands that repeat the run.
+    - ``title``: the run folder's name unless given.
+    - ``data``: the data set's name.
+
+    The curves come from the run's ``metrics.csv`` (whichever of Lightning's columns it has), the configuration from its
+    ``config.yaml``; parts whose source is missing are left out.
     """
     run_dir = Path(run_dir)
     names = [row["name"] for row in result["per_class"]]
@@ -122,9 +127,7 @@ def write_report(
     classes = "1 class" if len(names) == 1 else f"{len(names)} classes"
     split = f" of the split “{result['split']}”" if result["split"] else ""
     split += f" of {data}" if data else ""
-    seen = (
-        ". What a network was trained on does not tell how it does on new images" if result["split"] == "train" else ""
-    )
+    seen = ". Results on training images do not tell how it does on new ones" if result["split"] == "train" else ""
     page = PAGE.substitute(
         title=escape(title or run_dir.resolve().name),
         subtitle=escape(f"Measured on {images}{split}, {classes}{seen}"),
@@ -141,7 +144,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _further_heads(result: Result, palette: Sequence[Colour]) -> list[str]:
-    """The labelings after the first, each with its numbers and classes."""
+    """Return a section of metrics and classes for each labeling after the first."""
     sections = []
     for name, own in list(result.get("heads", {}).items())[1:]:
         count = len(own["per_class"])
@@ -185,7 +188,7 @@ def _legend(names: Sequence[str], palette: Sequence[Colour]) -> str:
 
 
 def _example(example: Comparison, palette: Sequence[Colour]) -> str:
-    """Image, truth, prediction and errors side by side, two by two on a narrow screen."""
+    """Return an image, its truth, prediction and errors side by side, or two by two on a narrow screen."""
     known = example.truth != IGNORE
     wrong = float((example.prediction != example.truth)[known].mean())
     views = [
@@ -207,7 +210,7 @@ def _example(example: Comparison, palette: Sequence[Colour]) -> str:
 
 
 def _embedded(picture: Image.Image) -> str:
-    """A data URI: PNG for labels, whose colours must not mix, JPEG for photographs."""
+    """Return the picture as a data URI: PNG for labels, whose colours must not mix, JPEG for photographs."""
     labels = picture.mode == "P"
     scale = min(1.0, LONGEST_SIDE / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -218,7 +221,7 @@ def _embedded(picture: Image.Image) -> str:
 
 
 def _curves(table: str) -> str:
-    """One chart for each kind of column; rows may leave columns empty, as Lightning's logger does."""
+    """Return one chart for each of ``CHARTS``; rows may leave columns empty, as Lightning's logger does."""
     rows = list(csv.DictReader(io.StringIO(table)))
     columns = list(rows[0]) if rows else []
     x_column = next((name for name in ("step", "epoch") if name in columns), None)
@@ -236,7 +239,7 @@ def _curves(table: str) -> str:
 
 
 def _points(rows: list[dict[str, str]], x_column: str | None, column: str) -> Points:
-    """The finite values of a column in order of x, averaged in groups where there are many."""
+    """Return the finite values of a column in order of x, averaged in groups where there are many."""
     pairs = [
         (_number(row[x_column]) if x_column else float(index), _number(row[column])) for index, row in enumerate(rows)
     ]
