@@ -5,14 +5,14 @@ is dispatched. So nothing is computed, no memory is taken, and networks whose Py
 be followed (TensorFlow's padding in timm, say), which symbolic tracing with torch.fx cannot do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -206,7 +206,13 @@ class _Follower(TorchDispatchMode):
         self.layers: list[Layer] = []
         self.whole_image: list[tuple[str, str]] = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         result = func(*args, **(kwargs or {}))
         inputs = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         outputs = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
@@ -222,7 +228,7 @@ class _Follower(TorchDispatchMode):
         return result
 
     def follow(
-        self, func: Any, args: dict[str, Any], inputs: list[Tensor], outputs: list[Tensor], operations: int
+        self, func: OpOverload, args: dict[str, object], inputs: list[Tensor], outputs: list[Tensor], operations: int
     ) -> None:
         """Apply the rule for ``func`` and keep what it says of ``outputs``."""
         op = func._schema.name.removeprefix("aten::").rstrip("_")  # add_ is add

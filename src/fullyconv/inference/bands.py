@@ -6,14 +6,15 @@ Memory follows the band's height times the image's width, and what each layer ke
 is cut into strips from top to bottom, with a halo to the left and right, as tiles have.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
 from fullyconv.geometry import Lattice
@@ -29,10 +30,11 @@ from fullyconv.inference.streaming import (
     Transposed,
 )
 from fullyconv.inference.tape import Operation, Ref, Rows, record, rows_of, same_order
-from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_labels
+from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_labels, unfilled_labels
 from fullyconv.model.fcn import FCN
 from fullyconv.model.upsample import KERNELS
 
+T = TypeVar("T")
 BAND = 128
 """Rows of the image at a time: many enough to keep the processor busy, few enough to be little memory."""
 
@@ -44,16 +46,13 @@ def predict_bands(net: FCN, images: Tensor, band: int = BAND, strip: int | None 
     Images may be on another device than the network; labels lie with them. Raises GeometryError, naming the layer,
     for networks that cannot run band by band.
     """
-    result: Any = None
+    result = unfilled_labels(net, images)
     size = (images.shape[2], images.shape[3])
     for tile in plan(net, size, (size[0], strip or size[1])):
         for place in range(len(images)):
             image = images[place : place + 1, ..., *tile.crop]
             top = 0
             for found in band_labels(net, tile, image.split(band, 2)):
-                if result is None:
-                    shape = (len(images), *found.shape[1:-2], *size)
-                    result = torch.empty(shape, dtype=found.dtype, device=images.device)
                 result[place, ..., top : top + found.shape[-2], tile.columns] = found[0]
                 top += found.shape[-2]
     return result
@@ -190,7 +189,7 @@ def _stage(
     if func._schema.is_mutable and not alone:
         func = _out_of_place(operation)
     where = [(places[value].dim, places[value].unit) for value in values]
-    return RowByRow(_by_row(operation, func, values, constants, new), where), new
+    return RowByRow(_by_row(operation, func, constants, new), where), new
 
 
 def _along_rows(
@@ -255,7 +254,9 @@ def _check_each_row(operation: Operation, given: dict[str, Any], rows: Rows, sha
         raise operation.refuse("it is not known to take rows one by one")
 
 
-def _by_row(operation: Operation, func: Any, values: Sequence[int], constants: dict[int, Tensor], new: Rows) -> Any:
+def _by_row(
+    operation: Operation, func: OpOverload, constants: dict[int, Tensor], new: Rows
+) -> Callable[[Sequence[Tensor], int], Tensor]:
     """What `RowByRow` runs: the operation, its sizes those of as many rows as there are."""
     if "view" in operation.name:
         shape = list(operation.shape)
@@ -278,7 +279,7 @@ def _by_row(operation: Operation, func: Any, values: Sequence[int], constants: d
     return run
 
 
-def _out_of_place(operation: Operation) -> Any:
+def _out_of_place(operation: Operation) -> OpOverload:
     """``add`` of ``add_``: for where the input is needed again."""
     schema = operation.func._schema
     packet = getattr(torch.ops.aten, operation.name)
@@ -289,14 +290,14 @@ def _after_input(given: dict[str, Any]) -> list[Any]:
     return list(given.values())[1:]
 
 
-def _filled(arguments: Any, constants: dict[int, Tensor]) -> Any:
+def _filled(arguments: T, constants: dict[int, Tensor]) -> T:
     """With the constants where they are referred to."""
     return tree_map(lambda leaf: constants.get(leaf.index, leaf) if isinstance(leaf, Ref) else leaf, arguments)
 
 
-def _first(result: Any) -> Tensor:
-    return result[0] if isinstance(result, tuple | list) else result
+def _first(result: Tensor | Sequence[Tensor]) -> Tensor:
+    return result if isinstance(result, Tensor) else result[0]
 
 
-def _first_of(value: Any) -> int:
+def _first_of(value: int | Sequence[int]) -> int:
     return value if isinstance(value, int) else value[0]

@@ -5,12 +5,12 @@ The result is near what the whole image would give, and not the same.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from fullyconv.errors import ConfigError
+from fullyconv.inference.tiles import unfilled_labels
 from fullyconv.model.fcn import FCN
 
 
@@ -25,7 +25,7 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
     height, width = images.shape[2:]
     tops, lefts = (_starts(side, tile, overlap) for side in (height, width))
     fade = _fade(tile, overlap).to(net.device)
-    result: Any = None
+    result = unfilled_labels(net, images)
     total = torch.zeros(())
     for number, top in enumerate(tops):
         bottom = min(top + tile, height)
@@ -41,10 +41,7 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
         total = sums
         done = bottom if number == len(tops) - 1 else tops[number + 1]
         found = [part.argmax(1).to(torch.uint8) for part in net.by_head(total[:, :, : done - top])]
-        labels = net.stacked(found)
-        if result is None:
-            result = torch.empty(*labels.shape[:-2], height, width, dtype=labels.dtype, device=images.device)
-        result[..., top:done, :] = labels
+        result[..., top:done, :] = net.stacked(found)
     return result
 
 

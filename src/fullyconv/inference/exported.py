@@ -5,7 +5,7 @@ A runner is a ``Segmenter``, as a network is. It has no gradients and no trainin
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from fullyconv.inference import program as program_file
 from fullyconv.inference.graph_files import check_onnx, check_openvino
 from fullyconv.model.fcn import FCN
 from fullyconv.model.spec import ExportSpec, parsed
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, Model
 
 KEY = "fullyconv"
 """Under which an exported file keeps its description, as JSON."""
@@ -137,7 +140,7 @@ def _open_openvino(path: Path) -> tuple[str, Run]:
     return _text(text, path), run
 
 
-def compiled(model: Any) -> Any:
+def compiled(model: "Model") -> "CompiledModel":
     """An OpenVINO model made ready for the CPU, with as many threads as torch has."""
     # Without the hint some processors compute in bfloat16, which moves the borders between labels.
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}

@@ -1,11 +1,12 @@
 """Choose how large a tile, or how wide a band, fits into memory."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
 from weakref import finalize
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -99,14 +100,20 @@ class _Held(TorchDispatchMode):
             net.scores(torch.empty(1, net.in_channels, side, side, dtype=torch.uint8, device=net.device))
         return self.peak
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         result = func(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
             if isinstance(tensor, Tensor):
                 self.hold(tensor.untyped_storage())
         return result
 
-    def hold(self, storage: Any) -> None:
+    def hold(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
         if key in self.known:
             return

@@ -7,10 +7,10 @@ height by the coarsest stride, what grows holds rows; what is given as a number 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
@@ -46,9 +46,9 @@ class Rows:
 class Operation:
     """One operation: its arguments, with `Ref` for values; what it gives, at both heights; the layer it ran in."""
 
-    func: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    func: OpOverload
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
     shape: tuple[int, ...]
     layer: str
     taller: "Operation | None" = field(default=None, repr=False)
@@ -111,7 +111,13 @@ class _Recorder(TorchDispatchMode):
                 scores = self.net.scores(image)
         return self.operations[: self.places[id(scores)] + 1]
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         given = [leaf for leaf in tree_iter((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -126,7 +132,7 @@ class _Recorder(TorchDispatchMode):
             self.operations.append(operation)
         return result
 
-    def referred(self, leaf: Any) -> Any:
+    def referred(self, leaf: object) -> object:
         return Ref(self.places[id(leaf)]) if isinstance(leaf, Tensor) and id(leaf) in self.places else leaf
 
 

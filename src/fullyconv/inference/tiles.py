@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -201,10 +201,13 @@ def predict_tiled(net: FCN, images: Tensor, tile: int | tuple[int, int] | None) 
 
     Raises as ``plan`` does.
     """
-    result: Any = None
+    result = unfilled_labels(net, images)
     for part in plan(net, (images.shape[2], images.shape[3]), tile):
-        found = tile_labels(net, part, images[..., *part.crop].to(net.device))
-        if result is None:
-            result = torch.empty(*found.shape[:-2], *images.shape[2:], dtype=found.dtype, device=images.device)
-        result[..., part.rows, part.columns] = found
+        result[..., part.rows, part.columns] = tile_labels(net, part, images[..., *part.crop].to(net.device))
     return result
+
+
+def unfilled_labels(net: FCN, images: Tensor) -> Tensor:
+    """Room beside ``images`` (N, C, H, W) for their labels, as ``net.predict`` gives them; not filled in yet."""
+    heads = [len(net.heads)] if net.heads else []
+    return torch.empty(len(images), *heads, *images.shape[2:], dtype=torch.uint8, device=images.device)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -20,6 +20,7 @@ from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError
 from fullyconv.extras import require
 from fullyconv.files import whole_file
+from fullyconv.inference.rasters.raster import Tag
 from fullyconv.palettes import Colour, table
 
 try:
@@ -127,7 +128,7 @@ class LabelFile(AbstractContextManager["LabelFile"]):
             for left in range(columns.start, columns.stop, self.block):
                 yield top // self.block * self.across + left // self.block, top, left
 
-    def finish(self, classes: list[str], palette: list[Colour], tags: list[tuple[Any, ...]]) -> None:
+    def finish(self, classes: list[str], palette: list[Colour], tags: list[Tag]) -> None:
         """Put the blocks together as a TIFF, BigTIFF beyond 4 GB, with its palette, classes and georeference."""
         tifffile = require("tifffile", "raster")
         text = _metadata(classes)

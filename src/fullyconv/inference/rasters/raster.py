@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +12,9 @@ from fullyconv.inference.inputs import to_tensor
 LARGEST_BLOCK = 512 * 2**20
 """Bytes that a file's blocks, which are decoded whole, may have."""
 
+Tag = tuple[int, int, int, object, bool]
+"""A TIFF tag as tifffile writes it: code, type, number of values, the values, and whether once for all pages."""
+
 
 class Raster(ABC):
     """An open file. ``size`` is (height, width); ``tags`` are its georeference, as TIFF tags for tifffile."""
@@ -21,7 +23,7 @@ class Raster(ABC):
     size: tuple[int, int]
     channels: int
     masked = False
-    tags: list[tuple[Any, ...]]
+    tags: list[Tag]
 
     @abstractmethod
     def pixels(self, rows: slice, columns: slice) -> np.ndarray:
@@ -42,7 +44,7 @@ class Raster(ABC):
             raise DataError(f"{self.path}: {window} cannot be read ({error})") from error
         return to_tensor(pixels, self.channels)
 
-    def check(self, bands: int, dtype: np.dtype) -> None:
+    def check(self, bands: int, dtype: np.dtype | None) -> None:
         """Raises DataError where the network cannot take what the file holds."""
         if bands != self.channels and (bands, self.channels) not in ((1, 3), (3, 1), (1, 4), (3, 4)):
             raise DataError(

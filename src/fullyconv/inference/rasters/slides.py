@@ -1,18 +1,21 @@
 """Pyramids as scanners of microscope slides write them (SVS, OME-TIFF and their kin), one level of it by window."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
 
+if TYPE_CHECKING:
+    from tifffile import TiffPageSeries
+
 
 class Slide(Raster):
     """One level of a pyramid, read tile by tile of the file's own."""
 
-    def __init__(self, path: Path, series: Any, channels: int, level: int):
+    def __init__(self, path: Path, series: "TiffPageSeries", channels: int, level: int):
         levels = series.levels
         if not 0 <= level < len(levels):
             raise ConfigError(f"{path}: has no level {level}; its levels are 0 to {len(levels) - 1}")
@@ -25,8 +28,10 @@ class Slide(Raster):
             )
         self.size = (self.page.imagelength, self.page.imagewidth)
         self.block = (self.page.chunks[0], self.page.chunks[1])
-        self.check(self.page.samplesperpixel, self.page.dtype)
-        if self.block[0] * self.block[1] * self.page.samplesperpixel * self.page.dtype.itemsize > LARGEST_BLOCK:
+        dtype = self.page.dtype
+        self.check(self.page.samplesperpixel, dtype)
+        assert dtype is not None
+        if self.block[0] * self.block[1] * self.page.samplesperpixel * dtype.itemsize > LARGEST_BLOCK:
             raise DataError(
                 f"{path}: is stored in blocks of {self.block} pixels, too large to be decoded: store it tiled"
             )

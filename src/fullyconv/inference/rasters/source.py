@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import TiffImagePlugin
@@ -13,8 +13,12 @@ from fullyconv.data.masks import IGNORE
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.extras import require
 from fullyconv.files import absence
-from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
+from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster, Tag
 from fullyconv.inference.rasters.slides import Slide
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
+    from rasterio.windows import Window
 
 SUFFIXES = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
 WIDTH, HEIGHT, SAMPLES, TILE_WIDTH = 256, 257, 277, 322
@@ -37,7 +41,7 @@ def by_window(path: Path) -> bool:
     return large or TILE_WIDTH in tags or tags.get(SAMPLES, 1) > 4 or any(tag in tags for tag in GEOREFERENCE)
 
 
-def _first_directory(path: Path) -> Any:
+def _first_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
     """The tags of a TIFF's first image; None where the file is none."""
     try:
         with path.open("rb") as file:
@@ -106,7 +110,7 @@ def open_raster(path: Path, channels: int, level: int = 0) -> Iterator[Raster]:
 class GeoRaster(Raster):
     """What GDAL reads. Transparency is nodata; a palette is turned into its colours."""
 
-    def __init__(self, path: Path, dataset: Any, channels: int):
+    def __init__(self, path: Path, dataset: "DatasetReader", channels: int):
         from rasterio.enums import ColorInterp, MaskFlags
 
         self.path, self.dataset, self.channels = path, dataset, channels
@@ -142,13 +146,13 @@ class GeoRaster(Raster):
         return self.dataset.dataset_mask(window=_window(rows, columns)) > 0 if self.masked else None
 
 
-def _window(rows: slice, columns: slice) -> Any:
+def _window(rows: slice, columns: slice) -> "Window":
     from rasterio.windows import Window
 
     return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
 
 
-def _georeference(dataset: Any, masked: bool) -> list[tuple[Any, ...]]:
+def _georeference(dataset: "DatasetReader", masked: bool) -> list[Tag]:
     """The tags that GDAL writes for this georeference, wherever it found it. ``masked``: labels of 255 are nodata."""
     import rasterio
     import tifffile

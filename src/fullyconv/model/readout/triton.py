@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import triton
@@ -111,7 +111,7 @@ def _tiling(scores: Tensor, lattice: Lattice, size: tuple[int, int], method: Int
     return _Tiling(rows, columns, max(1, pixels // (rows.tile * columns.tile)))
 
 
-def _on(device: torch.device) -> AbstractContextManager[Any]:
+def _on(device: torch.device) -> AbstractContextManager[object]:
     """Triton launches on the current device."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
@@ -132,7 +132,7 @@ def labels(
     return result
 
 
-def _arguments(scores: Tensor, tiling: _Tiling, size: tuple[int, int]) -> tuple[Any, ...]:
+def _arguments(scores: Tensor, tiling: _Tiling, size: tuple[int, int]) -> tuple[Tensor | int, ...]:
     """The arguments that all kernels begin with."""
     bands = tiling.rows.bands, tiling.columns.bands
     return scores, *scores.stride(), scores.shape[1], *tiling.tables(), *bands, *size
@@ -145,12 +145,27 @@ def _colours(tiling: _Tiling) -> Iterator[tuple[int, int, int, int]]:
         yield row, column, triton.cdiv(rows.bands - row, rows.taps), triton.cdiv(columns.bands - column, columns.taps)
 
 
+class Context(Protocol):
+    """What ``torch.autograd.Function`` keeps between forward and backward pass."""
+
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, Tensor, Tensor | None, Tensor]
+    tiling: _Tiling
+    ignore_index: int
+    smoothing: float
+    reading: tuple[Lattice, Interpolation, Border, Terms]
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None: ...
+
+
 class _Loss(torch.autograd.Function):
     """The cross-entropy and the weight, both summed over the pixels that count."""
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Context,
         scores: Tensor,
         labels: Tensor,
         weight: Tensor | None,
@@ -188,11 +203,11 @@ class _Loss(torch.autograd.Function):
         return total, mass
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, scale: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         scores, labels, weight, normalizers = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True
             return gradient(scores, labels, *ctx.reading) * scale, *[None] * 8
-        tiling: _Tiling = ctx.tiling
+        tiling = ctx.tiling
         by_scores = torch.zeros_like(scores, dtype=torch.float32)
         with _on(scores.device):
             for first_row, first_column, rows, columns in _colours(tiling):
