@@ -52,12 +52,15 @@ def checked(
 ) -> Data:
     """Open a data set and check it, or one split of it; return what of it can be used.
 
-    Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings. Raises DataError for
-    what is wrong with it, ConfigError for unknown kinds.
+    Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings, and of what
+    was decided about the files. Raises DataError for what is wrong with it, ConfigError for unknown kinds.
     """
     from fullyconv.data import check, open_data
 
     data = open_data(path, layout)
+    if say is not None:
+        for note in data.notes:
+            say(note)
     if split is not None:
         data.split(split)
     with bar("checking data") as step:

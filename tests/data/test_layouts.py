@@ -86,7 +86,7 @@ def test_a_colour_more_than_classes_is_void(described, tmp_path, save):
     [
         ({"clases": ["a", "b"]}, "`clases` is not a known key; did you mean `classes`"),
         ({"ignore": 255}, "`ignore` is not a known key; did you mean `ignore_index`"),
-        ({"xyz": 1}, "`xyz` is not a known key; the keys are classes, splits, ignore_index, palette"),
+        ({"xyz": 1}, "`xyz` is not a known key; the keys are classes, splits, images, masks, valid"),
         (
             {"splits": {"train": {"images": "a", "mask": "amask"}}},
             "`splits.train.mask` is not a known key; did you mean `masks`",
@@ -104,7 +104,7 @@ def test_a_colour_more_than_classes_is_void(described, tmp_path, save):
         ({"classes": ["ro\x1b[2Jad", "sky"]}, "'ro\\x1b[2Jad' holds the control character U+001B"),
         ({"classes": ["ro\u202ead", "sky"]}, "'ro\\u202ead' holds the control character U+202E"),
         ({"splits": {"a\nb": {"images": "a", "masks": "amask"}}}, "'a\\nb' holds the control character U+000A"),
-        ({"ignore_index": -1}, "`ignore_index`: input should be greater than or equal to 0, found -1"),
+        ({"ignore_index": -40000}, "`ignore_index`: input should be greater than or equal to -32768, found -40000"),
         ({"splits": {"train": {"images": "no", "masks": "nowhere"}}}, "folders that do not exist"),
     ],
 )

@@ -45,8 +45,11 @@ def check(
     """Find what is wrong with a data set, all of it, and how often each class occurs."""
     from fullyconv.data import check, open_data
 
+    opened = open_data(data, layout)
+    for note in opened.notes:
+        say(note)
     with progress_bar("checking") as step:
-        report = check(open_data(data, layout), progress=step, allow=allow or (), strict=strict)
+        report = check(opened, progress=step, allow=allow or (), strict=strict)
     if as_json:
         print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:

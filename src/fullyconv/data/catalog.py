@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fullyconv.channels import Inputs
 from fullyconv.classes import FOREGROUND
-from fullyconv.data.masks import MaskCode
+from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.palettes import Colour
@@ -41,6 +41,8 @@ class Data:
     """Whether this is a published data set: its authors define the classes, whether they occur or not."""
     absent_excluded: bool = False
     """Whether the data set's authors leave classes without a pixel in the evaluated split out of the means."""
+    notes: list[str] = field(default_factory=list)
+    """What was decided about the files that nobody said, a line each."""
 
     divided: bool = False
     """Whether this tool divided the images into the splits."""
@@ -99,6 +101,15 @@ class Data:
         elif len(self.classes) == 2 < len(classes) and self.classes == FOREGROUND:
             return self  # 255 may be the second class or void, which the masks do not say
         return replace(self, classes=list(classes), palette=list(palette), mask_code=code)
+
+    def legend(self) -> list[str]:
+        """What each value and each colour in the mask files means, in lines: "0: void · 1: road · 2: tree"."""
+        heads, lines, first = self.heads or {"": len(self.classes)}, [], 0
+        for (head, count), code in zip(heads.items(), self.codes, strict=True):
+            of_head = code.legend(self.classes[first : first + count])
+            lines += [f"{head}: {line}" for line in of_head] if head else of_head
+            first += count
+        return lines
 
     def name(self, path: Path) -> str:
         """Return a file's path within the data set, for messages."""

@@ -9,7 +9,8 @@ from PIL import ExifTags, Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullyconv.data.images import eight_bits, open_image, to_array
-from fullyconv.data.masks import MaskCode, Unknown, mask_values, numbers_of_colours, open_mask, to_labels
+from fullyconv.data.mask_codes import MaskCode, Unknown, numbers_of_colours
+from fullyconv.data.masks import mask_values, open_mask, to_labels
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.data.images import open_image, read_image, to_planes
-from fullyconv.data.masks import MaskCode, read_mask
+from fullyconv.data.mask_codes import MaskCode
+from fullyconv.data.masks import read_mask
 from fullyconv.errors import DataError
 
 

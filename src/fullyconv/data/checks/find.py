@@ -14,7 +14,7 @@ from fullyconv.data.checks.problems import Problem, Report
 from fullyconv.data.contents import count_labels
 from fullyconv.data.frequencies import join_counts, total
 from fullyconv.data.images import open_image, to_planes
-from fullyconv.data.masks import MaskCode, list_unknown
+from fullyconv.data.mask_codes import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError

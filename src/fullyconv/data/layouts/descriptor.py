@@ -1,64 +1,200 @@
 """The descriptor of a data set: ``dataset.yaml``."""
 
 import difflib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from fullyconv.classes import MAX_CLASSES, printable
+from fullyconv.data.mask_codes import HIGHEST, LOWEST
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 from fullyconv.validation import words
 from fullyconv.yaml_data import read_yaml
 
+VOID_NAMES = frozenset(
+    ("void", "ignore", "ignored", "unlabeled", "unlabelled", "none", "nodata", "no data", "other", "others", "unknown")
+)
+"""Names that people give to what has no class."""
+
 Byte = Annotated[int, Field(ge=0, le=255)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(printable)]
+Value = Annotated[int, Field(strict=True, ge=LOWEST, le=HIGHEST)]
+Place = Annotated[str, Field(min_length=1)]
+"""A folder, or a pattern with ``*`` in names and ``**`` for folders at all depths."""
 
 
-class Folders(BaseModel):
-    """Where one split's images and masks are, relative to the descriptor."""
+class Masks(BaseModel):
+    """Where masks are, and whether pixels between the classes take the nearest."""
 
     model_config = ConfigDict(extra="forbid")
 
-    images: Path
-    masks: Path
+    path: Place
+    nearest: bool = False
+
+
+MaskPlace = Annotated[Masks, BeforeValidator(lambda given: {"path": given} if isinstance(given, str) else given)]
+
+
+class Files(BaseModel):
+    """Where one split's images and masks are, relative to the descriptor (or absolute)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: Place
+    masks: MaskPlace
+    valid: Place | None = None
+    """Masks of the area that counts, as a camera's field of view: 0 is outside."""
+    names: Annotated[Place | None, Field(alias="list")] = None
+    """A text file that names the split's images, one a line."""
+
+
+class Division(BaseModel):
+    """By what the images are kept together where they are divided into splits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Place
+    """``folder``, or a regular expression that finds the source in an image's path."""
+
+    @field_validator("by")
+    @classmethod
+    def _compiles(cls, by: str) -> str:
+        try:
+            re.compile(by)
+        except re.error as error:
+            raise ValueError(f"`split.by` is no regular expression ({error}): {by!r}") from None
+        return by
 
 
 class Descriptor(BaseModel):
     """What ``dataset.yaml`` holds.
 
-    - ``classes``: the classes' names. Values in the masks number them from 0, skipping ``ignore_index``.
-    - ``ignore_index``: the value of pixels without a class. With 11 classes and ignore_index 11 or 255, values 0 to 10
-      are the classes; with ignore_index 0, values 1 to 11.
+    - ``splits``: the files of each split; or ``images`` and ``masks`` (``valid``, ``split``) of one set that is divided
+      into splits.
+    - ``values``: the class of each value in the masks. Without, values number ``classes`` from 0, skipping those of
+      ``void`` and ``ignore_index``.
+    - ``void``, ``ignore_index``: the values of pixels without a class. With 11 classes and ignore_index 11 or 255,
+      values 0 to 10 are the classes; with ignore_index 0, values 1 to 11.
     - ``palette``: a colour for each class, and possibly one more, that of pixels without a class.
-    - ``splits``: the folders of each split.
+    - ``nearest``: pixels of other values or colours take the nearest class.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: Annotated[list[Name], Field(min_length=2, max_length=MAX_CLASSES)]
-    splits: Annotated[dict[Name, Folders], Field(min_length=1)]
-    ignore_index: Annotated[int, Field(ge=0, le=65535)] | None = None
+    classes: Annotated[list[Name], Field(min_length=2, max_length=MAX_CLASSES)] = []
+    splits: Annotated[dict[Name, Files] | None, Field(min_length=1)] = None
+    images: Place | None = None
+    masks: MaskPlace | None = None
+    valid: Place | None = None
+    split: Division | None = None
+    values: Annotated[dict[Value, Name] | None, Field(min_length=1)] = None
+    void: Annotated[list[Value], BeforeValidator(lambda given: given if isinstance(given, list) else [given])] = []
+    ignore_index: Value | None = None
     palette: list[tuple[Byte, Byte, Byte]] | None = None
+    nearest: bool = False
 
     @model_validator(mode="after")
     def _agree(self) -> "Descriptor":
+        self._agree_on_files()
+        if self.values is not None:
+            self._agree_on_values(self.values)
+        elif not self.classes:
+            raise ValueError("`classes` is missing; `classes: [road, sky]`, or `values: {0: road, 1: sky}`")
         if len(set(self.classes)) < len(self.classes):
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
             raise ValueError(f"the class {twice!r} is listed twice")
+        if self.values is None:
+            self._refuse_a_shift()
         if self.palette is not None:
-            count = len(self.classes)
-            if len(self.palette) not in (count, count + 1):
-                raise ValueError(
-                    f"palette has {len(self.palette)} colours for {count} classes; give one each, "
-                    "and one more for pixels without a class if they have a colour"
-                )
-            if len(set(self.palette)) < len(self.palette):
-                colour = next(colour for colour in self.palette if self.palette.count(colour) > 1)
-                raise ValueError(f"palette has the colour {list(colour)} twice")
+            self._agree_on_palette(self.palette)
+        if self.takes_nearest and self.values is None and self.palette is None:
+            raise ValueError(
+                "`nearest` needs to know the values or the colours of the classes: give `values`, as "
+                f"{{0: {self.classes[0]}, 255: {self.classes[1]}}}, or `palette`"
+            )
         return self
+
+    def _agree_on_files(self) -> None:
+        one_set = {"images": self.images, "masks": self.masks}
+        given = [key for key, value in one_set.items() if value is not None]
+        if self.splits is not None and (given or self.split is not None):
+            raise ValueError(
+                f"`{(given or ['split'])[0]}` and `splits` are both given: `splits` says where each split lies, "
+                "`images` and `masks` (and `split`) are of one set that is divided"
+            )
+        if len(given) == 1:
+            raise ValueError(f"`{'masks' if given == ['images'] else 'images'}` is missing beside `{given[0]}`")
+        if self.split is not None and not given:
+            raise ValueError("`split` says how one set is divided, whose `images` and `masks` are missing")
+
+    def _agree_on_values(self, values: dict[int, str]) -> None:
+        named = list(dict.fromkeys(values.values()))
+        if not self.classes:
+            self.classes = named
+        if len(self.classes) < 2 or len(self.classes) > MAX_CLASSES:
+            raise ValueError(f"`values` names {len(named)} class{'es' * (len(named) > 1)}; 2 to {MAX_CLASSES} can be")
+        for name in named:
+            if name not in self.classes:
+                nearest = difflib.get_close_matches(name, self.classes, n=1)
+                advice = f"did you mean {nearest[0]!r}?" if nearest else "add it, or strike `classes`"
+                raise ValueError(f"`values` names {name!r}, which is not in `classes`; {advice}")
+        for name in self.classes:
+            if name not in named:
+                raise ValueError(f"the class {name!r} has no value in `values`; give it one, or strike the class")
+        for value in self.voids:
+            if value in values:
+                raise ValueError(f"the value {value} is {values[value]!r} in `values` and void; it can only be one")
+
+    def _refuse_a_shift(self) -> None:
+        """Names that count void in, and a void value inside of the count, can be read in two ways."""
+        inside = [value for value in self.voids if 0 <= value < len(self.classes)]
+        nameless = [name for name in self.classes if name.lower().strip(" _-").replace("_", " ") in VOID_NAMES]
+        if not (inside and nameless):
+            return
+        listed = {value: name for value, name in enumerate(self.classes) if value not in self.voids}
+        usable = [value for value in range(len(self.classes) + len(inside)) if value not in self.voids]
+        stepped = dict(zip(usable, self.classes, strict=False))
+        raise ValueError(
+            f"value {inside[0]} is void, and the class {nameless[0]!r} is listed as well: that can be read in two ways."
+            f" In place of `classes` and `ignore_index` paste the one that is meant:\n"
+            f"    {_paste(listed, self.voids)}\n  or\n    {_paste(stepped, self.voids)}"
+        )
+
+    def _agree_on_palette(self, palette: Sequence[Colour]) -> None:
+        count = len(self.classes)
+        if len(palette) not in (count, count + 1):
+            raise ValueError(
+                f"palette has {len(palette)} colours for {count} classes; give one each, "
+                "and one more for pixels without a class if they have a colour"
+            )
+        if len(set(palette)) < len(palette):
+            colour = next(colour for colour in palette if palette.count(colour) > 1)
+            raise ValueError(f"palette has the colour {list(colour)} twice")
+
+    @property
+    def voids(self) -> list[int]:
+        """The values of pixels without a class."""
+        return list(dict.fromkeys([*self.void, *([] if self.ignore_index is None else [self.ignore_index])]))
+
+    @property
+    def takes_nearest(self) -> bool:
+        """Whether pixels between the classes take the nearest, in any of the masks."""
+        places = [self.masks, *(files.masks for files in (self.splits or {}).values())]
+        return self.nearest or any(place.nearest for place in places if place is not None)
 
     def colours(self) -> tuple[list[Colour], Colour | None]:
         """Return the classes' colours (empty without a palette), and that of pixels without a class."""
@@ -81,11 +217,16 @@ def read_descriptor(path: Path) -> Descriptor:
         raise DataError(f"{path}: is not a data set's description:{faults}") from error
 
 
+def _paste(values: dict[int, str], voids: Sequence[int]) -> str:
+    named = ", ".join(f"{value}: {name}" for value, name in values.items())
+    return f"values: {{{named}}}\n    void: {voids[0] if len(voids) == 1 else list(voids)}"
+
+
 def _explain(fault: ErrorDetails) -> str:
     *above, key = fault["loc"] or ("",)
     where = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
-        right = list((Folders if above else Descriptor).model_fields)
+        right = _keys(above)
         nearest = difflib.get_close_matches(str(key), right, n=1, cutoff=0.5)
         advice = f"did you mean `{nearest[0]}`?" if nearest else f"the keys are {', '.join(right)}"
         return f"`{where}` is not a known key; {advice}"
@@ -94,3 +235,10 @@ def _explain(fault: ErrorDetails) -> str:
     if fault["type"] == "value_error":
         return words(fault)
     return f"`{where}`: {words(fault)}, found {fault['input']!r}"
+
+
+def _keys(above: Sequence[int | str]) -> list[str]:
+    """The keys that are known in a section of the descriptor."""
+    sections: dict[str, type[BaseModel]] = {"masks": Masks, "split": Division}
+    section = sections.get(str(above[-1]), Files) if above else Descriptor
+    return [field.alias or name for name, field in section.model_fields.items()]

@@ -8,7 +8,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.images import SUFFIXES, list_images
 from fullyconv.data.layouts.descriptor import read_descriptor
 from fullyconv.data.layouts.infer import infer_classes, palette_of
-from fullyconv.data.masks import IGNORE, MaskCode
+from fullyconv.data.layouts.meaning import mask_code
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import in_order
 from fullyconv.errors import DataError
@@ -34,19 +34,20 @@ def open_descriptor(path: Path) -> Data:
     """Open the data set that a descriptor describes; ``path`` is the file or its folder. Raises DataError."""
     path = path / DESCRIPTOR if path.is_dir() else path
     descriptor, root = read_descriptor(path), path.parent
-    folders = {name: (root / split.images, root / split.masks) for name, split in descriptor.splits.items()}
+    if descriptor.splits is None or any(files.names or files.valid for files in descriptor.splits.values()):
+        raise DataError(f"{path}: `splits` of folders are expected; lists, valid areas and division are not read yet")
+    folders = {name: (root / files.images, root / files.masks.path) for name, files in descriptor.splits.items()}
     missing = [str(folder) for pair in folders.values() for folder in pair if not folder.is_dir()]
     if missing:
         raise DataError(f"{path}: its splits name folders that do not exist: {', '.join(dict.fromkeys(missing))}")
     splits, unmatched = _pair_all(folders)
-    palette, void = descriptor.colours()
-    colours = {colour: label for label, colour in enumerate(palette)} | ({void: IGNORE} if void else {})
+    code = mask_code(descriptor)
+    palette, _ = descriptor.colours()
     count = len(descriptor.classes)
     if not palette:
         masks = (pair.mask for pairs in splits.values() for pair in pairs if pair.mask)
         first = next(masks, None)
         palette = (palette_of(first, count) if first else None) or default_palette(count)
-    code = MaskCode(count, descriptor.ignore_index, colours or None)
     return Data(root, "descriptor", descriptor.classes, palette, code, splits, unmatched)
 
 
@@ -74,8 +75,8 @@ def open_folders(root: Path) -> Data:
         pairs, unmatched = _pair(images, masks)
         splits, divided = _divide(pairs), True
     files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
-    code, classes, palette = infer_classes(root, files + unmatched)
-    return Data(root, "folders", classes, palette, code, splits, unmatched, divided=divided, inferred=True)
+    code, classes, palette, notes = infer_classes(root, files + unmatched)
+    return Data(root, "folders", classes, palette, code, splits, unmatched, divided=divided, inferred=True, notes=notes)
 
 
 def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:

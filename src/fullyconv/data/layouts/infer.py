@@ -1,16 +1,17 @@
 """Infer the classes of a data set without a descriptor from its masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from fullyconv.classes import FOREGROUND, numbered
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.images import SUFFIXES, open_image
-from fullyconv.data.masks import IGNORE, MaskCode, colour_of
+from fullyconv.data.mask_codes import IGNORE, MaskCode, colour_of
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour, default_palette
@@ -31,10 +32,20 @@ class _Content:
     fault: str = ""
 
 
-def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str], list[Colour]]:
+class Meaning(NamedTuple):
+    """What masks mean: how they become labels, the classes' names and colours, and what was decided about them."""
+
+    code: MaskCode
+    classes: list[str]
+    palette: list[Colour]
+    notes: list[str]
+
+
+def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
     """Read all masks and return how they encode the classes, the classes' names and their colours.
 
-    - Values 0 and 255 only, or 1-bit masks: background and foreground.
+    - Values 0 and 255 only, or 1-bit masks: background and foreground; so are files of 0 and 1 beside files of 0 and
+      255, where no file has all three.
     - Other values: classes from 0 to the highest value; 255 is void, not a class. Palette masks give the colours.
     - Colour masks, or palette masks whose palettes contradict each other: each colour is a class, in
       ascending order.
@@ -60,7 +71,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> tuple[MaskCode, list[str
     palette = _common_palette(trusted)
     if palette is None or any(content.colours for content in trusted):
         return _by_colour(root, trusted)
-    return _by_value(root, frozenset().union(*(content.values for content in trusted)), palette)
+    return _by_value(root, {path: c for path, c in zip(masks, contents, strict=True) if not c.fault}, palette)
 
 
 def palette_of(mask: Path, count: int) -> list[Colour] | None:
@@ -110,7 +121,7 @@ def _common_palette(contents: Sequence[_Content]) -> dict[int, Colour] | None:
     return common
 
 
-def _by_colour(root: Path, contents: Sequence[_Content]) -> tuple[MaskCode, list[str], list[Colour]]:
+def _by_colour(root: Path, contents: Sequence[_Content]) -> Meaning:
     grey = {(value,) * 3 for content in contents for value in content.values - content.palette.keys()}
     colours = grey.union(*(content.colours | set(content.palette.values()) for content in contents))
     if len(colours) > LIMIT:
@@ -120,19 +131,15 @@ def _by_colour(root: Path, contents: Sequence[_Content]) -> tuple[MaskCode, list
         )
     palette = sorted(colours)
     code = MaskCode(len(palette), None, {c: label for label, c in enumerate(palette)}, by_colour=True)
-    return code, numbered(len(palette)), palette
+    return Meaning(code, numbered(len(palette)), palette, [])
 
 
-def _by_value(
-    root: Path, values: frozenset[int], palette: dict[int, Colour]
-) -> tuple[MaskCode, list[str], list[Colour]]:
-    if values <= {0, 255}:
+def _by_value(root: Path, contents: Mapping[Path, _Content], palette: dict[int, Colour]) -> Meaning:
+    values = frozenset().union(*(content.values for content in contents.values()))
+    if values <= {0, 255} or (values <= {0, 1, 255} and (notes := _two_classes(root, contents)) is not None):
         colours = default_palette(2)
-        return (
-            MaskCode(2),
-            list(FOREGROUND),
-            [palette.get(0, colours[0]), palette.get(255, colours[1])],
-        )
+        shown = [palette.get(0, colours[0]), palette.get(255, palette.get(1, colours[1]))]
+        return Meaning(MaskCode(2), list(FOREGROUND), shown, [] if values <= {0, 255} else notes or [])
     count = max(values - {IGNORE}) + 1
     if min(values) < 0 or count > LIMIT:
         raise DataError(
@@ -140,8 +147,31 @@ def _by_value(
             f"1, 2, ... below {LIMIT} (255 for void), or as 0 and 255. Number them so, or {_DESCRIBE}"
         )
     code = MaskCode(count, IGNORE if IGNORE in values else None)
-    return (
-        code,
-        numbered(count),
-        [palette.get(index, colour) for index, colour in enumerate(default_palette(count))],
-    )
+    colours = [palette.get(index, colour) for index, colour in enumerate(default_palette(count))]
+    return Meaning(code, numbered(count), colours, [])
+
+
+def _two_classes(root: Path, contents: Mapping[Path, _Content]) -> list[str] | None:
+    """Notes on masks of 0, 1 and 255 where 255 is the foreground in some files; None where it is not in any.
+
+    Raises DataError where it would have to be foreground in one file and void in another.
+    """
+    ones = [path for path, content in contents.items() if 1 in content.values]
+    both = [path for path in ones if 255 in contents[path].values]
+    alone = [path for path, content in contents.items() if 255 in content.values and 1 not in content.values]
+    if not (ones and alone):
+        return None
+    if both:
+        raise DataError(
+            f"{both[0]}: holds 1 and 255, {alone[0]} 255 without 1: 255 can be void or the foreground. "
+            f"Say which in a dataset.yaml in {root}: {_paste(1)} (255 is void), or {_paste(1, 255)}"
+        )
+    return [
+        f"{len(ones)} masks hold 0 and 1, {len(alone)} hold 0 and 255 (as {ones[0].name} and {alone[0].name}): "
+        "both 1 and 255 are taken for the foreground"
+    ]
+
+
+def _paste(*foreground: int) -> str:
+    named = ", ".join(f"{value}: foreground" for value in foreground)
+    return f"`values: {{0: background, {named}}}`" + (", `void: 255`" if foreground == (1,) else "")

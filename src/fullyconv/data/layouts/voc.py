@@ -6,7 +6,7 @@ from pathlib import Path
 from fullyconv.classes import VOC_CLASSES
 from fullyconv.data.catalog import Data
 from fullyconv.data.images import list_images
-from fullyconv.data.masks import IGNORE, MaskCode
+from fullyconv.data.mask_codes import IGNORE, MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, in_order, read_list
 from fullyconv.errors import DataError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.voc import places
-from fullyconv.data.masks import MaskCode
+from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, read_list
 from fullyconv.errors import DataError
