@@ -22,7 +22,7 @@ ORDER = (
         "hardware",
         "sharing",
     ),
-    *("classes", "palettes", "geometry"),
+    *("classes", "palettes", "fonts", "geometry"),
     *("model", "convolutionalization", "data", "weights", "results", "evaluation", "training", "publish"),
     *("inference", "demo", "inspection", "exporting", "bench", "api", "cli", "__main__"),
 )

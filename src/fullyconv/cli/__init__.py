@@ -2,13 +2,14 @@
 
 import errno
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from fullyconv.cli import bench, data, export, training, use, weights
-from fullyconv.cli.terminal import fail
+from fullyconv.cli.terminal import fail, warning_line
 from fullyconv.errors import FullyConvError
 
 
@@ -56,6 +57,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    warnings.formatwarning = warning_line
     try:
         app(standalone_mode=True)
     except FullyConvError as error:

@@ -27,6 +27,13 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def warning_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning of Python's as one line, without the place in the code that gave it."""
+    return f"warning: {message}\n"
+
+
 def fail(message: str) -> NoReturn:
     """Print a message and exit with code 2, which means that the user's input is at fault."""
     print(f"fullyconv: {message}", file=sys.stderr)

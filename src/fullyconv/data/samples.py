@@ -1,9 +1,11 @@
 """A figure of samples (image, mask, and both together) to see whether the data are right."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 
 from fullyconv.data.catalog import Data
@@ -11,7 +13,8 @@ from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import whole_file
-from fullyconv.palettes import table
+from fullyconv.fonts import fonts_for
+from fullyconv.palettes import Colour, table
 
 _VOID = (255, 255, 255)
 _WIDTH = 2.6  # of one picture, in inches
@@ -48,11 +51,14 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
     axes = figure.subplots(rows, each * across, squeeze=False).reshape(-1, each)
     for axis in axes.ravel():
         axis.set_axis_off()
-    for row, (title, pictures) in zip(axes, rows_of_pictures, strict=False):
+    present = np.unique(np.concatenate([np.unique(labels) for labels in shown])).tolist()
+    named = dict(enumerate(zip(data.classes, data.palette, strict=True))) | {IGNORE: ("void", _VOID)}
+    drawable = fonts_for([*(title for title, _ in rows_of_pictures), *(named[label][0] for label in present)])
+    for row, (text, font), (_, pictures) in zip(axes, drawable, rows_of_pictures, strict=False):
         for axis, picture in zip(row, pictures, strict=True):
             axis.imshow(picture)
-        row[0].set_title(title, fontsize=8, loc="left", parse_math=False)
-    _legend(figure, data, np.unique(np.concatenate([np.unique(labels) for labels in shown])))
+        row[0].set_title(text, font=FontProperties(fname=font, size=8), loc="left", parse_math=False)
+    _legend(figure, drawable[len(rows_of_pictures) :], [named[label][1] for label in present])
     height = _WIDTH * np.median([labels.shape[1] / labels.shape[2] for labels in shown])
     figure.set_size_inches(_WIDTH * each * across, (height + 0.25) * rows + 0.8)
     with whole_file(out) as beside:
@@ -75,9 +81,9 @@ def _pictures(pixels: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> li
     return [image, *([more.astype(np.uint8)] if more.size else []), *masks, both]
 
 
-def _legend(figure: Figure, data: Data, labels: np.ndarray) -> None:
-    named = dict(enumerate(zip(data.classes, data.palette, strict=True))) | {IGNORE: ("void", _VOID)}
-    entries = [named[label] for label in labels.tolist()]
-    patches = [Patch(facecolor=np.array(rgb) / 255, edgecolor="0.5", label=name) for name, rgb in entries]
+def _legend(figure: Figure, names: Sequence[tuple[str, Path]], colours: Sequence[Colour]) -> None:
+    patches = [Patch(facecolor=np.array(rgb) / 255, edgecolor="0.5", label=" ") for rgb in colours]
     columns = min(len(patches), 8)
-    figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
+    legend = figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
+    for shown, (text, font) in zip(legend.get_texts(), names, strict=True):
+        shown.set(text=text, font=FontProperties(fname=font, size=9), parse_math=False)

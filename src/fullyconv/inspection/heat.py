@@ -9,9 +9,11 @@ from itertools import accumulate
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from torch import Tensor, nn
 
 from fullyconv.errors import ConfigError
+from fullyconv.fonts import fonts_for
 from fullyconv.model import readout
 from fullyconv.model.fcn import FCN
 from fullyconv.results.figures import overlay
@@ -101,5 +103,7 @@ def figure(net: FCN, image: Tensor, index: int, picture: np.ndarray) -> Figure:
         words = "above: what\neach tap says\n\nright: the sums"
         grid[1, 1].text(0.5, 0.5, words, ha="center", va="center", fontsize=10)
     if shown is not None:
-        drawn.colorbar(shown, ax=grid, shrink=0.7, label=f"score of {net.classes[index]}")
+        ((text, font),) = fonts_for([f"score of {net.classes[index]}"])
+        bar = drawn.colorbar(shown, ax=grid, shrink=0.7)
+        bar.set_label(text, font=FontProperties(fname=font), parse_math=False)
     return drawn

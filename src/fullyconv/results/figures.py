@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fullyconv.data.masks import IGNORE
+from fullyconv.fonts import fonts_for
 from fullyconv.palettes import VOC_VOID, Colour, table
 
 WRONG: Colour = (214, 39, 40)
@@ -69,10 +69,11 @@ def with_legend(picture: np.ndarray, names: Sequence[str], colours: Sequence[Col
     height, width = picture.shape[:2]
     size = min(max(12, round(width / 40)), 64)
     gap = size // 2
-    entries = [(name, 2 * size + round(_font(size).getlength(name))) for name in names]
-    sheet = max([width, min(12 * size, sum(w for _, w in entries))] + [w + gap for _, w in entries])
+    texts = _texts(names, size)
+    entries = [(text, font, 2 * size + round(font.getlength(text))) for text, font in texts]
+    sheet = max([width, min(12 * size, sum(w for *_, w in entries))] + [w + gap for *_, w in entries])
     places, x, y = [], gap, gap
-    for _, entry_width in entries:
+    for *_, entry_width in entries:
         if x > gap and x + entry_width > sheet:
             x, y = gap, y + size + gap
         places.append((x, y))
@@ -80,9 +81,9 @@ def with_legend(picture: np.ndarray, names: Sequence[str], colours: Sequence[Col
     result = Image.new("RGB", (sheet, height + y + size + gap), PAPER)
     result.paste(Image.fromarray(picture), ((sheet - width) // 2, 0))
     draw = ImageDraw.Draw(result)
-    for (name, _), colour, (x, y) in zip(entries, colours, places, strict=True):
+    for (text, font, _), colour, (x, y) in zip(entries, colours, places, strict=True):
         draw.rectangle((x, height + y, x + size - 1, height + y + size - 1), fill=colour, outline=INK)
-        draw.text((x + 1.4 * size, height + y + size / 2), name, fill=INK, font=_font(size), anchor="lm")
+        draw.text((x + 1.4 * size, height + y + size / 2), text, fill=INK, font=font, anchor="lm")
     return result
 
 
@@ -97,9 +98,9 @@ def panels(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], width: 
     top = 2 * size
     sheet = Image.new("RGB", (len(titles) * (width + gap) + gap, top + sum(heights) + gap * len(rows)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
+    for column, (text, font) in enumerate(_texts(titles, size)):
         middle = gap + column * (width + gap) + width / 2
-        draw.text((middle, top / 2), title, fill=INK, font=_font(size), anchor="mm")
+        draw.text((middle, top / 2), text, fill=INK, font=font, anchor="mm")
     y = top
     for row, height in zip(scaled, heights, strict=True):
         for column, picture in enumerate(row):
@@ -114,6 +115,11 @@ def _to_width(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize(size, method).convert("RGB")
 
 
+def _texts(texts: Sequence[str], size: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
+    """Return each text as it can be drawn, and a font of this size that draws it."""
+    return [(text, _font(font, size)) for text, font in fonts_for(texts)]
+
+
 @lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+def _font(font: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font, size)
