@@ -34,7 +34,8 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from fuzz_kinds import KINDS, Kind, Seeds, make_seeds, thin
+from fuzz_kinds import KINDS, Kind
+from fuzz_seeds import Seeds, make_seeds, thin
 
 from fullyconv.errors import FullyConvError
 

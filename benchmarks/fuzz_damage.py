@@ -8,11 +8,14 @@ import re
 import struct
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 Random = np.random.Generator
+Choice = TypeVar("Choice")
 ODD: tuple[object, ...] = (
     None, True, -1, 0, 1, 3, 255, 256, 65536, 2**31, 2**62, 10**30, 0.5, 1e308, "", "a", "../../etc/passwd", "\x00",
     "fcn8s-vgg16", "fcn8s-../x", "x" * 5000, "<script>alert(1)</script>", [], {}, [[]], [None], [2**40], {"a": 1},
@@ -21,7 +24,7 @@ ODD: tuple[object, ...] = (
 """What stands in place of a value of JSON or YAML."""
 
 
-def pick(random: Random, choices: list) -> object:
+def pick(random: Random, choices: Sequence[Choice]) -> Choice:
     return choices[int(random.integers(len(choices)))]
 
 
@@ -69,12 +72,16 @@ def _near_an_end_or_anywhere(size: int, random: Random) -> int:
     return int(random.integers(size))
 
 
-def odd_value(tree: object, random: Random) -> object:
-    """The tree of JSON or YAML with one value, or a few, replaced, removed, doubled or given another name."""
+def odd_value(tree: object, random: Random, more: Sequence[object] = ()) -> object:
+    """The tree with one value, or a few, replaced by another of it, by one of ``ODD`` or ``more``, removed, or doubled.
+
+    A tree is what JSON or YAML is read as; a value of it may also be given another name.
+    """
+    odd = [*ODD, *more]
     for _ in range(random.integers(1, 4)):
         places = list(_places(tree))
         if not places:
-            return pick(random, list(ODD))
+            return pick(random, odd)
         holder, key = pick(random, places)
         match random.integers(5):
             case 0 if isinstance(holder, dict):
@@ -86,7 +93,7 @@ def odd_value(tree: object, random: Random) -> object:
             case 3:
                 holder[key] = pick(random, [holder[key] for holder, key in places])
             case _:
-                holder[key] = pick(random, list(ODD))
+                holder[key] = pick(random, odd)
     return tree
 
 
@@ -117,7 +124,7 @@ def odd_json(text: bytes, random: Random) -> bytes:
 def odd_numbers(text: bytes, random: Random) -> bytes:
     """Text, one to four of whose numbers are others."""
     found = [match.span() for match in re.finditer(rb"\d+", text)]
-    for _ in range(random.integers(1, 5)):
+    for _ in range(random.integers(1, 5) if found else 0):
         start, end = pick(random, found)
         number = pick(random, [0, 1, 2, 3, 255, 65536, 2**31, 2**62, 10**30])
         text = text[:start] + str(number).encode()[: end - start].rjust(end - start, b"0") + text[end:]

@@ -79,6 +79,24 @@ def test_broken_images_are_reported_and_the_rest_is_done(colour_net, photos, tmp
     assert steps == [(i, 6) for i in range(1, 7)]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"II\x2b\0\x08\0\0\0\x10\0\0",
+        b"II\x2b\0\x08\0\0\0" + b"\xff" * 8,
+        b"II\x2a\0\x08\0\0\0\x01\0\0\x01\x04\0\x02\0\0\0\0\0",
+    ],
+    ids=["its head is cut", "its directory is at no place", "its width is two numbers"],
+)
+def test_a_damaged_tiff_ends_no_other_images_labelling(colour_net, photos, tmp_path, content):
+    (photos / "b.tif").write_bytes(content)
+    done, failed = predict_files(Predictor(colour_net, device="cpu"), [photos / "b.tif", photos / "a.png"], tmp_path)
+    assert done == [photos / "a.png"]
+    ((path, error),) = failed
+    assert path == photos / "b.tif"
+    assert isinstance(error, DataError)
+
+
 def test_what_has_an_images_name_and_is_none_is_reported_by_name(colour_net, photos, tmp_path):
     """A link that leads nowhere or to itself, and a pipe, in folders, by their names and in patterns."""
     (photos / "lost.png").symlink_to(tmp_path / "unmounted" / "a.png")

@@ -9,7 +9,9 @@ from fullyconv.data import open_data
 from fullyconv.errors import WeightsError
 from fullyconv.training.checkpoints import read_checkpoint
 from fullyconv.training.config import load_config
+from fullyconv.training.module import Module
 from fullyconv.training.stages import train
+from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST
 from tests.training.conftest import TINY
 
@@ -37,6 +39,8 @@ def run(pictures, tmp_path_factory):
 def changed(content, where, value):
     """A copy in which the entry at the keys ``where`` is ``value``."""
     key, *deeper = where
+    if isinstance(content, list):
+        return [changed(entry, deeper, value) if at == key else entry for at, entry in enumerate(content)]
     return content | {key: changed(content[key], deeper, value) if deeper else value}
 
 
@@ -66,6 +70,21 @@ def test_a_hostile_checkpoint_executes_nothing(run, tmp_path, where):
         (("callbacks", "Clock", "step"), "3", "does not say how far the run was"),
         (("state_dict", "more"), torch.ones(2), r"at 'more' it holds \(2,\), where the configured network has nothing"),
         (("state_dict", "more"), None, "at 'more' it holds NoneType"),
+        (("state_dict", 5), None, "at '5' it holds NoneType"),
+        (("callbacks", "Clock", "step"), 0, "was at step 0, and that it was at step 1"),
+        (("callbacks", "Clock", "step_seconds"), "1", "how long a step and a validation took"),
+        (("callbacks", "SaveBest", "rows"), [{"step": []}], "the curves in it are not numbers"),
+        (("pytorch-lightning_version",), "two", "not written with Lightning 2"),
+        (("loops", "fit_loop"), {}, "the state of its loop"),
+        (("loops", "fit_loop", "epoch_progress", "current", "ready"), 7, "the state of its loop"),
+        (("loops", "fit_loop", "epoch_progress", "current", "completed"), "1", "the state of its loop"),
+        (("optimizer_states",), [], "holds no optimizer's state"),
+        (("optimizer_states", 0, "param_groups"), [], "trains other weights"),
+        (("optimizer_states", 0, "state", 10**6), {}, "its optimizer is not adamw"),
+        (("optimizer_states", 0, "state", 0), {"momentum_buffer": torch.ones(1)}, "its optimizer is not adamw"),
+        (("optimizer_states", 0, "state", 0, "exp_avg"), torch.ones(1), "keeps of weight 0 is not of that weight's"),
+        (("optimizer_states", 0, "state", 0, "exp_avg"), "much", "keeps of weight 0 is not of that weight's shape"),
+        (("optimizer_states", 0, "state", 0, "step"), torch.tensor(-1.0), "keeps of weight 0 is not of that weight's"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_by_its_reason(run, where, value, reason):
@@ -81,6 +100,18 @@ def test_a_checkpoint_of_a_network_of_other_shapes_is_refused(run):
     torch.save(changed(content, ("state_dict", name), torch.ones(3)), folder / LAST)
     with pytest.raises(WeightsError, match=rf"at '{name}' it holds \(3,\)"):
         train(data, config, folder, resume=True, say=lambda _: None)
+
+
+def test_an_optimizer_takes_its_averages_alone_from_a_checkpoint(run):
+    """Its options are the configuration's: a learning rate that is text would fail at the next step."""
+    _, config, folder, content = run
+    module = Module(run_folder.load(folder), config, None, [])
+    optimizer = module.configure_optimizers()
+    options = optimizer.state_dict()["param_groups"]
+    (state,) = content["optimizer_states"]
+    optimizer.load_state_dict(changed(state, ("param_groups", 0, "betas"), "much"))
+    assert optimizer.state_dict()["param_groups"] == options
+    assert torch.equal(optimizer.state_dict()["state"][0]["exp_avg"], state["state"][0]["exp_avg"])
 
 
 def test_files_that_are_none_are_refused(run, tmp_path):

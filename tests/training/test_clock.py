@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from fullyconv.training import clock as clock_module
-from fullyconv.training.checkpoints import SaveBest
 from fullyconv.training.clock import Clock
 from fullyconv.training.module import Module
+from fullyconv.training.save_best import SaveBest
 from fullyconv.training.stages import _minutes_left, train
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import CONFIG, LAST

@@ -1,92 +1,27 @@
-"""What a run writes after each validation: its curves, its best network, and the checkpoint to resume from."""
+"""The checkpoint that a run is resumed from: written whole, read as data, and compared with the run before it is used.
 
-import csv
-import io
-import math
+A checkpoint may come from a stranger, and Lightning trusts what it restores: a run's state is judged here.
+"""
+
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from fullyconv.errors import WeightsError
-from fullyconv.files import whole_file, write_whole
+from fullyconv.files import whole_file
 from fullyconv.training.clock import Clock
-from fullyconv.training.module import Module
-from fullyconv.weights import run_folder
-from fullyconv.weights.run_files import CURVES, LAST
-from fullyconv.weights.tensors import load_as_data
+from fullyconv.training.module import AVERAGES, Module
+from fullyconv.training.save_best import SaveBest
+from fullyconv.weights.tensors import is_plain, load_as_data
 
-STEPS_A_ROW = 50
-"""metrics.csv has a row after so many steps, and one after each validation."""
-
-
-class SaveBest(lightning.Callback):
-    """After each validation write metrics.csv, the network if it is the best, and the checkpoint, in this order.
-
-    A run killed between two of them repeats the steps since the last checkpoint and writes the same again. Where a
-    validation was left out for lack of time, the curves and the checkpoint alone are written.
-    """
-
-    def __init__(self, run: Path, clock: Clock, keep: Literal["best", "last"]):
-        self.run, self.clock, self.keep = run, clock, keep
-        self.best: float | None = None
-        self.rows: list[dict[str, float]] = []
-        self.losses: list[float] = []
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *args: object) -> None:
-        self.losses.append(float(trainer.callback_metrics["train_loss"]))
-        if trainer.global_step % STEPS_A_ROW == 0 and len(self.losses) >= trainer.accumulate_grad_batches:
-            self._add_row(trainer)
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Module) -> None:
-        if self.losses:
-            self._add_row(trainer)
-        improved = self.clock.validates and self._is_best(trainer)
-        module.refuse_weights_that_are_not_finite()
-        if trainer.is_global_zero:
-            write_whole(self.run / CURVES, _as_csv(self.rows))
-            if improved:
-                run_folder.save(module.result, self.run)
-        trainer.save_checkpoint(self.run / LAST)
-
-    def _is_best(self, trainer: lightning.Trainer) -> bool:
-        """Add what was measured to the last row; without a validation split the loss decides."""
-        row = self.rows[-1]
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
-        value = row.get("val_mean_iou", -row["train_loss"])
-        if self.keep == "best" and self.best is not None and value <= self.best:
-            return False
-        self.best = value
-        return True
-
-    def _add_row(self, trainer: lightning.Trainer) -> None:
-        """The loss is the mean since the row before."""
-        self.rows.append(
-            {
-                "step": trainer.global_step,
-                "minutes": round(self.clock.elapsed() / 60, 3),
-                "lr": trainer.optimizers[0].param_groups[0]["lr"],
-                "train_loss": sum(self.losses) / len(self.losses),
-            }
-        )
-        self.losses = []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.rows = state_dict["best"], state_dict["rows"]
-
-
-def _as_csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+EPOCHS = ("epoch_progress", "current")
+STEPS = ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed")
+"""Where the state of Lightning's loop keeps its counts."""
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -113,27 +48,86 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise _refusal(path, "it is damaged, or holds more than tensors, numbers and text (never executed)") from error
     if not isinstance(content, dict):
         raise _refusal(path, f"it holds a {type(content).__name__}")
-    state, clock = content.get("state_dict"), _at(content, "callbacks", Clock.__qualname__)
-    if not isinstance(state, dict) or not isinstance(content.get("loops"), dict):
+    if not isinstance(content.get("state_dict"), dict) or not isinstance(content.get("loops"), dict):
         raise _refusal(path, "it holds no run's state (state_dict, loops)")
-    if not _is_count(_at(clock, "trained")) or not isinstance(_at(clock, "step"), int):
+    clock, history = (_at(content, "callbacks", callback.__qualname__) for callback in (Clock, SaveBest))
+    if not isinstance(clock, dict) or not _is_count(clock.get("step")) or not _is_duration(clock.get("trained")):
         raise _refusal(path, "it does not say how far the run was")
+    if not all(_is_duration(clock.get(name, 0)) for name in ("step_seconds", "validation_seconds")):
+        raise _refusal(path, "it does not say in seconds how long a step and a validation took")
+    rows, best = _at(history, "rows"), _at(history, "best")
+    if not isinstance(rows, list) or not all(_is_row(row) for row in [*rows, {} if best is None else {"best": best}]):
+        raise _refusal(path, "the curves in it are not numbers")
+    version = content.get("pytorch-lightning_version")
+    if not isinstance(version, str) or not re.fullmatch(r"2(\.\d{1,9})+((a|b|rc|\.post|\.dev)\d{1,9})*", version):
+        raise _refusal(path, f"it was not written with Lightning 2, but with {str(version)[:40]!r}")
     return content
 
 
-def refuse_other_network(path: Path, checkpoint: Mapping[str, Any], module: torch.nn.Module) -> None:
-    """Raises WeightsError where ``checkpoint``, read from ``path``, is not of a network like that of ``module``."""
-    expected, found = module.state_dict(), checkpoint["state_dict"]
-    for name in sorted({*expected, *map(str, found)}):
+def refuse_other_run(path: Path, checkpoint: Mapping[str, Any], module: Module, trainer: lightning.Trainer) -> None:
+    """Raises WeightsError where ``checkpoint``, read from ``path``, is not of a run like that of ``module``."""
+    _refuse_other_network(path, checkpoint["state_dict"], module)
+    _refuse_other_optimizer(path, checkpoint, module)
+    counts = checkpoint["loops"].get("fit_loop")
+    epochs = [_at(counts, *EPOCHS, name) for name in ("ready", "started", "processed")]
+    if not _is_like(counts, trainer.fit_loop.state_dict()) or epochs != epochs[:1] * 3:
+        raise _refusal(path, "the state of its loop is not that of Lightning between two epochs")
+    steps, step = _at(counts, *STEPS), checkpoint["callbacks"][Clock.__qualname__]["step"]
+    if steps != step:
+        raise _refusal(path, f"it says that the run was at step {step:,}, and that it was at step {steps:,}")
+    scaling = trainer.precision_plugin.state_dict()
+    for name in (type(trainer.precision_plugin).__qualname__, "native_amp_scaling_state"):
+        if scaling and name in checkpoint and not _is_like(checkpoint[name], scaling):
+            raise _refusal(path, f"its {name} is not that of the configured precision")
+
+
+def _refuse_other_network(path: Path, found: Mapping[Any, Any], module: Module) -> None:
+    expected = module.state_dict()
+    for name in sorted({*expected, *found}, key=str):
         ours, theirs = expected.get(name), found.get(name)
         if not isinstance(ours, torch.Tensor):
             fits = (name in expected) == (name in found)
         else:
-            fits = isinstance(theirs, torch.Tensor) and theirs.shape == ours.shape and theirs.layout == torch.strided
+            fits = _is_tensor(theirs, ours.shape)
         if not fits:
             shape = "nothing" if ours is None else f"a tensor {tuple(getattr(ours, 'shape', ()))}"
             held = tuple(theirs.shape) if isinstance(theirs, torch.Tensor) else type(theirs).__name__
-            raise _refusal(path, f"at {name[:80]!r} it holds {held}, where the configured network has {shape}")
+            raise _refusal(path, f"at {str(name)[:80]!r} it holds {held}, where the configured network has {shape}")
+
+
+def _refuse_other_optimizer(path: Path, checkpoint: Mapping[str, Any], module: Module) -> None:
+    optimizer = module.configure_optimizers()
+    groups, name = optimizer.state_dict()["param_groups"], module.config.optimizer.name
+    states, schedulers = checkpoint.get("optimizer_states"), checkpoint.get("lr_schedulers")
+    found = states[0] if isinstance(states, list) and len(states) == 1 else None
+    averages, trained = _at(found, "state"), _at(found, "param_groups")
+    if not isinstance(averages, dict) or not isinstance(trained, list) or not isinstance(schedulers, list):
+        raise _refusal(path, "it holds no optimizer's state")
+    if [_numbers(_at(group, "params")) for group in trained] != [group["params"] for group in groups]:
+        raise _refusal(path, "its optimizer trains other weights than the configured one")
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for index, kept in averages.items():
+        known = _is_count(index) and index < len(weights)
+        if not known or not isinstance(kept, dict) or set(kept) != AVERAGES[name]:
+            raise _refusal(path, f"its optimizer is not {name}, which is configured")
+        shapes = dict.fromkeys(kept, weights[index].shape) | {"step": torch.Size()}
+        if not all(_is_tensor(kept[average], shapes[average]) for average in kept) or not kept.get("step", 0) >= 0:
+            raise _refusal(path, f"what its optimizer keeps of weight {index} is not of that weight's shape")
+
+
+def _is_tensor(value: object, shape: torch.Size) -> bool:
+    return isinstance(value, torch.Tensor) and value.shape == shape and is_plain(value)
+
+
+def _is_like(found: object, expected: object) -> bool:
+    """Whether ``found`` has the names and types of ``expected``: counts and numbers, in dictionaries."""
+    if isinstance(expected, dict):
+        if not isinstance(found, dict) or set(found) != set(expected):
+            return False
+        return all(_is_like(found[name], expected[name]) for name in expected)
+    if isinstance(expected, bool):
+        return isinstance(found, bool)
+    return _is_count(found) if isinstance(expected, int) else _is_duration(found)
 
 
 def _refusal(path: Path, reason: str) -> WeightsError:
@@ -151,4 +145,19 @@ def _at(tree: object, *keys: str) -> object:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _numbers(value: object) -> list[int]:
+    return [number for number in value if _is_count(number)] if isinstance(value, list) else []
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < 2**53
+
+
+def _is_row(value: object) -> bool:
+    """Whether ``value`` is a row of the curves."""
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(number, int | float) for name, number in value.items()
+    )

@@ -1,7 +1,7 @@
 """The network under training: loss, optimizer, averaged weights, validation. Lightning does the rest."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import lightning
 import torch
@@ -18,6 +18,8 @@ from fullyconv.training.config import Config
 
 RATE = "rate"
 """The key of a parameter group's learning rate, as a multiple of the configured one."""
+AVERAGES = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
+"""What each optimizer keeps of a weight."""
 REMEDY = (
     "Lower optimizer.lr, or look at these images. The last checkpoint, if there was one yet, is kept: --resume goes on "
     "from there with the same settings; for others, start anew with --init RUN."
@@ -123,9 +125,13 @@ class Module(lightning.LightningModule):
             {"params": [p for p in trained if id(p) in biases], "weight_decay": 0.0, RATE: options.bias_rate},
             {"params": [p for p in trained if p.dim() <= 1 and id(p) not in biases], "weight_decay": 0.0, RATE: 1.0},
         ]
+        optimizer: torch.optim.Optimizer
         if options.name == "sgd":
-            return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
-        return torch.optim.AdamW(groups, lr=options.lr, fused=fuses_adamw(self.device) or None)  # None: torch decides
+            optimizer = torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
+        else:  # fused=None: torch decides
+            optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=fuses_adamw(self.device) or None)
+        optimizer.register_load_state_dict_pre_hook(_with_own_options)
+        return optimizer
 
     def configure_gradient_clipping(
         self,
@@ -142,6 +148,11 @@ class Module(lightning.LightningModule):
         if gradient_clip_val:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
+
+def _with_own_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint gives an optimizer its averages alone; the options are those that are configured, on this device."""
+    return state | {"param_groups": optimizer.state_dict()["param_groups"]}
 
 
 def summed_loss(

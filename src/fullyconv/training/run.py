@@ -19,11 +19,12 @@ from fullyconv.data.frequencies import ClassPixels, class_pixels
 from fullyconv.hardware import best_device
 from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
-from fullyconv.training.checkpoints import AtomicCheckpoints, SaveBest, read_checkpoint, refuse_other_network
+from fullyconv.training.checkpoints import AtomicCheckpoints, read_checkpoint, refuse_other_run
 from fullyconv.training.clock import Clock
 from fullyconv.training.config import Config
 from fullyconv.training.display import Display
 from fullyconv.training.module import Module
+from fullyconv.training.save_best import SaveBest
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST
 
@@ -44,7 +45,7 @@ def train_network(
     ``config`` names a precision: ``auto`` has been decided before.
     With ``resume`` the run goes on from its last checkpoint (if it has one), as if it had not stopped. Raises DataError
     for a file that breaks on the way or a loss that is not finite, WeightsError for a checkpoint that is none of this
-    network, ConfigError.
+    run, ConfigError.
     """
     _quiet()
     device = best_device()
@@ -85,7 +86,7 @@ def train_network(
     names = [data.name(pair.image) for pair in dataset.pairs]
     module = Module(net, config, class_weights(data, config), names)
     if checkpoint and begun:
-        refuse_other_network(checkpoint, begun, module)
+        refuse_other_run(checkpoint, begun, module, trainer)
     del begun  # Lightning reads it again
     training = training_loader(dataset, config, chunk, trainer, clock)
     validation = validation_loader(data, config, net.in_channels, trainer)

@@ -100,13 +100,18 @@ def _checked(content: object, path: Path) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise WeightsError(f"{path}: {str(name)[:80]!r} is a {type(tensor).__name__}; expected names and tensors.")
-        dense = tensor.layout == torch.strided and tensor.dtype in (*_NUMBERS, *_COUNTS) and tensor.device.type == "cpu"
-        if not dense or tensor.nbytes > tensor.untyped_storage().nbytes():
+        if not is_plain(tensor):
             raise WeightsError(
                 f"{path}: {name[:80]!r} is no plain tensor of numbers ({tensor.dtype}, {tensor.layout}, shape "
                 f"{tuple(tensor.shape)[:8]})."
             )
     return dict(content)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor holds numbers, as many as its shape says."""
+    dense = tensor.layout == torch.strided and tensor.dtype in (*_NUMBERS, *_COUNTS) and tensor.device.type == "cpu"
+    return dense and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _reason(error: Exception) -> str:

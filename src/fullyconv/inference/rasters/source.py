@@ -34,24 +34,22 @@ CACHE = 64 * 2**20
 
 def by_window(path: Path) -> bool:
     """Whether a TIFF is one to be read by window: georeferenced, tiled, large, or beyond what pictures hold."""
-    tags = _first_directory(path)
-    if tags is None:
-        return False
-    large = tags.get(WIDTH, 0) * tags.get(HEIGHT, 0) > LARGE
-    return large or TILE_WIDTH in tags or tags.get(SAMPLES, 1) > 4 or any(tag in tags for tag in GEOREFERENCE)
-
-
-def _first_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
-    """The tags of a TIFF's first image; None where the file is none."""
     try:
-        with path.open("rb") as file:
-            header = file.read(8)
-            header += file.read(8) if header[2:3] == b"\x2b" or header[3:4] == b"\x2b" else b""
-            tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-            file.seek(tags.next)
-            tags.load(file)
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError):
-        return None
+        tags = _first_directory(path)
+        large = tags.get(WIDTH, 0) * tags.get(HEIGHT, 0) > LARGE
+        return large or TILE_WIDTH in tags or tags.get(SAMPLES, 1) > 4 or any(tag in tags for tag in GEOREFERENCE)
+    except Exception:  # a damaged file, or none of TIFF's: Pillow's errors have many kinds, and what reads it has words
+        return False
+
+
+def _first_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The tags of a TIFF's first image. Raises an error of whatever kind where the file is none."""
+    with path.open("rb") as file:
+        header = file.read(8)
+        header += file.read(8) if header[2:3] == b"\x2b" or header[3:4] == b"\x2b" else b""
+        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+        file.seek(tags.next)
+        tags.load(file)
     return tags
 
 
