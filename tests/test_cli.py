@@ -254,7 +254,7 @@ REFUSED = [
     ("train --resume --out nowhere", "nowhere holds no run"),
     ("train --colour red", "--colour"),
     ("evaluate nowhere --data {data}", "nowhere: no such file"),
-    ("evaluate {data}/dataset.yaml --data {data}", "not a whole safetensors file"),
+    ("evaluate {data}/dataset.yaml --data {data}", "is no safetensors file, or is damaged"),
     ("evaluate {model} --data nowhere", "nowhere: there is no such file or folder"),
     ("evaluate {model} --data {data} --split holdout", "has no split 'holdout'; its splits are train, val, test"),
     ("evaluate {model}", "--data"),

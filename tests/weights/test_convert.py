@@ -210,7 +210,7 @@ def test_the_first_layer_that_differs_is_named_with_both_shapes(write, thin):
         ("fcn8s-atonce-vgg16", "layer scale_pool4 is missing"),
         ("fcn32s-alexnet", r"layer conv1 is missing; .* \(6, 3, 11, 11\)"),
         ("fcn32s-latefusion-vgg16", "layer conv1_1color is missing"),
-        ("fcn8s-resnet18", "layers of the paper's networks"),
+        ("fcn8s-resnet18", "one of the paper's networks"),
     ],
 )
 def test_another_network_s_name_is_refused(name, message, write, thin):
@@ -255,7 +255,7 @@ def test_a_kernel_for_each_class_may_be_learnt_between_skips(write, thin):
 def test_scales_of_their_own_for_each_channel_are_refused(write, thin):
     net = nets.vgg16(8, 3, thin=thin, scaled=True)
     scales = [np.linspace(0.1, 1, nets.thinned(256, thin), dtype=np.float32)]
-    with pytest.raises(WeightsError, match="scale_pool3 scales each channel by another number"):
+    with pytest.raises(WeightsError, match="scale_pool3 scales channels by different numbers"):
         convert(write(changed(net, "scale_pool3", scales)), "fcn8s-atonce-vgg16")
 
 
@@ -298,4 +298,4 @@ def test_the_command_writes_a_run_folder_and_keeps_what_is_there(write, thin, tm
     with pytest.raises(SystemExit) as refused:
         cli.main()
     assert refused.value.code == 2
-    assert "a network is there already" in capsys.readouterr().err
+    assert "the folder holds a network already" in capsys.readouterr().err

@@ -209,7 +209,7 @@ def test_the_card_has_a_table_for_each_labeling():
     ("kind", "message"),
     [
         (RepositoryNotFoundError, "org/streets@v1 is no repository"),
-        (GatedRepoError, "its owner has to let you in"),
+        (GatedRepoError, "its owner has to grant you access"),
         (RevisionNotFoundError, "has no revision v1"),
         (RemoteEntryNotFoundError, "expected model.json and model.safetensors"),
         (ConnectionError, "the Hugging Face hub cannot be reached"),
@@ -226,7 +226,7 @@ def test_the_copy_fetched_last_serves_without_a_connection_and_says_so(remote, n
     fc.push_to_hub(run, "org/streets")
     fc.load("hub:org/streets")
     remote.down = ConnectionError("no route")
-    with pytest.warns(UserWarning, match="cannot be reached; org/streets is the copy fetched last"):
+    with pytest.warns(UserWarning, match="cannot be reached; org/streets is the copy downloaded last"):
         assert fc.load("hub:org/streets").classes == net.classes
 
 

@@ -111,10 +111,10 @@ def test_late_fusion_of_networks_for_other_classes_scores_afresh(tmp_path):
 @pytest.mark.parametrize(
     ("name", "channels", "count", "message"),
     [
-        ("fcn32s-vgg16", 3, 2, "2 sources, and fcn32s-vgg16 starts from one"),
-        ("fcn32s-latefusion-vgg16", 6, 3, "3 sources, .* or from two: the colour network and the HHA"),
-        ("fcn32s-latefusion-vgg16", 6, 1, r"color\.conv1_1\.weight is not there.* Late fusion starts from two"),
-        ("fcn32s-alexnet", 3, 1, r"backbone of fcn32s-alexnet: backbone\.body\.conv1\.weight is not there"),
+        ("fcn32s-vgg16", 3, 2, "found 2 sources; fcn32s-vgg16 starts from one"),
+        ("fcn32s-latefusion-vgg16", 6, 3, "found 3 sources; .* or from two: the colour network and the HHA"),
+        ("fcn32s-latefusion-vgg16", 6, 1, r"color\.conv1_1\.weight is missing.* Late fusion starts from two"),
+        ("fcn32s-alexnet", 3, 1, r"backbone of fcn32s-alexnet: backbone\.body\.conv1\.weight is missing"),
         ("fcn32s-vgg16", 1, 1, r"conv1_1\.weight has shape \(4, 3, 3, 3\), expected \(4, 1, 3, 3\)"),
     ],
 )

@@ -108,7 +108,7 @@ def test_an_architecture_that_is_not_the_tensors_is_refused_before_it_is_built(s
 def test_a_description_that_contradicts_the_weights_file_is_refused(saved):
     path = saved / "model.json"
     path.write_text(path.read_text().replace("sky", "sea"))
-    with pytest.raises(WeightsError, match=r"model\.json: classes is not what the header of model\.safetensors says"):
+    with pytest.raises(WeightsError, match=r"model\.json: classes differs from the header of model\.safetensors"):
         fc.load(saved)
     path.write_text("{")
     with pytest.raises(WeightsError, match=r"model\.json: .*not whole JSON"):
@@ -135,7 +135,7 @@ def test_weights_without_an_architecture_are_refused(saved):
 def test_a_truncated_file_is_refused(saved, keep):
     path = saved / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+    with pytest.raises(WeightsError, match="is no safetensors file, or is damaged"):
         fc.load(saved)
 
 
@@ -149,7 +149,7 @@ def test_a_missing_network_is_named(tmp_path):
     [
         ("net.pth", b"PK\x03\x04", r"is a file of torch\.save, .*fullyconv convert"),
         ("net.caffemodel", b"\x0a\x07", r"is a Caffe model, .*fullyconv convert"),
-        ("last.ckpt", b"PK\x03\x04", "Name the run folder"),
+        ("last.ckpt", b"PK\x03\x04", "Give the run folder"),
         ("net.h5", b"\x89HDF\r\n\x1a\n", "is a Keras file"),
         ("net.bin", b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
     ],

@@ -1,8 +1,8 @@
-"""Read a ``.caffemodel``: what each layer has learnt, by the layer's name. Caffe is not needed.
+"""Read the weights in a ``.caffemodel``, by the names of the layers. Caffe is not needed.
 
-Protobuf parses the messages, but for what makes a file large: the numbers of a blob go from the file straight into
-their tensor. So the weights are held once, whatever the form of the file, and a length is believed only where the file
-has as many bytes.
+Protobuf parses the messages, except for the numbers of a blob, which make a file large: those are read straight into
+their tensor. The weights are thus in memory once, whatever the form of the file, and a length is trusted only if the
+file has as many bytes.
 """
 
 import math
@@ -20,9 +20,9 @@ from fullyconv.errors import WeightsError
 from fullyconv.weights import caffe_schema as schema
 
 MAX_FIELDS = 100_000
-"""In one file, numbers not counted; the largest networks published have a tenth of it."""
+"""Most fields in one file, numbers not counted; the largest published networks have a tenth of it."""
 MAX_HEADER = 1 << 16
-"""Bytes of a layer or of a blob, numbers not counted."""
+"""Most bytes of a layer or of a blob, numbers not counted."""
 MAX_AXES = 32
 """Caffe's own limit."""
 CHUNK = 1 << 20
@@ -32,9 +32,12 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class CaffeNet(NamedTuple):
-    """``layers``: the blobs of each layer that has any, float32, weight before bias. ``data``: the parameters of its
-    Python data layer, as text, where it has one. ``order``: all layers' names (their first 80
-    characters), as they run."""
+    """The content of a ``.caffemodel``.
+
+    - ``layers``: the blobs of each layer that has any, float32, weight before bias.
+    - ``data``: the parameters of the Python data layer, as text; empty if there is none.
+    - ``order``: the names of all layers (their first 80 characters) in the order in which they run.
+    """
 
     layers: Layers
     data: str
@@ -42,26 +45,26 @@ class CaffeNet(NamedTuple):
 
 
 def read(path: Path) -> CaffeNet:
-    """The weights in a file: new layers or old (``V1LayerParameter``), any form of blob.
+    """Read a file with layers of the new form or the old one (``V1LayerParameter``), and any form of blob.
 
-    Raises WeightsError where the file is damaged, is of the oldest form, or holds no weights.
+    Raises WeightsError where the file is damaged, is of the oldest form (V0), or holds no weights.
     """
     with path.open("rb") as file:
         try:
             net = _read_net(_Wire(file, path.stat().st_size))
         except (_DamageError, DecodeError, UnicodeError, MemoryError) as error:
-            raise WeightsError(f"{path} is not a whole .caffemodel: {error}") from error
+            raise WeightsError(f"{path} is no .caffemodel, or is damaged: {error}") from error
     if not net.layers:
         raise WeightsError(f"{path} holds no layer with weights: expected a .caffemodel, as Caffe writes it.")
     return net
 
 
 class _DamageError(Exception):
-    """The bytes are not those of a network."""
+    """The file's bytes are not those of a network."""
 
 
 class _Field(NamedTuple):
-    """Where a field lies. Successive fixed-size fields of one number are one _Field, their tags among them."""
+    """Where a field is in the file. A run of fixed-size fields with one number is one _Field, tags included."""
 
     number: int
     wire: int
@@ -71,7 +74,7 @@ class _Field(NamedTuple):
 
 
 class _Wire:
-    """A protobuf file, walked field by field without holding it."""
+    """A protobuf file, walked field by field without reading it into memory."""
 
     def __init__(self, file: BufferedReader, size: int):
         self.file, self.size, self.fields_left = file, size, MAX_FIELDS
@@ -81,7 +84,7 @@ class _Wire:
         return self.file.read(end - start)
 
     def fields(self, start: int, end: int) -> Iterator[_Field]:
-        """The fields of the message at ``start`` … ``end``."""
+        """Yield the fields of the message in the bytes from ``start`` to ``end``."""
         while start < end:
             self.fields_left -= 1
             if self.fields_left < 0:
@@ -103,12 +106,12 @@ class _Wire:
             else:
                 raise _DamageError(f"unknown wire type {wire} at byte {start}")
             if last > end:
-                raise _DamageError(f"field {number} at byte {start} ends {last - end} bytes behind what holds it")
+                raise _DamageError(f"field {number} at byte {start} ends {last - end} bytes after its message")
             yield _Field(number, wire, start, first, last)
             start = last
 
     def _end_of_run(self, start: int, end: int, tag: bytes, unit: int) -> int:
-        """Behind the last of the equally tagged units from ``start`` on; the first one counts anyway."""
+        """Return the end of the run of units of one ``tag`` from ``start`` on; the first unit always counts."""
         expected, last, chunk = np.frombuffer(tag, np.uint8), start + unit, 1 << 12
         while last + unit <= end:
             units = _rows(self.read(last, min(end, last + chunk // unit * unit)), unit)
@@ -121,11 +124,11 @@ class _Wire:
         return last
 
     def numbers(self, segments: list[_Field], width: int, count: int) -> Tensor:
-        """The ``count`` numbers of ``width`` bytes (4: float, 8: double) in ``segments``, as float32."""
+        """Read the ``count`` numbers of ``width`` bytes (4: float, 8: double) in ``segments`` as float32."""
         numbers = torch.empty(count)
         array, done = numbers.numpy(), 0
         for field in segments:
-            unit = width + (0 if field.wire == _BYTES else 1)  # numbers below 16 have tags of one byte
+            unit = width + (0 if field.wire == _BYTES else 1)  # a field number below 16 has a tag of one byte
             if unit == array.itemsize:
                 length = (field.end - field.start) // unit
                 self.file.seek(field.start)
@@ -158,7 +161,7 @@ def _read_net(wire: _Wire) -> CaffeNet:
         if blobs:
             name = header.name
             if not isinstance(name, str) or not name.isprintable():
-                raise _DamageError(f"the layer at byte {field.tag} has a name that is no text")
+                raise _DamageError(f"the layer at byte {field.tag} has a name that is not text")
             if not name or name in layers:
                 raise _DamageError(f"two layers named {name[:80]!r} have weights" if name else "a layer has no name")
             layers[name] = blobs
@@ -166,7 +169,7 @@ def _read_net(wire: _Wire) -> CaffeNet:
 
 
 def _read_layer(wire: _Wire, layer: _Field, message: str) -> tuple[Any, list[Tensor]]:
-    """The layer without its blobs, and its blobs."""
+    """Read a layer; return its message without the blobs, and the blobs."""
     blobs_number = schema.number(message, "blobs")
     header, blobs = bytearray(), []
     for field in wire.fields(layer.start, layer.end):
@@ -201,11 +204,11 @@ def _read_blob(wire: _Wire, blob: _Field) -> Tensor:
 
 
 def _count(field: _Field, width: int) -> int:
-    """How many numbers of ``width`` bytes a field of data holds."""
+    """Return how many numbers of ``width`` bytes a data field holds."""
     unit = {_BYTES: width, _FIXED32: 5, _FIXED64: 9}.get(field.wire)
     length = field.end - field.start
     if unit is None or unit - width not in (0, 1) or length % unit:
-        raise _DamageError(f"the numbers at byte {field.tag} are none of {width} bytes each")
+        raise _DamageError(f"the numbers at byte {field.tag} do not have {width} bytes each")
     return length // unit
 
 
@@ -216,7 +219,7 @@ def _append(header: bytearray, wire: _Wire, field: _Field) -> None:
 
 
 def _varint(buffer: bytes, start: int) -> tuple[int, int]:
-    """The number at ``start``, and where it ends."""
+    """Read a variable-length number at ``start``; return it and where it ends."""
     number = 0
     for position in range(start, min(start + 10, len(buffer))):
         number |= (buffer[position] & 0x7F) << 7 * (position - start)

@@ -1,6 +1,6 @@
 """The part of Caffe's file format that holds weights: networks, layers and blobs, as protobuf messages.
 
-Field numbers and types are those of Caffe's ``caffe.proto``; all other fields of a file are unknown here, and skipped.
+Field numbers and types are those of Caffe's ``caffe.proto``; all other fields of a file are skipped.
 """
 
 from google.protobuf import descriptor_pool, message_factory
@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 _PACKAGE = "fullyconv.caffe"
 
-# message → field → (number, type, repeated); packed where Caffe packs
+# message → field → (number, type, repeated); repeated numbers are packed, as in Caffe
 _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
     "BlobShape": {"dim": (1, "int64", True)},
     "BlobProto": {
@@ -68,15 +68,15 @@ _classes = message_factory.GetMessages([_file()], pool=descriptor_pool.Descripto
 BlobProto = _classes[f"{_PACKAGE}.BlobProto"]
 LayerParameter = _classes[f"{_PACKAGE}.LayerParameter"]
 V1LayerParameter = _classes[f"{_PACKAGE}.V1LayerParameter"]
-"""A layer of the form before 2014-11: ``type`` is a number; ``layer`` is set in yet older files, one form back."""
+"""A layer of the form before 2014-11, in which ``type`` is a number; ``layer`` is set only in the still older V0."""
 NetParameter = _classes[f"{_PACKAGE}.NetParameter"]
 
 
 def number(message: str, field: str) -> int:
-    """The field's number on the wire."""
+    """Return the number of a message's field."""
     return _MESSAGES[message][field][0]
 
 
 def numbers(message: str) -> frozenset[int]:
-    """Those of all fields of the message that are known here."""
+    """Return the numbers of a message's fields that are known here."""
     return frozenset(number for number, _, _ in _MESSAGES[message].values())

@@ -1,4 +1,4 @@
-"""From a trained classifier to the backbone of an FCN (paper, section 4.1): the same layers, with their weights."""
+"""Give the backbone of an FCN the weights of a trained classifier (paper, section 4.1)."""
 
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ from fullyconv.model.fcn import FCN
 def adopt(net: FCN, classifier: nn.Module) -> None:
     """Give ``net``'s backbone the weights of ``classifier``, the timm network of the same name.
 
-    Raises WeightsError naming the first layer of the backbone that the classifier does not have.
+    Raises WeightsError, naming the first layer of the backbone that the classifier does not have.
     """
     source = {_plain(name): tensor for name, tensor in classifier.state_dict().items()}
     adopted: dict[str, Tensor] = {}
@@ -25,5 +25,5 @@ def adopt(net: FCN, classifier: nn.Module) -> None:
 
 
 def _plain(name: str) -> str:
-    """timm flattens the stages of a backbone: ``stages.0.conv`` there is ``stages_0.conv`` here."""
+    """Return a name in which dots do not matter: timm's ``stages.0.conv`` is ``stages_0.conv`` in its backbones."""
     return name.replace(".", "_")

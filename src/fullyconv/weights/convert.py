@@ -1,4 +1,4 @@
-"""From weights as others published them to a network of ours: Caffe's, pytorch-fcn's, torchvision's."""
+"""Convert published weights, of Caffe, pytorch-fcn or torchvision, to a network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ from fullyconv.weights import torchvision as torchvision_weights
 from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
 
 TORCHVISION = "torchvision"
-"""The source that is fetched, not a file."""
+"""The source whose weights are downloaded."""
 
 
 class DataSet(NamedTuple):
-    """What the release trained on. ``mean``: of the images, in 0..255, in the order in which we take them."""
+    """A data set that the release trained on; ``mean`` is that of the images' channels, in our order, in 0..255."""
 
     classes: Sequence[str]
     palette: Sequence[Colour] | None
@@ -45,11 +45,12 @@ SIFT_FLOW = DataSet([*siftflow.SEMANTIC, *siftflow.GEOMETRIC], None, (108.353, 1
 
 
 def convert(source: str, name: str, *, padding: Padding | None = None, classes: int | None = None) -> fcn.FCN:
-    """The network ``name`` with the weights of ``source``: a ``.caffemodel``, a ``.pth``, a ``.safetensors`` file, told
-    by their content, or "torchvision".
+    """Return the network ``name`` with the weights of ``source``, in evaluation mode.
 
-    ``padding``: of the paper's networks, "paper" (None means this) or "same". ``classes``: for a classifier, which has
-    no scores of its own (None: PASCAL VOC's 21); the scores start at zero.
+    - ``source``: a ``.caffemodel``, ``.pth`` or ``.safetensors`` file, recognized by its content, or "torchvision".
+    - ``padding``: of the paper's networks, "paper" (None means this) or "same".
+    - ``classes``: how many to score where the source is a classifier (None: PASCAL VOC's 21); scores start at zero.
+
     Raises WeightsError where the weights cannot be read or are not those of ``name``, ConfigError for ``name``.
     """
     if source == TORCHVISION:
@@ -65,7 +66,7 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
     if other and path.suffix.lower() not in foreign.CONVERTIBLE and not is_torch(path):
         raise WeightsError(
             f"{source} is {other}, which cannot be converted. Expected a .caffemodel, .pth or .safetensors file, or "
-            f"the word {TORCHVISION}. Where its authors also publish it as one of these, take that."
+            f"the word {TORCHVISION}. Perhaps its authors also publish it as one of these."
         )
     if not (is_torch(path) or is_safetensors(path)):
         _check_name(name, source)
@@ -78,8 +79,8 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
     if not pytorch_fcn.looks_like(tensors):
         first = next(iter(tensors), "nothing")
         raise WeightsError(
-            f"{source}: its first tensor is {first[:80]!r}: a state dict neither of pytorch-fcn nor of torchvision. "
-            "What fullyconv saved needs no conversion."
+            f"{source}: expected a state dict of pytorch-fcn or torchvision, found one whose first tensor is "
+            f"{first[:80]!r}. Weights that fullyconv saved need no conversion."
         )
     _check_name(name, source)
     return _from_layers(pytorch_fcn.layers(tensors, name), name, source, padding, classes)
@@ -87,7 +88,10 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
 
 def _check_name(name: str, source: str) -> None:
     if not any(name.endswith(f"s-{trunk}") for trunk in trunks.NAMES):
-        raise ConfigError(f"--model {name}: {source} holds layers of the paper's networks ({', '.join(trunks.NAMES)}).")
+        raise ConfigError(
+            f"--model {name}: expected fcn32s, fcn16s or fcn8s on one of the paper's networks "
+            f"({', '.join(trunks.NAMES)}), whose layers {source} holds."
+        )
 
 
 def _from_layers(
@@ -98,13 +102,16 @@ def _from_layers(
     classes: int | None,
     data: str | None = None,
 ) -> fcn.FCN:
-    """``data``: the parameters of the Caffe network's data layer; None: it is not one of Caffe's."""
+    """Build the network ``name`` from layers named as in the release.
+
+    ``data`` is the parameters of a Caffe network's data layer; None means that the source is not Caffe's.
+    """
     counts = release.score_counts(layers)
     count = sum(counts.values()) or classes or len(VOC_CLASSES)
     if classes not in (None, count):
         raise ConfigError(f"--classes {classes}: {source} holds scores of {count} classes; leave the option out.")
     if count > MAX_CLASSES:
-        raise WeightsError(f"{source} holds scores of {count} classes; labels have room for {MAX_CLASSES}.")
+        raise WeightsError(f"{source} holds scores of {count} classes; at most {MAX_CLASSES} are possible.")
     heads = counts if len(counts) > 1 else None
     channels = 6 if "latefusion" in name else release.input_channels(layers)
     inputs = _inputs(channels, data)
@@ -126,14 +133,14 @@ def _from_layers(
 
 
 def _inputs(channels: int, data: str | None) -> Inputs:
-    """What the release's networks of so many channels are given; ``data``: as above."""
+    """Return what the channels of a release network's images are; ``data`` is that of ``_from_layers``."""
     if channels == 3 and data is not None and "hha" in data and "color" not in data:
         return "hha"
     return "rgb+depth" if channels == 4 else "rgb+hha" if channels == 6 else "image"
 
 
 def _data_set(count: int, inputs: Inputs, heads: bool) -> DataSet | None:
-    """The one of the release with as many classes, if any."""
+    """Return the release's data set with ``count`` classes, if there is one."""
     if heads:
         return SIFT_FLOW if count == len(SIFT_FLOW.classes) else None
     if count == len(nyud.CLASSES):

@@ -1,4 +1,4 @@
-"""Files of other programs, told by their first bytes or their suffix, and what can be done with each."""
+"""Recognize files of other programs by their suffix or first bytes, and say what can be done with each."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ CONVERTIBLE = (".caffemodel", ".pth", ".pt")
 
 
 def kind(path: Path) -> str | None:
-    """What a file of another program is, in words; None where neither its name nor its first bytes say so."""
+    """Describe a file of another program; None if neither its suffix nor its first bytes are known."""
     if path.suffix.lower() in _SUFFIXES:
         return _SUFFIXES[path.suffix.lower()]
     with path.open("rb") as file:
@@ -33,9 +33,9 @@ def kind(path: Path) -> str | None:
 
 
 def remedy(path: Path) -> str:
-    """What to do with a file of another program where a network of fullyconv is expected."""
+    """Return what to do with a file of another program where a network of fullyconv is expected."""
     if path.suffix.lower() == ".ckpt":
-        return "Name the run folder that it lies in."
+        return "Give the run folder that it is in."
     if path.suffix.lower() in CONVERTIBLE:
         return f"Convert it: fullyconv convert {path} --model NAME --out RUN."
     return "Expected a run folder, a .safetensors file of fullyconv, or a file of fullyconv export."

@@ -1,4 +1,4 @@
-"""Networks on the Hugging Face hub, fetched as ``hub:org/name[@revision]``: tensors only, never a pickle."""
+"""Download networks named ``hub:org/name[@revision]`` from the Hugging Face hub: tensors only, never a pickle."""
 
 import re
 import warnings
@@ -34,9 +34,9 @@ class HubId(NamedTuple):
 
 
 def parse(source: str) -> HubId | None:
-    """The repository that ``hub:org/name[@revision]`` names; None: it is a path.
+    """Return the repository that ``hub:org/name[@revision]`` names, or None if ``source`` is a path.
 
-    Raises WeightsError where what follows ``hub:`` is no name of a repository.
+    Raises WeightsError where what follows ``hub:`` is not the name of a repository.
     """
     if not source.startswith(PREFIX):
         return None
@@ -47,32 +47,33 @@ def parse(source: str) -> HubId | None:
 
 
 def download(hub_id: HubId) -> Path:
-    """The folder, in the hub's cache, with the network's weights and architecture.
+    """Download a network's weights and architecture; return their folder, which is in the hub's cache.
 
-    Where the hub cannot be reached, the copy fetched last is taken, with a warning. Raises WeightsError.
+    Where the hub cannot be reached, the copy downloaded last is used, with a warning. Raises WeightsError.
     """
     repo, revision = hub_id
     named = repo + (f"@{revision}" if revision else "")
     try:
         HfApi().repo_info(repo, revision=revision, timeout=PATIENCE)
-        for name in (ARCHITECTURE, WEIGHTS):  # the small one first: it says whether this is a network of ours
+        for name in (ARCHITECTURE, WEIGHTS):  # the small file first, which shows whether this is a network of ours
             path = _file(repo, name, revision)
     except GatedRepoError as error:
         raise WeightsError(
-            f"{named}: its owner has to let you in: ask on https://huggingface.co/{repo}, then hf auth login."
+            f"{named}: its owner has to grant you access: ask on https://huggingface.co/{repo}, then run `hf auth "
+            "login`."
         ) from error
     except RevisionNotFoundError as error:
-        raise WeightsError(f"{named}: {repo} is on the hub and has no revision {revision}.") from error
+        raise WeightsError(f"{named}: {repo} is on the hub, but has no revision {revision}.") from error
     except RepositoryNotFoundError as error:
         raise WeightsError(
-            f"{named} is no repository of the Hugging Face hub that you may see. If it is "
-            "private: hf auth login, or set HF_TOKEN."
+            f"{named} is no repository of the Hugging Face hub that you may see. If it is private, run `hf auth login` "
+            "or set HF_TOKEN."
         ) from error
     except LocalEntryNotFoundError as error:
         path = _cached(hub_id, named, error)
     except EntryNotFoundError as error:
         raise WeightsError(
-            f"{named} is on the hub and holds no network of fullyconv: expected {ARCHITECTURE} and {WEIGHTS}."
+            f"{named} is on the hub, but holds no network of fullyconv: expected {ARCHITECTURE} and {WEIGHTS}."
         ) from error
     except Exception as error:  # each version of the hub's client has the network errors of another HTTP library
         path = _cached(hub_id, named, error)
@@ -86,10 +87,11 @@ def _cached(hub_id: HubId, named: str, reason: Exception) -> Path:
     except EntryNotFoundError:
         raise WeightsError(
             f"{named}: the Hugging Face hub cannot be reached ({reason or type(reason).__name__}). "
-            "Try again with a connection, or name a run folder."
+            "Try again with a connection, or give a run folder."
         ) from reason
     warnings.warn(
-        f"The Hugging Face hub cannot be reached; {named} is the copy fetched last, {path.parent.name}.", stacklevel=2
+        f"The Hugging Face hub cannot be reached; {named} is the copy downloaded last, {path.parent.name}.",
+        stacklevel=2,
     )
     return path
 

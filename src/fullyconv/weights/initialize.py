@@ -1,4 +1,4 @@
-"""Where a network starts: at the weights of the stage before, of a classifier, or of two networks that it fuses."""
+"""Start a network from other networks' weights: a previous stage's, a classifier's, or those of two that it fuses."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,31 +22,32 @@ COARSEST = "score.32."
 def initialize(
     net: fcn.FCN, sources: Sequence[Path], keep_mean: bool = False, say: Callable[[str], None] = print
 ) -> list[str]:
-    """Start ``net`` from other networks: the whole backbone, and of the rest what fits; what did not, by name.
+    """Start ``net`` from other networks' weights; return the names of the tensors that did not fit.
 
-    The mean and the deviation that images are normalized by come along with the weights that were trained on them;
-    with ``keep_mean`` the mean stays ``net``'s. Where the classes are others, which is said, their scores start anew.
-    Two things are done on the way (PAMI paper, section 5, NYUDv2):
+    The whole backbone has to fit, the other tensors are taken where they do. The mean and the deviation by which images
+    are normalized are the sources', whose weights were trained on them; with ``keep_mean`` the mean stays ``net``'s. If
+    the classes differ, their scores are not taken over, and ``say`` is called with a message. There are two fusions
+    (PAMI paper, section 5, NYUDv2):
 
-    - Early fusion. Where ``net`` takes more channels than the colours that the source knows, the first convolution's
-      weights of the others start as the mean over the colours.
-    - Late fusion. A network of two streams takes two sources, colour and HHA, and scores as their mean.
+    - Early fusion: where ``net`` takes more channels than the source's colours, the first convolution's weights for the
+      further channels start as the mean over the colours.
+    - Late fusion: a network of two streams takes two sources, colour and HHA, and its scores start as their mean.
 
-    Raises WeightsError where a source is missing or damaged, or its backbone is another.
+    Raises WeightsError where a source is missing or damaged, or has another backbone.
     """
     named = " and ".join(map(str, sources))
     own = net.state_dict()
     fused = any(name.startswith(STREAMS) for name in own)
     if len(sources) != 1 and not (len(sources) == 2 and fused):
         raise WeightsError(
-            f"--init {named}: {len(sources)} sources, and {net.name} starts from "
+            f"--init {named}: found {len(sources)} sources; {net.name} starts from "
             + ("one, or from two: the colour network and the HHA network." if fused else "one.")
         )
     specs, read = zip(*map(_read, sources), strict=True)
     tensors = read[0] if len(sources) == 1 else _two_streams(*read)
     differs = next(filter(None, (difference(spec.classes, net.classes) for spec in specs)), "")
     if differs:
-        say(f"{named} knows other classes ({differs}): their scores start anew.")
+        say(f"{named} has other classes ({differs}): their scores are not taken over.")
         tensors = {name: tensor for name, tensor in tensors.items() if name not in _of_classes(net)}
     tensors |= _widened(tensors, own)
     if keep_mean:
@@ -54,8 +55,8 @@ def initialize(
     fitting = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
     missing = [name for name in own if name not in fitting and not (keep_mean and name == "mean")]
     for name in missing:
-        if name.startswith("backbone.") and own[name].dim() > 0:  # numbers, as at once's scales, are not trained
-            found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is not there"
+        if name.startswith("backbone.") and own[name].dim() > 0:  # single numbers, such as scales, are not trained
+            found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
             raise WeightsError(
                 f"{named} does not hold the backbone of {net.name}: {name} {found}, expected {tuple(own[name].shape)}."
                 + (" Late fusion starts from two: --init COLOR --init HHA." if fused and len(sources) == 1 else "")
@@ -65,7 +66,7 @@ def initialize(
 
 
 def _of_classes(net: fcn.FCN) -> set[str]:
-    """The parameters that have a part for each class."""
+    """Return the names of the parameters that have a part for each class."""
     parts = ("head.4.",) if net.width else ("score.", "upsample.")
     return {name for name, _ in net.named_parameters() if name.startswith(parts)}
 
@@ -78,9 +79,9 @@ def _read(source: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
 
 def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What meets the image's channels, where ``own`` has more of them than the three colours of ``tensors``.
+    """Return the first convolution, mean and deviation widened to ``own``'s channels, where ``tensors`` has only three.
 
-    The weights of further channels are the colours' mean; their means and deviations are ``own``'s.
+    The weights of the further channels are the mean over the colours; their means and deviations are ``own``'s.
     """
     first = next(name for name, tensor in own.items() if name.startswith("backbone.") and tensor.dim() == 4)
     widened = {}
@@ -93,7 +94,10 @@ def _widened(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Te
 
 
 def _two_streams(color: dict[str, Tensor], hha: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Late fusion's weights: a stream from each network. The tap is both streams' fc7, halved: so are the biases."""
+    """Return the weights of late fusion, with one stream from each network.
+
+    The tap is both streams' fc7, halved, which averages the scores; the biases are averaged here.
+    """
     fused = {
         stream + name.removeprefix(BODY): tensor
         for stream, tensors in zip(STREAMS, (color, hha), strict=True)

@@ -1,6 +1,6 @@
-"""pytorch-fcn's networks (github.com/wkentaro/pytorch-fcn): FCN32s, FCN16s, FCN8s and FCN8sAtOnce, as layers.
+"""Read pytorch-fcn's networks (github.com/wkentaro/pytorch-fcn): FCN32s, FCN16s, FCN8s and FCN8sAtOnce.
 
-Their layers have the release's names, and their images its order of colours.
+Their layers have the names of the paper's release, and their images its order of colours.
 """
 
 import torch
@@ -15,7 +15,7 @@ def looks_like(tensors: dict[str, Tensor]) -> bool:
 
 
 def layers(tensors: dict[str, Tensor], name: str) -> Layers:
-    """A state dict as ``caffe.read`` gives a file, for the network of this name.
+    """Return a state dict's layers in the form of ``CaffeNet.layers``, for the network ``name``.
 
     FCN8sAtOnce has its scales in its code and not in its files; they are added where ``name`` is an at-once network.
     """

@@ -1,7 +1,7 @@
-"""From weights in the names of the paper's release to our networks; the release's own, and those it starts from.
+"""Convert weights whose layers have the names of the paper's release.
 
-Layers come as ``caffe.read`` gives them: the release's FCNs, the classifiers of the VGG group and of BVLC, whose fully
-connected layers become convolutions (section 3.1), or pytorch-fcn's networks, which have the same names.
+They are those of the release's FCNs, of the classifiers that these start from (of the VGG group and BVLC, whose fully
+connected layers become convolutions, section 3.1), and of pytorch-fcn's networks, in the form of ``CaffeNet.layers``.
 """
 
 import re
@@ -29,7 +29,7 @@ _DECONVOLUTION = re.compile(r"(upscore|upscore16|upscore8|upscore2|upscore_pool4
 
 
 def score_counts(layers: Layers) -> dict[str, int]:
-    """The number of classes of each head: none in a classifier, one without a name in most networks."""
+    """Return the number of classes of each head; most networks have one head, named "", and classifiers have none."""
     for names in ({"": ""}, HEADS, dict.fromkeys(STREAMS[:1], STREAMS[0])):
         heads = {head: f"score_fr{mark}" for head, mark in names.items() if layers.get(f"score_fr{mark}")}
         if heads:
@@ -39,7 +39,7 @@ def score_counts(layers: Layers) -> dict[str, int]:
 
 
 def input_channels(layers: Layers) -> int:
-    """Of the network's images: 6 with two streams, else what the first convolution takes."""
+    """Return the number of the images' channels: 6 with two streams, else those of the first convolution."""
     if f"conv1_1{STREAMS[1]}" in layers:
         return 6
     first = next((layers[name][0] for name in FIRST if name in layers), None)
@@ -47,37 +47,41 @@ def input_channels(layers: Layers) -> int:
 
 
 def refuse_alexnet_order(order: Sequence[str], name: str, source: str) -> None:
-    """Raises WeightsError where layers run in the order of AlexNet's paper, normalized before they are pooled.
+    """Raise WeightsError where layers run in the order of AlexNet's paper, which normalizes before it pools.
 
-    FCN-AlexNet is CaffeNet's: pooled first. The shapes of the two are the same, so that only the order tells.
+    FCN-AlexNet has CaffeNet's order, which pools first. Both have the same shapes, so that only the order tells them
+    apart.
     """
     for norm, pool in (("norm1", "pool1"), ("norm2", "pool2")):
         if name.endswith("-alexnet") and norm in order and pool in order[order.index(norm) :]:
             raise WeightsError(
-                f"{source}: {norm} runs before {pool}, as in bvlc_alexnet; {name} is CaffeNet's, where it runs after. "
-                "The weights would fit and the scores be others: take bvlc_reference_caffenet.caffemodel."
+                f"{source}: {norm} runs before {pool}, as in bvlc_alexnet; in {name}, as in CaffeNet, it runs after. "
+                "The weights would fit, but give wrong scores: use bvlc_reference_caffenet.caffemodel."
             )
 
 
 def upsampling(layers: Layers, name: str, source: str) -> Method:
-    """bilinear, or transposed where a deconvolution between taps was learnt.
+    """Return "transposed" if a deconvolution between taps was learnt, else "bilinear".
 
-    Raises WeightsError where the last one was: here it is always bilinear.
+    Raises WeightsError where the last deconvolution was learnt, which here is always bilinear.
     """
     learnt = [layer for layer, (weight, *_) in layers.items() if _is_upsampling(layer) and not _is_bilinear(weight)]
     for layer in learnt:
         if _DECONVOLUTION.fullmatch(layer)[1] not in _UPSAMPLING.values():  # type: ignore[index]
             raise WeightsError(
-                f"{source}: {layer} is not bilinear interpolation. The last upsampling of {name} is fixed to it here; "
-                "a network that learnt another cannot be converted."
+                f"{source}: {layer} is not bilinear interpolation. The last upsampling of {name} is always bilinear; "
+                "a network that learnt another one cannot be converted."
             )
     if learnt and "score_fr" not in layers:
-        raise WeightsError(f"{source}: {learnt[0]} was learnt; with several heads upsampling is bilinear here.")
+        raise WeightsError(
+            f"{source}: {learnt[0]} was learnt; networks with several heads can only be converted with bilinear "
+            "upsampling."
+        )
     return "transposed" if learnt else "bilinear"
 
 
 def skeleton(name: str, classes: int, in_channels: int) -> FCN:
-    """The network of this name without memory for its weights: what ``fit`` fits to."""
+    """Return the network ``name`` without memory for its weights, to be passed to ``fit``."""
     with torch.device("meta"):
         return fcn.build(name, [str(index) for index in range(classes)], in_channels=in_channels, upsample="transposed")
 
@@ -85,11 +89,14 @@ def skeleton(name: str, classes: int, in_channels: int) -> FCN:
 def fit(
     net: FCN, layers: Layers, source: str, *, heads: Mapping[str, int] | None = None, color: bool = True
 ) -> dict[str, Tensor]:
-    """What ``layers``, read from ``source``, are in the state dict of ``net``, a ``skeleton`` with the classes of all
-    ``heads``. A classifier gives the trunk alone.
+    """Return ``layers`` as the state dict of ``net``; of a classifier, only the trunk's part.
 
-    ``color``: the layers take images in the order blue, green, red, and the first convolution is turned to red, green,
-    blue (else: HHA, whose order is the file's). Raises WeightsError naming the first layer that does not fit.
+    - ``net``: a ``skeleton`` with the classes of all ``heads``.
+    - ``source``: where the layers were read, for messages.
+    - ``color``: whether the layers take images in the order blue, green, red, so that the first convolution is reversed
+      to red, green, blue; HHA keeps its order.
+
+    Raises WeightsError, naming the first layer that does not fit.
     """
     trained = bool(score_counts(layers))
     learnt = trained and upsampling(layers, net.name, source) == "transposed"
@@ -111,12 +118,12 @@ def fit(
         if color and layer in FIRST and own.dim() == 4 and own.shape[1] >= 3:
             tensor = torch.cat([tensor[:, :3].flip(1), tensor[:, 3:]], 1)
         fitted[own_name] = tensor
-    _refuse_what_is_left(net, {name: blobs for name, blobs in layers.items() if name not in used}, source)
+    _refuse_unused(net, {name: blobs for name, blobs in layers.items() if name not in used}, source)
     return fitted
 
 
 class _Part(NamedTuple):
-    """A blob that one of our tensors, or a part of it, comes from, and the shape that it has to have."""
+    """The blob for one of our tensors, or for a part of it, and the shape that it must have."""
 
     layer: str
     blob: int
@@ -145,12 +152,12 @@ def _parts(net: FCN, own_name: str, own: Tensor, heads: Mapping[str, int] | None
 
 
 def _alias(layer: str, layers: Layers) -> str:
-    """Early fusion names its first layer after its input."""
+    """Return the layer's name in ``layers``: early fusion names its first layer after its input."""
     return "conv1_1_bgrd" if layer == "conv1_1" and "conv1_1" not in layers and "conv1_1_bgrd" in layers else layer
 
 
 def _fitting(net: FCN, layers: Layers, layer: str, part: _Part, source: str) -> Tensor:
-    """The blob in the shape of ``part``. Raises WeightsError."""
+    """Return the blob in the shape of ``part``. Raises WeightsError."""
     kind = "bias" if part.blob else "weight"
     blobs = layers.get(layer, [])
     if len(blobs) <= part.blob:
@@ -163,7 +170,7 @@ def _fitting(net: FCN, layers: Layers, layer: str, part: _Part, source: str) -> 
         tensor = torch.diag_embed(tensor[:, 0].permute(1, 2, 0)).permute(2, 3, 0, 1)
     sides = list(tensor.shape)
     while len(sides) > 1 and sides[0] == 1 and tuple(sides) != part.shape:
-        del sides[0]  # the first form of blobs had four sides, filled up with ones from the left
+        del sides[0]  # old blobs always have four sides, the first of which may be added ones
     if tuple(sides) == part.shape:
         return tensor.view(sides)
     outputs, *inputs = part.shape
@@ -177,19 +184,23 @@ def _fitting(net: FCN, layers: Layers, layer: str, part: _Part, source: str) -> 
 def _one_number(tensor: Tensor, layer: str, source: str) -> Tensor:
     first = tensor.flatten()[0] if tensor.numel() else torch.tensor(torch.nan)
     if not bool((tensor == first).all()):
-        raise WeightsError(f"{source}: layer {layer} scales each channel by another number; expected one for all.")
+        raise WeightsError(f"{source}: layer {layer} scales channels by different numbers; expected one for all.")
     return first
 
 
 def _join(own_name: str, parts: list[Tensor], heads: bool) -> Tensor:
-    """Heads side by side; streams' scores are averaged, and the halves of our tap with them."""
+    """Concatenate the parts of heads, or of streams' weights, and average streams' biases.
+
+    The tap of late fusion is halved, so that the streams' scores are averaged too.
+    """
     if heads:
         return torch.cat(parts)
     return torch.stack(parts).mean(0) if own_name.endswith("bias") else torch.cat(parts, 1)
 
 
-def _refuse_what_is_left(net: FCN, left: Layers, source: str) -> None:
-    for layer, (weight, *_) in left.items():
+def _refuse_unused(net: FCN, unused: Layers, source: str) -> None:
+    """Raise WeightsError where an unused layer is anything but an upsampling of the expected kernel."""
+    for layer, (weight, *_) in unused.items():
         if not _is_upsampling(layer):
             raise WeightsError(
                 f"{source}: layer {layer[:80]}, of shape {tuple(weight.shape)}, is no part of {net.name}. "
@@ -204,7 +215,7 @@ def _refuse_what_is_left(net: FCN, left: Layers, source: str) -> None:
 
 
 def _expected_kernel(net: FCN, layer: str) -> tuple[int, int]:
-    """Factor and kernel: 63×63 rather than 64×64 where cells look at whole pixels."""
+    """Return the factor and the kernel of an upsampling, which is 63×63, not 64×64, if cells' centres are pixels'."""
     name = _DECONVOLUTION.fullmatch(layer)[1]  # type: ignore[index]
     if name in _UPSAMPLING.values():
         return 2, 4
@@ -217,7 +228,7 @@ def _is_upsampling(layer: str) -> bool:
 
 
 def _is_bilinear(weight: Tensor) -> bool:
-    """Whether a deconvolution interpolates each class on its own."""
+    """Whether a deconvolution interpolates each class by itself, bilinearly."""
     if weight.dim() != 4 or weight.shape[1] not in (1, weight.shape[0]) or weight.shape[2] != weight.shape[3]:
         return False
     own = weight[:, 0] if weight.shape[1] == 1 else weight.diagonal().permute(2, 0, 1)

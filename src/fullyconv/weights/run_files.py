@@ -1,12 +1,12 @@
-"""The files of a run folder, by what they hold; those of a network alone are the first two."""
+"""The names of the files in a run folder. A network without a run has only the first two."""
 
 from pathlib import Path
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "model.json"
 CONFIG = "config.yaml"
-"""Enough to repeat the run."""
+"""The configuration, with which the run can be repeated."""
 LAST = Path("checkpoints") / "last.ckpt"
-"""To resume from."""
+"""The checkpoint from which the run can be resumed."""
 CURVES = "metrics.csv"
 EVALUATION = "evaluation.json"
 REPORT = "report.html"

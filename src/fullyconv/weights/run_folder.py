@@ -18,14 +18,14 @@ from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
 from fullyconv.weights.tensors import is_safetensors
 
 KEY = "fullyconv"
-"""Under which the header of a weights file keeps the architecture, as JSON."""
+"""The key in a weights file's header under which the architecture is, as JSON."""
 
 FLOATS, INTEGERS = ("F64", "F32", "F16", "BF16"), ("I64", "I32", "I16", "I8", "U8", "BOOL")
-"""Types of numbers, as safetensors names them, that a network's weights and its counters may have."""
+"""The types, in safetensors' names, that a network's weights and its counters may have."""
 
 
 def save(net: fcn.FCN, folder: Path) -> None:
-    """Write the network to ``folder``. The architecture also goes into the weights file, which so stands alone."""
+    """Write the network to ``folder``. The weights file also holds the architecture, so that it can be used alone."""
     spec = net.spec.model_dump_json(indent=2)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     write_whole(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={KEY: spec}))
@@ -33,10 +33,10 @@ def save(net: fcn.FCN, folder: Path) -> None:
 
 
 def load(source: str | Path) -> fcn.FCN:
-    """The network in a run folder or a ``.safetensors`` file that ``save`` wrote, in evaluation mode.
+    """Load the network that ``save`` wrote, from a run folder or a ``.safetensors`` file, in evaluation mode.
 
-    ``hub:org/name`` and ``hub:org/name@revision`` are fetched from the Hugging Face hub. Raises WeightsError where
-    there is none, it is damaged, or its weights are not those of its architecture.
+    ``hub:org/name`` and ``hub:org/name@revision`` are downloaded from the Hugging Face hub. Raises WeightsError where
+    there is no network, it is damaged, or its weights are not those of its architecture.
     """
     hub_id = hub.parse(str(source))
     path = Path(source) if hub_id is None else hub.download(hub_id)
@@ -63,25 +63,25 @@ def load(source: str | Path) -> fcn.FCN:
 
 
 def read(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
-    """The architecture and the tensors of a weights file. Raises WeightsError."""
+    """Read the architecture and the tensors of a weights file. Raises WeightsError."""
     with _opened(path) as file:
         return _spec(file, path), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """The architecture in a weights file, of which the header alone is read. Raises WeightsError."""
+    """Read the architecture in a weights file, without its tensors. Raises WeightsError."""
     with _opened(path) as file:
         return _spec(file, path)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
-    """The file, whose header alone is read until a tensor is asked for."""
+    """Open a weights file; only its header is read until a tensor is asked for."""
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a whole safetensors file: {first_line(error)[:200]}") from error
+        raise WeightsError(f"{path} is no safetensors file, or is damaged: {first_line(error)[:200]}") from error
 
 
 def _spec(file: safe_open, path: Path) -> ModelSpec:
@@ -92,7 +92,7 @@ def _spec(file: safe_open, path: Path) -> ModelSpec:
 
 
 def _refuse_another_architecture(own: ModelSpec, path: Path) -> None:
-    """Raises WeightsError where the ``model.json`` beside a weights file differs from its header (``own``)."""
+    """Raise WeightsError where the ``model.json`` beside a weights file differs from its header (``own``)."""
     beside = path.with_name(ARCHITECTURE)
     if not beside.is_file():
         return
@@ -100,23 +100,23 @@ def _refuse_another_architecture(own: ModelSpec, path: Path) -> None:
     for field in ModelSpec.model_fields:
         if getattr(readable, field) != getattr(own, field):
             raise WeightsError(
-                f"{beside}: {field} is not what the header of {path.name} says, which is what counts. Restore or "
-                "remove the .json file; it is only there to be read."
+                f"{beside}: {field} differs from the header of {path.name}, which is what counts. Restore or "
+                "remove the .json file; it is there only for people to read."
             )
 
 
 def _text(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
-            return file.read(MAX_TEXT + 1)  # what is longer is refused by its length
+            return file.read(MAX_TEXT + 1)  # a longer text is refused by its length
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def _fit(spec: ModelSpec, file: safe_open, path: Path) -> None:
-    """Raises WeightsError where the file does not hold, tensor by tensor, the network that ``spec`` describes.
+    """Raise WeightsError where the file's tensors are not those of the network that ``spec`` describes.
 
-    The network is laid out without memory, so that a file takes no more of it than the tensors that it holds.
+    The network is built without memory, so that opening a file takes no more of it than the tensors that it holds.
     """
     try:
         with torch.device("meta"):

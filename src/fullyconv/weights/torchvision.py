@@ -1,4 +1,4 @@
-"""torchvision's weights as networks of ours: vgg16 as the paper's trunk, fcn_resnet50 and fcn_resnet101 whole."""
+"""Convert torchvision's weights: vgg16 as the paper's trunk, and the whole of fcn_resnet50 and fcn_resnet101."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ OTHERS = {
     "alexnet": "it has no groups and no LRN",
     "googlenet": "it has batch normalization, and 3×3 convolutions where the paper has 5×5",
 }
-"""Networks of the paper's names that are not the paper's, and why."""
+"""Networks that have a name of the paper's but differ from it, and how."""
 VGG_NAMES = ("fcn32s-vgg16", "fcn16s-vgg16", "fcn8s-vgg16", "fcn8s-atonce-vgg16")
 
 _AUXILIARY = "aux_classifier."
@@ -40,11 +40,11 @@ def looks_like(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def fetch(name: str) -> dict[str, Tensor]:
-    """torchvision's state dict for our network ``name``. Raises WeightsError."""
+    """Download torchvision's state dict for the network ``name``. Raises WeightsError."""
     _refuse_others(name)
     if name not in (*WHOLE, *VGG_NAMES):
         raise WeightsError(
-            f"--model {name}: of torchvision's weights, those for {', '.join((*VGG_NAMES, *WHOLE))} are fetched."
+            f"--model {name}: torchvision has weights for {', '.join((*VGG_NAMES, *WHOLE))}; expected one of these."
         )
     return imagenet.fetch(WHOLE.get(name, VGG16_Weights.IMAGENET1K_V1), name)
 
@@ -57,10 +57,10 @@ def convert(
     padding: Padding | None = None,
     classes: int | None = None,
 ) -> fcn.FCN:
-    """The network ``name`` with the weights of torchvision's state dict ``tensors``, in evaluation mode.
+    """Return the network ``name`` with the weights of torchvision's state dict ``tensors``, in evaluation mode.
 
-    vgg16 gives the trunk and what its images are normalized by; the scores, of ``classes`` (None: PASCAL VOC's 21),
-    start at zero. fcn_resnet50 and fcn_resnet101 come whole, but for the auxiliary head, which only training uses.
+    vgg16 gives the trunk and its images' mean and deviation; the scores, of ``classes`` (None: PASCAL VOC's 21), start
+    at zero. fcn_resnet50 and fcn_resnet101 are converted whole, without the auxiliary head, which only training uses.
     Raises ConfigError for options, WeightsError naming the first layer that differs and both shapes.
     """
     if "features.0.weight" not in tensors:
@@ -80,7 +80,7 @@ def convert(
         own: torch.tensor(values).view(1, -1, 1, 1) * 255
         for own, values in (("mean", imagenet.MEAN), ("std", imagenet.STD))
     }
-    net.load_state_dict(fitted, strict=False)  # neither scores nor at once's scales are among them
+    net.load_state_dict(fitted, strict=False)  # they include neither scores nor the scales of at-once networks
     return net.eval()
 
 
@@ -107,7 +107,7 @@ def _whole(
     if published:
         layer = next(iter(published.values()))
         raise WeightsError(f"{source}: {layer[:80]}, of shape {tuple(tensors[layer].shape)}, is no part of {name}.")
-    net.load_state_dict(fitted, strict=False)  # mean and deviation are ImageNet's, as in torchvision
+    net.load_state_dict(fitted, strict=False)  # mean and deviation stay ImageNet's, as in torchvision
     return net.eval()
 
 
@@ -126,6 +126,6 @@ def _refuse_others(name: str) -> None:
     for other, reason in OTHERS.items():
         if name == other or name.endswith(f"s-{other}"):
             raise WeightsError(
-                f"torchvision's {other} is not the paper's network: {reason}. It comes in through convolutionalize: "
+                f"torchvision's {other} is not the paper's network: {reason}. To use it as it is, convolutionalize it: "
                 f'fc.convolutionalize(torchvision.models.{other}(weights="DEFAULT"), image_size=224).'
             )
