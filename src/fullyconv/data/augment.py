@@ -17,19 +17,19 @@ from fullyconv.errors import ConfigError
 def train_transform(
     crop: tuple[int, int] | None, scale: tuple[float, float], flip: float, color: float, inputs: Inputs = "image"
 ) -> v2.Transform:
-    """The transform of training samples; ``(image, mask)`` in and out, every output of size ``crop``.
+    """Return the transform of training samples, from ``(image, mask)`` to ``(image, mask)`` of size ``crop``.
 
     Images are (C, H, W), masks (H, W), or (K, H, W) where there are several labelings.
 
     - ``crop``: (height, width) in pixels; None for whole images, neither scaled (whatever ``scale`` is) nor cropped.
     - ``scale``: (lowest, highest) factor by which images are scaled, drawn evenly on a logarithmic axis.
     - ``flip``: probability of a horizontal flip.
-    - ``color``: strength of the colour jitter, 0 (none) to 1: brightness, contrast and saturation by a
-      factor of up to 1 ± color, and each channel, as another white balance would, by up to 1 ± color / 4.
+    - ``color``: strength of the colour jitter, 0 (none) to 1: brightness, contrast and saturation change by a
+      factor of up to 1 ± color, and each channel, like white balance, by up to 1 ± color / 4.
       Only red, green and blue are changed: images of three channels, and the first three beside depth or HHA.
     - ``inputs``: what the channels are.
 
-    All randomness is torch's default generator. Raises ConfigError for values out of range.
+    All randomness comes from torch's default generator. Raises ConfigError for values out of range.
     """
     low, high = scale
     if crop is not None and min(crop) < 1:
@@ -52,10 +52,10 @@ Span = tuple[int, int, int, int]
 
 
 class ScaledCrop(v2.Transform):
-    """Crop at a random place what fills ``size`` after scaling by a random factor, then scale only that.
+    """Scale by a random factor and crop to ``size`` at a random place.
 
-    The same as scaling the whole image and cropping it, at a fraction of the cost. Where the scaled image
-    is smaller than the crop it is placed at random, surrounded by its mean colour, and in the mask by
+    The crop is taken first and only it is scaled, which gives the same at a fraction of the cost. Where the scaled
+    image is smaller than the crop it is placed at random, surrounded by its mean colour, and in the mask by
     IGNORE. Images are interpolated bilinearly, with antialiasing; masks take the pixel nearest to each new
     pixel's centre.
     """
@@ -98,7 +98,7 @@ class ScaledCrop(v2.Transform):
 
 
 class _OfColours(v2.Transform):
-    """Transforms of an image's red, green and blue; other channels stay as they are, and so does the mask."""
+    """Apply transforms to an image's red, green and blue; other channels and the mask stay as they are."""
 
     _transformed_types = (tv_tensors.Image,)
 
@@ -118,9 +118,9 @@ class _OfColours(v2.Transform):
 
 
 class _WhiteBalance(v2.Transform):
-    """Each channel of an RGB image times a factor of its own, from 1 − strength to 1 + strength.
+    """Multiply each channel of an RGB image by a random factor from 1 − strength to 1 + strength.
 
-    The light's colour changes as it does from photograph to photograph, at a tenth of the time of a change of hue.
+    This imitates lights of different colours, in a tenth of the time that changing the hue takes.
     """
 
     _transformed_types = (tv_tensors.Image,)

@@ -1,4 +1,4 @@
-"""Image files: of any usual form, read into arrays; PNG and JPEG, written."""
+"""Read image files of any usual form into arrays; write PNG and JPEG."""
 
 import io
 from pathlib import Path
@@ -11,7 +11,7 @@ from fullyconv.files import absence, write_whole
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-"""Pillow's decoders that are used: others start programs (EPS starts Ghostscript), or are seldom tested."""
+"""The formats that Pillow may decode; others start programs (EPS starts Ghostscript), or are seldom tested."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -65,7 +65,7 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
 
 
 def to_array(image: Image.Image, channels: int) -> np.ndarray:
-    """The pixels of an open image as ``read_image`` gives them.
+    """Return the pixels of an open image in the form of ``read_image``.
 
     Raises ValueError for values beyond 16 bits and ConfigError for another number of channels.
     """
@@ -73,7 +73,7 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
         raise ConfigError(f"channels is {channels}; images can be read with 1 (grey), 3 (RGB) or 4 (RGBA) channels")
     image = eight_bits(image)
     if image.mode == "P":
-        image = image.convert("RGBA")  # the one conversion that heeds every kind of palette
+        image = image.convert("RGBA")  # the only conversion that respects every kind of palette
     if image.mode != _MODES[channels]:
         image = image.convert(_MODES[channels])
     array = np.array(image)
@@ -81,11 +81,11 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def to_planes(image: Image.Image) -> np.ndarray:
-    """What an open file that accompanies a picture adds to its channels.
+    """Return the channels that an open file adds to those of the image that it accompanies.
 
-    - 8-bit colour, as HHA: three channels, uint8 (3, H, W), as they are.
-    - 16-bit grey, depth in millimetres: its natural logarithm, float32 (1, H, W). Where the depth is not known (0),
-      the mean of the image's other logarithms stands, which says nothing to a network.
+    - 8-bit colour, such as HHA: three channels, uint8 (3, H, W), as they are.
+    - 16-bit grey, depth in millimetres: its natural logarithm, float32 (1, H, W). Unknown depths (0) are replaced by
+      the mean of the image's other logarithms, which carries no information.
 
     Raises ValueError for an image of another kind, and for a depth image without any depth.
     """
@@ -103,7 +103,7 @@ def to_planes(image: Image.Image) -> np.ndarray:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """The image itself, or where it has more bits its values divided by 257.
+    """Return the image itself, or, if it has more than 8 bits, its values divided by 257.
 
     Raises ValueError for values that are not from 0 to 65535, or not whole.
     """
@@ -121,7 +121,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
 def write_image(path: Path, picture: Image.Image, **options: int | str) -> None:
     """Write a picture to ``path`` (.png or .jpg), whole or not at all. ``options`` are Pillow's.
 
-    It is encoded first: where a disk is full while it writes a JPEG file, Pillow breaks off without a word.
+    It is first encoded in memory, because Pillow raises no error where the disk is full while it writes a JPEG file.
     """
     encoded = io.BytesIO()
     picture.save(encoded, format="PNG" if path.suffix.lower() == ".png" else "JPEG", **options)

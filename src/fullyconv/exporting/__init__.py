@@ -1,4 +1,4 @@
-"""Networks as files for other runtimes: ONNX, OpenVINO IR and torch.export, from bytes to labels in one graph."""
+"""Export networks to other runtimes, as ONNX, OpenVINO IR and torch.export: one graph from bytes to labels."""
 
 from fullyconv.exporting.formats import export
 from fullyconv.exporting.quantize import export_int8

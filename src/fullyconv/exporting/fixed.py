@@ -1,4 +1,4 @@
-"""Networks for images of one size: on OpenVINO, and the paper's VGG-16 networks without the work on their border."""
+"""Compile a network for images of one size on OpenVINO."""
 
 from collections.abc import Callable
 
@@ -15,16 +15,16 @@ from fullyconv.sharing import in_evaluation_mode
 
 
 def on_openvino(net: FCN, size: tuple[int, int], batch: int = 1) -> Callable[[Tensor], Tensor]:
-    """``net.predict`` for images (``batch``, C, *size) alone, on OpenVINO, with as many threads as torch has.
+    """Return ``net.predict`` on OpenVINO, for images (``batch``, C, *size) only, with as many threads as torch has.
 
-    Where sizes are known, what depends on them alone is computed once, here; the paper's border is left out.
-    Raises ConfigError where OpenVINO is not installed.
+    What depends only on the size is computed once, here; the work on the border of the paper's VGG-16 networks is left
+    out. Raises ConfigError where OpenVINO is not installed.
     """
     openvino = require("openvino", "export")
     net = in_evaluation_mode(for_inference(on_cpu(net)))
     images = torch.zeros(batch, net.in_channels, *size, dtype=input_dtype(net))
     with torch.no_grad():
-        net.scores(images)  # the border's maps of this size are kept, and are constants from now on
+        net.scores(images)  # computes the border's maps of this size, which are kept as constants
         program = torch.export.export(Graph(net).eval(), (images,))
     model = openvino.convert_model(program)
     model.reshape(list(images.shape))

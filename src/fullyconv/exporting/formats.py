@@ -1,4 +1,4 @@
-"""A network written for another runtime, and verified there against the network before the file takes its place."""
+"""Write a network for another runtime, and verify the file there before it takes its place."""
 
 import contextlib
 import copy
@@ -25,21 +25,23 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     ".xml": ("onnx", "onnxscript", "openvino"),
     ".pt2": (),
 }
-"""What writes and verifies each format; all are in the extra ``export``."""
+"""The packages that write and verify each format; all are in the extra ``export``."""
 PROTOBUF_LIMIT = 2**31 - 2**24
-"""Bytes of weights beyond which ONNX keeps them in a file of their own."""
+"""Bytes of weights above which they are written to a separate file beside the .onnx file."""
 
 
 def export(net: FCN, path: str | Path, *, probabilities: bool = False, source: str = "") -> Agreement:
     """Write ``net`` to ``path``: ``.onnx``, ``.xml`` (OpenVINO IR, with a ``.bin`` beside it) or ``.pt2``.
 
-    The graph takes images (N, C, H, W) of any size from 1×1, RGB bytes, and gives labels (N, H, W), with
-    ``probabilities`` also these, (N, classes, H, W); normalization and readout are inside. With heads labels are
-    (N, heads, H, W). ``source``, for instance the run's name, is kept in the file with classes and palette.
+    The graph takes images (N, C, H, W), RGB bytes, of any size from 1×1, and gives labels (N, H, W), or (N, heads, H,
+    W) of a network with heads. Normalization and readout are inside.
 
-    What is written is opened on its runtime and compared with ``net`` on images of ten sizes; returned is how well
-    they agree. Files are written whole or not at all. Raises ConfigError for a suffix that is unknown, a network that
-    cannot be exported, a runtime that is not installed, and where the labels differ.
+    - ``probabilities``: also give probabilities, (N, classes, H, W).
+    - ``source``: kept in the file with classes and palette, for instance the run's name.
+
+    The file is opened on its runtime and compared with ``net`` on images of ten sizes; their agreement is returned.
+    Files are written whole or not at all. Raises ConfigError for an unknown suffix, a network that cannot be exported,
+    a runtime that is not installed, and where the labels differ.
     """
     path = Path(path)
     check_target(path)
@@ -53,12 +55,12 @@ def export(net: FCN, path: str | Path, *, probabilities: bool = False, source: s
 
 
 def on_cpu(net: FCN) -> FCN:
-    """The network, or a copy of it, on the CPU: there files are written and verified, for any device."""
+    """Return the network, or a copy of it, on the CPU, where files for any device are written and verified."""
     return net if net.device.type == "cpu" else copy.deepcopy(net).cpu()
 
 
 def check_target(path: Path, int8: bool = False) -> None:
-    """Raises ConfigError where ``path`` has no suffix of a format, or what its format needs is not installed."""
+    """Raise ConfigError where ``path`` has an unknown suffix, or a package that its format needs is not installed."""
     if path.suffix not in PACKAGES:
         raise ConfigError(
             f"{path}: expected a name that ends in .onnx, .xml (OpenVINO) or .pt2 (torch.export), found "
@@ -72,7 +74,7 @@ def check_target(path: Path, int8: bool = False) -> None:
 
 
 def description(net: FCN, probabilities: bool, source: str, int8: bool = False) -> ExportSpec:
-    """What an exported file says of itself."""
+    """Return the description that an exported file holds of itself."""
     about = {
         "name": net.name,
         "source": source,
@@ -90,13 +92,13 @@ def description(net: FCN, probabilities: bool, source: str, int8: bool = False) 
 
 
 def write(net: FCN, path: Path, about: ExportSpec) -> None:
-    """The network, traced, in the format of ``path``'s suffix."""
+    """Trace the network and write it in the format of ``path``'s suffix, without verifying it."""
     program = trace(net, about.probabilities)
     WRITERS[path.suffix](program, path, about)
 
 
 def move(beside: Path, path: Path) -> None:
-    """Put what was written into ``beside``'s folder where it belongs; the file that is opened comes last."""
+    """Move the files in ``beside``'s folder to that of ``path``, ``beside`` last, as it is the one that is opened."""
     for written in sorted(beside.parent.iterdir(), key=lambda file: file == beside):
         written.chmod(0o666 & ~UMASK)
         written.replace(path.parent / written.name)
@@ -129,7 +131,7 @@ def _write_openvino(program: torch.export.ExportedProgram, path: Path, about: Ex
 
 
 def to_openvino(onnx: Path, path: Path, about: ExportSpec) -> None:
-    """An ONNX file as OpenVINO IR, its weights in full precision."""
+    """Convert an ONNX file to OpenVINO IR, with weights in full precision."""
     openvino = require("openvino", "export")
     model = openvino.Core().read_model(onnx)
     model.set_rt_info(about.model_dump_json(), KEY)
@@ -138,7 +140,7 @@ def to_openvino(onnx: Path, path: Path, about: ExportSpec) -> None:
 
 def _write_program(program: torch.export.ExportedProgram, path: Path, about: ExportSpec) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of channels_last weights, which are saved as they are
+        warnings.simplefilter("ignore")  # torch warns of channels_last weights, which it saves as they are
         torch.export.save(program, path, extra_files={KEY: about.model_dump_json()})
 
 

@@ -1,8 +1,8 @@
-"""A network as one graph whose batch, height and width are free: images in, labels out.
+"""A network as one graph from images to labels, with free batch, height and width.
 
-The package's own readout computes labels block by block, with matrices that Python prepares for each size. A graph has
-to find its sizes itself: coarse cells are picked by index (which repeats them beyond the border), interpolated on a
-grid that holds every pixel's position exactly, and cropped to the image.
+The package's own readout computes labels block by block, with matrices that Python prepares for each size. The graph
+computes with sizes that are known only when it runs: coarse cells are picked by index (which repeats them beyond the
+border), interpolated on a grid that contains every pixel's position exactly, and cropped to the image.
 """
 
 import math
@@ -25,21 +25,21 @@ from fullyconv.model.upsample import KERNELS, Upsample
 from fullyconv.sharing import in_evaluation_mode
 
 PADDED_BY_SIZE = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
-"""timm's layers that pad as TensorFlow does."""
+"""timm's layers that pad by the image's size, as TensorFlow does."""
 EXAMPLE = (2, 75, 101)
 """Batch, height and width of the images that the graph is traced with."""
 
 
 def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram:
-    """The program of ``Graph(net)``, for images of any size from 1×1 and any batch.
+    """Trace ``Graph(net)`` as a program for images of any size from 1×1 and any batch.
 
-    Raises ConfigError where the network cannot be followed with free sizes.
+    Raises ConfigError where the network cannot be traced with free sizes.
     """
     by_size = next((type(module).__name__ for module in net.modules() if isinstance(module, PADDED_BY_SIZE)), None)
     if by_size:  # torch.export would take hours over the arithmetic of its padding
         raise ConfigError(
             f"{net.name} cannot be exported with a free height and width: its {by_size} pads by the image's size. "
-            "timm's networks without tf_ in their names do not."
+            "Use one of timm's networks without tf_ in its name."
         )
     graph = Graph(net, probabilities).eval()
     batch, height, width = EXAMPLE
@@ -52,23 +52,23 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
             )
     except ConfigError:
         raise
-    except Exception as error:  # torch.export raises almost anything for what it cannot follow
+    except Exception as error:  # torch.export raises errors of many kinds for what it cannot trace
         reason = first_line(error)
         raise ConfigError(f"{net.name} cannot be exported with a free height and width: {reason}") from error
     for node in program.graph.find_nodes(op="placeholder"):
         if node.name == "images" and any(isinstance(node.meta["val"].shape[axis], int) for axis in free):
             raise ConfigError(
-                f"{net.name} cannot be exported with a free height and width: it computes for "
-                f"{tuple(node.meta['val'].shape)} alone"
+                f"{net.name} cannot be exported with a free height and width: its computation fits only images of "
+                f"shape {tuple(node.meta['val'].shape)}."
             )
     return _for_any_size(program)
 
 
 def _for_any_size(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Without the conditions that tracing has noted, and without the paths of the code it has seen.
+    """Remove the conditions on sizes that tracing has added, and the file paths of the traced code.
 
-    The conditions tell whether maps have one cell or more, on which memory layouts depend, not results; they would
-    refuse images of one coarse cell. Whether other sizes give the same labels is what the export verifies.
+    The conditions are that maps have more than one cell, on which memory layouts depend, but not results; they would
+    refuse images of one coarse cell. The export verifies that other sizes give the same labels.
     """
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
@@ -82,12 +82,12 @@ def _for_any_size(program: torch.export.ExportedProgram) -> torch.export.Exporte
 
 
 def input_dtype(net: FCN) -> torch.dtype:
-    """Bytes; but the paper's networks with four channels take the logarithm of depth, which bytes cannot hold."""
+    """Return the type of a graph's images: bytes, or floats for networks that take the logarithm of depth."""
     return torch.float32 if net.takes_depth else torch.uint8
 
 
 class Graph(nn.Module):
-    """Images (N, C, H, W), 0..255 → labels as ``net.predict`` gives them, and with ``probabilities`` these, too."""
+    """Images (N, C, H, W), 0..255 → labels as of ``net.predict``, and with ``probabilities`` also these."""
 
     def __init__(self, net: FCN, probabilities: bool = False):
         super().__init__()
@@ -104,7 +104,7 @@ class Graph(nn.Module):
         return (labels, torch.cat([part.softmax(1) for part in parts], 1)) if self.probabilities else labels
 
     def _normalize(self, images: Tensor) -> Tensor:
-        """As ``net.normalize``."""
+        """Normalize and extend images as ``net.normalize`` does."""
         net = self.net
         x = (images.to(net.mean.dtype) - net.mean) / net.std
         if net.backbone.alignment != "cells":
@@ -113,7 +113,7 @@ class Graph(nn.Module):
         return F.pad(x, (0, width, 0, height), mode="replicate")
 
     def _whole(self, side: int) -> int:
-        """A side in pixels, extended to whole cells."""
+        """Return a side in pixels, extended to whole cells."""
         cell, least = self.net.backbone.strides[-1], self.net.backbone.minimum
         cells = (side + cell - 1) // cell
         return cell * (cast(int, torch.sym_max(cells, least // cell)) if least > cell else cells)
@@ -143,7 +143,7 @@ Readout = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 def _readout(net: FCN) -> Readout:
-    """Scores (N, C, h, w) and the image's size → logits (N, C, H, W). Raises ConfigError."""
+    """Return the function from scores (N, C, h, w) and the image's size to logits (N, C, H, W). Raises ConfigError."""
     method, stretched = net.interpolation, net.backbone.alignment == "half-pixel"
     if stretched and method == "nearest":
         return _nearest_stretched
@@ -158,9 +158,10 @@ def _readout(net: FCN) -> Readout:
 
 
 class _Grid(NamedTuple):
-    """Along one axis: every pixel is a point of cells ``first`` … interpolated by ``factor``, from point ``start`` on.
+    """A fine grid along one axis that contains every pixel.
 
-    With ``corners`` points lie on the cells, else symmetrically between them (torch's ``align_corners``).
+    It arises from interpolating the cells from ``first`` on by ``factor``; its point ``start`` is the first pixel. With
+    ``corners`` its outer points are cells, else they lie symmetrically around cells (torch's ``align_corners``).
     """
 
     factor: int
@@ -194,7 +195,7 @@ def _interpolated(
 
 
 def _nearest(scores: Tensor, size: Sequence[int], lattice: Lattice, border: Border) -> Tensor:
-    """Pixel x takes cell ⌊(x − offset) / stride + 1/2⌋."""
+    """Give pixel x the scores of cell ⌊(x − offset) / stride + 1/2⌋."""
     scores, beyond = _bordered(scores, border)
     for dim in (2, 3):
         step, origin, unit = Sampling.of(lattice.stride[dim - 2], lattice.offset[dim - 2])
@@ -213,12 +214,15 @@ def _nearest_stretched(scores: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _bordered(scores: Tensor, border: Border) -> tuple[Tensor, int]:
-    """The cells with what lies beyond their border, as far as repeating does not give it, and how many that are."""
+    """Return the scores with cells added beyond the border, and their number per side.
+
+    Only zeros are added: the border of other networks repeats its cells, which ``_cells`` does.
+    """
     return (F.pad(scores, (1, 1, 1, 1)), 1) if border == "zero" else (scores, 0)
 
 
 def _cells(cells: Tensor, dim: int, first: int, count: int) -> Tensor:
-    """``count`` cells of an axis from ``first`` on; beyond the border the last one again and again."""
+    """Return ``count`` cells along an axis from ``first`` on, repeating the outermost ones beyond the border."""
     index = torch.arange(count, device=cells.device) + first
     return cells.index_select(dim, index.clamp(0, cells.shape[dim] - 1))
 

@@ -1,4 +1,4 @@
-"""A network in 8-bit integers, calibrated on the user's images, and what that costs and gains."""
+"""Export a network in 8-bit integers, calibrated on the user's images, and measure what that costs and gains."""
 
 import logging
 import tempfile
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
 IMAGES = 100
-"""That calibration looks at."""
+"""Number of images for calibration."""
 TIMED = 20
-"""Images whose time is taken, one after the other on both networks."""
+"""Number of images that are timed, each on both networks in turn."""
 
 
 class Cost(NamedTuple):
     """Mean IoU on ``images`` images of ``split``, and seconds per image, in floats and in integers.
 
-    ``calibrated``: on which split, and on how many of its images.
+    ``calibrated`` is the split used for calibration, and the number of its images.
     """
 
     calibrated: tuple[str, int]
@@ -50,7 +50,7 @@ class Cost(NamedTuple):
         (before, after), (slow, fast) = self.mean_iou, self.seconds
         seen, count = self.calibrated
         return (
-            f"calibrated on {count} images of {seen}{', which it is measured on, too' * (seen == self.split)}\n"
+            f"calibrated on {count} images of {seen}{', on which it is also measured' * (seen == self.split)}\n"
             f"on {self.images} images of {self.split}   floats   8-bit integers\n"
             f"mean IoU  {before:.4f}  {after:.4f}  {after - before:+.4f}\n"
             f"ms per image  {1000 * slow:.1f}  {1000 * fast:.1f}  {slow / fast:.2f}× as fast"
@@ -68,11 +68,11 @@ def export_int8(
     source: str = "",
     progress: Progress | None = None,
 ) -> tuple[Agreement, Cost]:
-    """As ``export``, to ``.onnx`` or ``.xml``, with convolutions in 8-bit integers.
+    """Write ``net`` as ``export`` does, to ``.onnx`` or ``.xml``, with convolutions in 8-bit integers.
 
-    The ranges of their inputs are those seen on the first ``images`` of the data's ``split``; weights are scaled
-    channel by channel; what gives the scores stays in floats. The graph is verified before it is quantized. The cost is
-    measured on ``measured_split``. Raises ConfigError and DataError.
+    The ranges of their inputs are those on the first ``images`` of the data's ``split``; weights are scaled channel by
+    channel; the layers that compute the scores stay in floats. The graph is verified before it is quantized. The cost
+    is measured on ``measured_split``. Raises ConfigError and DataError.
     """
     path = Path(path)
     check_target(path, int8=True)
@@ -100,7 +100,7 @@ def export_int8(
 
 
 def measured_split(data: Data, calibrated: str) -> str:
-    """``val``, ``test`` or any other than was calibrated on, as far as there are others."""
+    """Return the split to measure on: ``val``, ``test`` or another than ``calibrated``, if there is another."""
     others = [name for name in ("val", "test", *data.splits) if name in data.splits and name != calibrated]
     return [*others, calibrated][0]
 
@@ -141,7 +141,10 @@ def _quantize(floats: Path, path: Path, about: ExportSpec, images: Iterator[dict
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """ONNX Runtime advises, on the root logger, steps that the export has taken; what other threads log stays."""
+    """Silence ONNX Runtime, which advises on the root logger steps that the export has taken.
+
+    Only this thread's messages are silenced.
+    """
     thread = get_ident()
 
     def wanted(record: logging.LogRecord) -> bool:
@@ -155,7 +158,7 @@ def _without_advice() -> Iterator[None]:
 
 
 def _kept(graph: "GraphProto") -> list[str]:
-    """Nodes that stay in floats: those that make the scores, and all that follows them."""
+    """Return the nodes that stay in floats: those that compute the scores, and all that follow them."""
     scores: set[str] = set()
     kept = []
     for node in graph.node:  # in the order of their work
@@ -168,7 +171,7 @@ def _kept(graph: "GraphProto") -> list[str]:
 def _cost(
     floats: Runner, integers: Runner, data: Data, split: str, calibrated: tuple[str, int], progress: Progress | None
 ) -> Cost:
-    """Both on each image of ``split`` in turn, which is so decoded once; the first ``TIMED`` again, with a clock."""
+    """Measure both graphs on each image of ``split``, which is decoded once; time the first ``TIMED`` again."""
     dataset = SegmentationDataset(data, split, channels=floats.in_channels)
     confusions = [ConfusionMatrix(len(floats.classes)) for _ in range(2)]
     seconds = [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""Whether an exported graph labels images as its network does."""
+"""Verify that an exported graph labels images as its network does."""
 
 import random
 from typing import NamedTuple
@@ -14,15 +14,18 @@ from fullyconv.sharing import in_evaluation_mode
 
 SIZES = 10
 LONGEST = 160
-"""Pixels of the longest side of the images that are compared."""
+"""Longest side, in pixels, of the images that are compared."""
 TIE = 1e-4
-"""Logits that differ by less, relative to the largest of the image, are a tie: rounding decides between them."""
+"""Logits that differ by less, as a fraction of the image's largest, are a tie, which rounding decides."""
 
 
 class Agreement(NamedTuple):
-    """``pixels`` were compared, on images of ``sizes``; ``ties`` of them are ties that were decided otherwise.
+    """The result of comparing a graph with its network.
 
-    ``labels`` are those that were seen: of a network that gives but one, equality says little.
+    - ``sizes``: heights and widths of the images.
+    - ``pixels``: the number of pixels compared.
+    - ``ties``: the number of pixels whose labels differ because the best two logits are a tie.
+    - ``labels``: the number of different labels that were given; if it is 1, the agreement says little.
     """
 
     sizes: list[tuple[int, int]]
@@ -31,17 +34,17 @@ class Agreement(NamedTuple):
     labels: int
 
     def __str__(self) -> str:
-        decided = f", but for {self.ties} ties" if self.ties else ""
+        ties = f", except for {self.ties} ties" if self.ties else ""
         seen = f"{self.labels} different ones" if self.labels > 1 else "a single one"
-        return f"labels ({seen}) equal on {self.pixels} pixels of images of {len(self.sizes)} sizes{decided}."
+        return f"labels ({seen}) equal on {self.pixels} pixels of images of {len(self.sizes)} sizes{ties}."
 
 
 @torch.inference_mode()
 def verify(net: FCN, runner: Runner, probabilities: bool = False, seed: int = 0) -> Agreement:
     """Compare ``net`` in evaluation mode and ``runner`` on images of ten random sizes, one of them 1×1.
 
-    Labels must be equal but for ties, and probabilities as close as that leaves them. Raises ConfigError, with the
-    first size at which they are not.
+    Labels must be equal except for ties, and probabilities as close as ties allow. Raises ConfigError, with the first
+    size at which they are not.
     """
     net = in_evaluation_mode(net)
     chance = random.Random(seed)
@@ -77,7 +80,7 @@ def verify(net: FCN, runner: Runner, probabilities: bool = False, seed: int = 0)
 
 
 def _images(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Whole numbers in 0..255: large patches of colour, and noise."""
+    """Return random images of whole numbers in 0..255: large patches of colour, and noise."""
     count, channels, height, width = shape
     patches = torch.rand(count, channels, height // 24 + 1, width // 24 + 1, generator=generator)
     noise = torch.rand(shape, generator=generator)
@@ -85,7 +88,7 @@ def _images(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def _ties(net: FCN, images: Tensor) -> Tensor:
-    """Where the two best logits are a tie, shaped as labels."""
+    """Return where the two best logits are a tie, in the shape of labels."""
     planes = []
     for part in net.by_head(net(images)):
         best = part.topk(min(2, part.shape[1]), 1).values

@@ -1,4 +1,4 @@
-"""Label maps in MATLAB files."""
+"""Read label maps in MATLAB files."""
 
 import io
 import math
@@ -15,29 +15,30 @@ from fullyconv.files import absence
 
 SUFFIX = ".mat"
 HEADER = 128
-"""Bytes before the first element of a file of version 5; the last four: its version and the order of its bytes."""
+"""Bytes before the first element of a file of version 5; the last four are its version and byte order."""
 NUMBERS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18})
 """Types of elements that are numbers or characters."""
 MATRIX, COMPRESSED = 14, 15
-"""Types of the others: a matrix, whose parts are elements again; one that is compressed, with a checksum."""
+"""The other types of elements: a matrix, whose parts are elements, and a compressed element, with a checksum."""
 CONTAINERS = frozenset({1, 2, 3, 16, 17})
-"""Classes of matrices of matrices: cells, structs, objects, functions and opaque ones."""
+"""Classes of matrices that hold matrices: cells, structs, objects, functions and opaque ones."""
 SPARSE, COMPLEX = 5, 1 << 11
-"""A class of matrices with two more parts than flags, sides, name and numbers, and the flag of those with one more."""
+"""The class of sparse matrices, which have two parts beside flags, sides, name and numbers, and the flag of complex
+ones, which have one."""
 INT32, OPAQUE = 5, 17
-"""The type of a matrix's sides; the class of matrices that have none."""
+"""The type of a matrix's sides, and the class of matrices that have none."""
 SMALLEST = 8
-"""Bytes that an element takes at least."""
+"""Fewest bytes of an element."""
 MAX_BYTES = 256 * 2**20
-"""Of a file, uncompressed; published label maps have less than one million."""
+"""Most bytes of a file, uncompressed; published label maps have less than one million."""
 MAX_DEPTH = 32
 
 
 def read_matrix(path: str | Path, key: str) -> np.ndarray:
-    """The matrix of whole numbers, (H, W), that a MATLAB file holds under ``key``.
+    """Read the matrix of whole numbers, (H, W), that a MATLAB file holds under ``key``.
 
-    ``key`` is a variable's name, or the way into a struct, with dots: ``GTcls.Segmentation``. Floating-point matrices
-    of whole numbers, MATLAB's default type, are given as int64.
+    ``key`` is a variable's name, or the path into a struct, with dots: ``GTcls.Segmentation``. Floating-point matrices
+    of whole numbers, MATLAB's default type, are returned as int64.
     Raises DataError, naming the file, if it is absent, broken, of another version than 5, or holds no such matrix.
     """
     path = Path(path)
@@ -68,10 +69,10 @@ def _load(path: Path, variable: str) -> object:
 
 
 def _checked(path: Path) -> io.BytesIO:
-    """A file of version 5 without its compression, whose every element has been checked.
+    """Decompress a file of version 5 and check its every element.
 
-    SciPy's reader trusts what it reads: at an unknown type the process would end, and it takes whatever memory a
-    size or a compressed element asks for. Raises DataError for a file of another version, ValueError for one that is
+    SciPy's reader trusts what it reads: an unknown type ends the process, and it takes whatever memory a size or a
+    compressed element asks for. Raises DataError for a file of another version, ValueError for one that is
     damaged or too large.
     """
     size = path.stat().st_size
@@ -94,7 +95,7 @@ def _checked(path: Path) -> io.BytesIO:
 
 
 def _inflated(content: bytes, order: str) -> bytes:
-    """The file with its compressed elements written out. Raises ValueError where they are too large or damaged."""
+    """Return the file with its elements decompressed. Raises ValueError where they are too large or damaged."""
     whole, start = bytearray(content[:HEADER]), HEADER
     while start < len(content):
         if len(content) - start < 8:
@@ -119,7 +120,7 @@ def _inflated(content: bytes, order: str) -> bytes:
 
 
 def _check_parts(file: BinaryIO, order: str, start: int, end: int, container: bool, depth: int) -> int:
-    """How many elements there are at ``start`` … ``end``; matrices are among them in a ``container`` alone."""
+    """Check and count the elements from ``start`` to ``end``; only a ``container`` may hold matrices."""
     count = 0
     while start < end:
         count += 1
@@ -150,9 +151,9 @@ def _check_parts(file: BinaryIO, order: str, start: int, end: int, container: bo
 
 
 def _check_sides(file: BinaryIO, order: str, start: int, after: int, smallest: int, sparse: bool) -> None:
-    """Raises ValueError where a matrix claims more entries, of at least ``smallest`` bytes, than it has bytes.
+    """Raise ValueError where a matrix claims more entries, of at least ``smallest`` bytes, than it has bytes.
 
-    SciPy makes room for as many cells, structs and blanks as the sides of a matrix say. Of a sparse one it does not.
+    SciPy allocates as many cells, structs and blanks as the sides of a matrix say, except for sparse ones.
     """
     file.seek(start + 24)
     kind, length = struct.unpack(order + "II", file.read(8))
