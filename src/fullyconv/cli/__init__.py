@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. What it calls is imported where it is used, so that help needs no torch."""
+"""The command line: it parses, calls and prints. It imports what it calls where it is used, so that help is quick."""
 
 import errno
 import sys
@@ -16,11 +16,11 @@ from fullyconv.errors import FullyConvError
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """``--debug`` is taken out by ``main``, wherever it stands; it is declared for the help."""
+    """Declare ``--debug`` for the help; ``main`` removes it from the arguments, wherever it is among them."""
 
 
 def group(description: str, *commands: Callable[..., None]) -> typer.Typer:
-    """Commands of these functions' names."""
+    """Group commands that have the names of these functions."""
     commanded = typer.Typer(
         help=description,
         no_args_is_help=True,
@@ -53,7 +53,7 @@ app.add_typer(
 
 
 def main() -> None:
-    """Run a command; a user's mistake ends with one message and exit code 2, a bug of ours with 1."""
+    """Run a command. Errors that the user can fix end with one message and exit code 2, bugs of ours with 1."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

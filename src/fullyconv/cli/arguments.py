@@ -17,30 +17,31 @@ class Size(NamedTuple):
 
 
 def read_size(text: str) -> Size:
-    """Read ``HxW``, as 480x640. Raises BadParameter."""
+    """Read ``HxW``, such as 480x640. Raises BadParameter."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
-        raise typer.BadParameter(f"{text} is no size; expected height and width in pixels, as 480x640.")
+        raise typer.BadParameter(f"{text} is not a size; expected height and width in pixels, such as 480x640.")
     return Size(int(match[1]), int(match[2]))
 
 
 SizesOption = Annotated[
     list[Size] | None,
     typer.Option(
-        "--size", parser=read_size, metavar="HxW", help="Of the images, as 480x640; repeatable.  [default: 500x500]"
+        "--size",
+        parser=read_size,
+        metavar="HxW",
+        help="Size of the images, such as 480x640; repeatable.  [default: 500x500]",
     ),
 ]
 DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder, or a descriptor (dataset.yaml).")]
 DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")]
-LayoutOption = Annotated[
-    str | None, typer.Option(help="How the files lie, where detection is not wanted (see docs/data.md).")
-]
+LayoutOption = Annotated[str | None, typer.Option(help="Layout of the data (see docs/data.md).  [default: detected]")]
 AllowOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow",
         metavar="KIND",
-        help=f"Go on with data that have problems of this kind; repeatable. {', '.join(KINDS)}.",
+        help=f"Go on with data that have problems of this kind; repeatable. Kinds: {', '.join(KINDS)}.",
     ),
 ]
 ModelArgument = Annotated[

@@ -11,18 +11,24 @@ from fullyconv.cli.terminal import progress_bar
 
 def bench(
     model: Annotated[
-        str, typer.Argument(help="A run folder, a weights or exported file, a hub id, or a network's name: untrained.")
+        str,
+        typer.Argument(help="A run folder, a weights or exported file, a hub id, or the name of an untrained network."),
     ],
     size: SizesOption = None,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(help="torch, compile, onnxruntime, openvino ...; may be repeated.  [default: all installed]"),
+        typer.Option(
+            help="A runtime, such as torch, compile, onnxruntime or openvino; repeatable.  [default: all installed]"
+        ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images at once.", min=1)] = 1,
+    batch: Annotated[int, typer.Option(help="Number of images at once.", min=1)] = 1,
     json: Annotated[Path | None, typer.Option(help="Write the measurements, layer by layer, to this file.")] = None,
     md: Annotated[Path | None, typer.Option(help="Write the tables, as Markdown, to this file.")] = None,
 ) -> None:
-    """Measure how fast a network labels images, from bytes to labels: latency, throughput, memory, operations."""
+    """Measure how fast a network labels images.
+
+    From bytes to labels: latency, throughput, memory and operations, on each runtime.
+    """
     from json import dumps
 
     from fullyconv.bench import bench, markdown
@@ -40,10 +46,13 @@ def bench(
 
 def bench_patchwise(
     size: Annotated[
-        Size | None, typer.Option(parser=read_size, metavar="HxW", help="Of the image.  [default: 500x500]")
+        Size | None, typer.Option(parser=read_size, metavar="HxW", help="Size of the image.  [default: 500x500]")
     ] = None,
 ) -> None:
-    """Label an image with AlexNet patch by patch, then all of it at once, and compare the times (CVPR, section 3.1)."""
+    """Compare AlexNet on patches and on a whole image.
+
+    Its scores are computed patch by patch, then for all of the image at once (CVPR paper, section 3.1).
+    """
     from fullyconv.bench.patchwise import report
 
     for line in report(size or (500, 500)):

@@ -1,4 +1,4 @@
-"""``fullyconv data``."""
+"""``fullyconv data``: make, download, check and show data sets."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,15 @@ from fullyconv.cli.terminal import progress_bar, say
 
 def make(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
-    train: Annotated[int, typer.Option(help="Scenes to train on.", min=1)] = 400,
-    val: Annotated[int, typer.Option(help="Scenes to validate on.", min=1)] = 60,
-    test: Annotated[int, typer.Option(help="Scenes to test on.", min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.", min=0)] = 0,
+    train: Annotated[int, typer.Option(help="Number of training scenes.", min=1)] = 400,
+    val: Annotated[int, typer.Option(help="Number of validation scenes.", min=1)] = 60,
+    test: Annotated[int, typer.Option(help="Number of test scenes.", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same files.", min=0)] = 0,
 ) -> None:
-    """Write the built-in data set: drawn scenes with masks, and crops of single objects."""
+    """Draw the built-in data set.
+
+    It has scenes with masks, and crops of single objects.
+    """
     from fullyconv.demo.shapes import make
 
     with progress_bar("drawing") as step:
@@ -26,10 +29,15 @@ def make(
 
 
 def download(
-    name: Annotated[str, typer.Argument(help="voc2010, voc2011, voc2012 or sbd; for others it says where they are.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; several may share a folder.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="voc2010, voc2011, voc2012 or sbd; for nyud, siftflow and pascal-context, it says where they are."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to unpack into; data sets may share one.")],
 ) -> None:
-    """Fetch one of the paper's data sets, as its authors publish it."""
+    """Download one of the paper's data sets, as published."""
     from fullyconv.data.published.download import download
 
     say(f"{download(name, folder)}")
@@ -39,10 +47,13 @@ def check(
     data: DataArgument,
     layout: LayoutOption = None,
     allow: AllowOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, every file listed.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all problems, with every file, as JSON.")] = False,
 ) -> None:
-    """Find what is wrong with a data set, all of it, and how often each class occurs."""
+    """Find everything that is wrong with a data set.
+
+    Also print how often each class occurs.
+    """
     from fullyconv.data import check, open_data
 
     opened = open_data(data, layout)
@@ -64,10 +75,10 @@ def check(
 
 def show(
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help="The figure, a PNG file.")],
+    out: Annotated[Path, typer.Option(help="File of the figure, such as samples.png.")],
     layout: LayoutOption = None,
 ) -> None:
-    """Draw images beside their masks."""
+    """Draw sample images beside their masks."""
     from fullyconv.data import open_data
     from fullyconv.data.samples import show
 

@@ -1,4 +1,4 @@
-"""How commands show progress, tell the user things, print results and end."""
+"""How commands show progress, print messages and results, and end with an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a progress bar where stderr is a terminal; yields the function (done, total) that moves it."""
+    """Show a progress bar if stderr is a terminal; yield the function (done, total) that moves it."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -35,7 +35,7 @@ def warning_line(
 
 
 def fail(message: str) -> NoReturn:
-    """Print a message and exit with code 2, which means that the user's input is at fault."""
+    """Print a message and exit with code 2, which means an error that the user can fix."""
     print(f"fullyconv: {message}", file=sys.stderr)
     raise SystemExit(2)
 
@@ -60,5 +60,5 @@ def table(result: Result, head: str) -> str:
 
 
 def print_tables(result: Result) -> None:
-    """Print the metrics, with heads those of each."""
+    """Print the metrics, or those of each head."""
     print("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))

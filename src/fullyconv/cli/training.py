@@ -11,12 +11,15 @@ from fullyconv.cli.terminal import print_tables, progress_bar, say
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any setting of the recipe, as optimizer.lr=0.001; repeatable."),
+    typer.Option("--set", help="Any setting of a recipe, such as optimizer.lr=0.001; repeatable (docs/training.md)."),
 ]
 
 
-def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("runs/demo")) -> None:
-    """The whole story on built-in data, in minutes, on a CPU."""
+def demo(out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/demo")) -> None:
+    """Show the whole story on built-in data.
+
+    It takes minutes on a CPU.
+    """
     from fullyconv.demo.story import run_demo
 
     run_demo(out, say)
@@ -25,37 +28,43 @@ def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Pat
 def train(
     data: Annotated[Path | None, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")] = None,
     model: Annotated[
-        str | None, typer.Option(help="The network, as fcn8s-vgg16 (docs/models.md).  [default: fcn8s-resnet18]")
+        str | None,
+        typer.Option(help="Name of the network, such as fcn8s-vgg16 (docs/models.md).  [default: fcn8s-resnet18]"),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Settings in YAML; the options here go over it.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file of settings; options given here take precedence.")
+    ] = None,
     settings: SetOption = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.  [default: 50]")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the optimizer, instead of epochs.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Minutes to train, instead of epochs.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, in place of epochs.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Minutes to train, in place of epochs.")] = None,
     pretrained: Annotated[
         bool | None,
         typer.Option(
             "--pretrained/--no-pretrained",
-            help="Start from ImageNet weights, or from none.  [default: pretrained]",
+            help="Start from ImageNet weights, or from random ones.  [default: pretrained]",
         ),
     ] = None,
     init: Annotated[
         list[Path] | None,
-        typer.Option(help="Start from these weights: a run folder or a file; twice for late fusion: colour, HHA."),
+        typer.Option(
+            help="Start from the weights of a run folder or a file; given twice, colour then HHA, for late fusion."
+        ),
     ] = None,
     freeze: Annotated[
-        str | None, typer.Option(help="none, or backbone: train only what follows it.  [default: none]")
+        str | None, typer.Option(help="backbone: train only the layers after it; or none.  [default: none]")
     ] = None,
     allow: AllowOption = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/train"),
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with the run in --out; train on with --steps, --epochs or --max-minutes of more."
+            "--resume",
+            help="Resume the run in --out; with a greater --steps, --epochs or --max-minutes, make it longer.",
         ),
     ] = False,
 ) -> None:
-    """Train a network; what comes out is a run folder."""
+    """Train a network; the result is a run folder."""
     from fullyconv import api
 
     try:

@@ -1,4 +1,4 @@
-"""``fullyconv evaluate``, ``predict`` and ``inspect``: what a network is used for."""
+"""``fullyconv evaluate``, ``predict`` and ``inspect``: use a network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +14,18 @@ from fullyconv.errors import ConfigError, FullyConvError, first_line
 def evaluate(
     model: ModelArgument,
     data: DataOption,
-    split: Annotated[str, typer.Option(help="Which part of the data.")] = "test",
+    split: Annotated[str, typer.Option(help="The split of the data to measure on.")] = "test",
     out: Annotated[
         Path | None,
-        typer.Option(help="The measurements, as JSON.  [default: evaluation-SPLIT.json in the run]"),
+        typer.Option(help="JSON file of the measurements.  [default: evaluation-SPLIT.json in the run folder]"),
     ] = None,
     layout: LayoutOption = None,
     allow: AllowOption = None,
 ) -> None:
-    """Measure a network: the paper's four metrics, a table per class, and a report."""
+    """Measure a network on a data set.
+
+    The results are the paper's four metrics, a table of the classes, and a report.
+    """
     from fullyconv import api
 
     print_tables(api.evaluate(model, data, split, out, layout, allow=allow or (), say=say, bar=progress_bar))
@@ -31,23 +34,30 @@ def evaluate(
 def predict(
     model: ModelArgument,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="Where the masks go.")],
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also the image under the coloured mask.")] = False,
-    scores: Annotated[bool, typer.Option("--scores", help="Also a heat map of each class.")] = False,
-    scales: Annotated[str, typer.Option(help="Average over these scales, as 0.75,1,1.25.")] = "1",
-    flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored image, too.")] = False,
-    head: Annotated[str | None, typer.Option(help="Which of several labelings.  [default: the first]")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the masks.")],
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the image under its coloured mask.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Also write a heat map of each class.")] = False,
+    scales: Annotated[str, typer.Option(help="Average over these scales, such as 0.75,1,1.25.")] = "1",
+    flip: Annotated[bool, typer.Option("--flip", help="Also average over the mirrored image.")] = False,
+    head: Annotated[
+        str | None, typer.Option(help="The labeling, of a network with several.  [default: the first]")
+    ] = None,
     tile: Annotated[
         str,
         typer.Option(
             metavar="auto|N|approximate",
-            help="Label in tiles: where memory asks for them, of N pixels, or, for networks that see the whole image, "
-            "not exact ones.",
+            help="Label in tiles: auto, where memory requires it; N, of at most N pixels a side; or approximate, for "
+            "networks whose cells see the whole image.",
         ),
     ] = "auto",
-    level: Annotated[int, typer.Option(help="Of a pyramid, as of a whole slide; 0 is the finest.", min=0)] = 0,
+    level: Annotated[
+        int, typer.Option(help="Level of a pyramid, such as a whole slide's; 0 is the finest.", min=0)
+    ] = 0,
 ) -> None:
-    """Label every pixel of images: index PNG files with a palette; large, tiled and georeferenced TIFF into TIFF."""
+    """Label every pixel of images.
+
+    Masks are index PNG files with a palette, or TIFF files for large, tiled and georeferenced TIFF images.
+    """
     factors, tiles = _numbers("--scales", scales), _tile(tile)
     from fullyconv import api
 
@@ -70,7 +80,7 @@ def predict(
 
 
 def report_failures(done: Sequence[Path], failed: Sequence[tuple[Path, Exception]]) -> NoReturn:
-    """List the images that failed and end with exit code 2; an error that images do not cause is raised, as a bug."""
+    """List the images that failed and exit with code 2; raise an error that is not an image's fault, as a bug."""
     lines = "\n".join(f"  {_named(image, error)}" for image, error in failed)
     message = f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.\n{lines}"
     expected = (FullyConvError, OSError, MemoryError, RuntimeError)  # the last is what torch raises
@@ -82,29 +92,38 @@ def report_failures(done: Sequence[Path], failed: Sequence[tuple[Path, Exception
 
 
 def _named(image: Path, error: Exception) -> str:
-    """What failed and why. Messages of ours name the file."""
+    """Return what failed and why. Our own messages already name the file."""
     reason = first_line(error)
     return reason if isinstance(error, FullyConvError) and str(image) in reason else f"{image}: {reason}"
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, or a network's name: untrained.")],
+    model: Annotated[
+        str, typer.Argument(help="A run folder, a weights file, a hub id, or the name of an untrained network.")
+    ],
     size: Annotated[
-        Size | None, typer.Option(parser=read_size, metavar="HxW", help="Of the image.  [default: 500x500]")
+        Size | None, typer.Option(parser=read_size, metavar="HxW", help="Size of the image.  [default: 500x500]")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="Look at this image, in its own size.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Look at this image, at its own size.")] = None,
     cell: Annotated[
-        tuple[int, int] | None, typer.Option(metavar="ROW COL", min=0, help="What this cell of the scores sees.")
+        tuple[int, int] | None, typer.Option(metavar="ROW COL", min=0, help="Show what this cell of the scores sees.")
     ] = None,
-    heat: Annotated[str | None, typer.Option(help="The scores of this class, stage by stage, in a figure.")] = None,
+    heat: Annotated[str | None, typer.Option(help="Draw the scores of this class at every stage.")] = None,
     upsampling: Annotated[
-        bool, typer.Option("--upsampling", help="The four ways of upsampling side by side, in a figure.")
+        bool, typer.Option("--upsampling", help="Draw four ways of upsampling side by side.")
     ] = False,
-    figure: Annotated[Path | None, typer.Option(help="Where the figure goes, a PNG file.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Of an untrained network.  [default: 21]", min=1)] = None,
-    padding: Annotated[str | None, typer.Option(help="Of an untrained network of the paper's: paper or same.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="PNG file of the figure.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes of an untrained network.  [default: 21]", min=1)
+    ] = None,
+    padding: Annotated[
+        str | None, typer.Option(help="Padding of an untrained network of the paper's: paper or same.")
+    ] = None,
 ) -> None:
-    """Show a network: the paper's Table 1, each layer, and what cells see; class scores and upsampling as figures."""
+    """Show what a network is and sees.
+
+    Prints the paper's Table 1 and each layer, or what a cell sees; draws cells, class scores and upsampling.
+    """
     from fullyconv.inspection.inspect import inspect_model
 
     for line in inspect_model(model, size, image, cell, heat, upsampling, figure, classes, padding):
@@ -118,11 +137,11 @@ def _tile(text: str) -> int | Literal["auto", "approximate"]:
         return "approximate"
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise ConfigError(f"--tile {text}: expected auto, approximate, or the side of tiles in pixels, as 2048.")
+    raise ConfigError(f"--tile {text}: expected auto, approximate, or the side of tiles in pixels, such as 2048.")
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"{option} {text}: expected numbers with commas between, as 0.75,1,1.25.") from None
+        raise ConfigError(f"{option} {text}: expected numbers with commas between, such as 0.75,1,1.25.") from None

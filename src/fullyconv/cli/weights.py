@@ -1,4 +1,4 @@
-"""``fullyconv convert`` and ``push``: weights that others published, and yours for others."""
+"""``fullyconv convert`` and ``push``: use published weights, and publish your own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,22 +11,26 @@ from fullyconv.weights.run_files import WEIGHTS
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="A .caffemodel, .pth or .safetensors file, or torchvision.")],
-    model: Annotated[str, typer.Option(help="The network in the file, as fcn8s-vgg16.")],
-    out: Annotated[Path, typer.Option(help="The run folder.")],
+    source: Annotated[str, typer.Argument(help="A .caffemodel, .pth or .safetensors file, or the word torchvision.")],
+    model: Annotated[str, typer.Option(help="Name of the network in the file, such as fcn8s-vgg16.")],
+    out: Annotated[Path, typer.Option(help="The run folder to write.")],
     padding: Annotated[
-        str | None, typer.Option(help="Of the paper's networks: paper, or same (no border).  [default: paper]")
+        str | None,
+        typer.Option(help="Padding of the paper's networks: paper, or same (no border).  [default: paper]"),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option(help="Where the source is a classifier: how many to score.  [default: 21]", min=1)
+        int | None, typer.Option(help="Number of classes, where the source is a classifier.  [default: 21]", min=1)
     ] = None,
 ) -> None:
-    """Turn weights of Caffe, pytorch-fcn or torchvision into a run folder."""
+    """Convert published weights to a run folder.
+
+    Weights may be those of Caffe, pytorch-fcn or torchvision.
+    """
     from fullyconv.weights import run_folder
     from fullyconv.weights.convert import convert as run_conversion
 
     if (out / WEIGHTS).exists():
-        raise ConfigError(f"--out {out}: a network is there already. Give a new folder, or remove it.")
+        raise ConfigError(f"--out {out}: the folder holds a network already. Give a new folder, or remove this one.")
     options: dict[str, Any] = {"padding": padding, "classes": classes}
     net = run_conversion(source, model, **options)
     run_folder.save(net, out)
@@ -37,11 +41,14 @@ def convert(
 
 def push(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Where it goes on the Hugging Face hub.")],
+    repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository on the Hugging Face hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    license: Annotated[str | None, typer.Option(help="The hub's name of a licence, as mit.")] = None,
+    license: Annotated[str | None, typer.Option(help="The hub's name of a licence, such as mit.")] = None,
 ) -> None:
-    """Publish a run on the Hugging Face hub, with a model card written from it."""
+    """Publish a run on the Hugging Face hub.
+
+    The model card is written from the run.
+    """
     from fullyconv.publish import push_to_hub
 
     say(push_to_hub(run, repo, private=private, license=license))
