@@ -12,6 +12,7 @@ import torch
 import typer
 import yaml
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from fullyconv import cli
 from fullyconv.model.fcn import build
@@ -283,6 +284,66 @@ def test_a_users_mistake_ends_with_one_message(fullyconv, data, model, command, 
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+ACTING = "\x1b]0;owned\x07\x1b[2J\u202e\r\nfullyconv: all is well"
+NAMED = [
+    (["train", "--data", "{data}", "--recipe", "keys.yaml"], "Unknown setting"),
+    (["train", "--data", "{data}", "--set", f"{ACTING}=1"], "Unknown setting"),
+    (["train", "--data", "{data}", "--model", f"fcn8s-{ACTING}"], "fcn8s-"),
+    (["data", "check", "keys"], "is not a known key"),
+    (["data", "check", "names"], "mask without an image"),
+    (["data", "check", "splits"], "a split cannot have this name"),
+    (["data", "check", ACTING], "there is no such file or folder"),
+    (["data", "check", "empty"], "no data set found"),
+    (["predict", "{model}", "names", "--out", "masks"], "1 of 2 images failed"),
+    (["predict", "{model}", "names", "--out", "masks", "--head", ACTING], "--head"),
+    (["predict", "{model}", "names", "--out", "masks", f"--{ACTING}"], "No such option"),
+    (["predict", "more.safetensors", "names", "--out", "masks"], "is no part of"),
+    (["inspect", "fcn8s-smallvgg", "--size", ACTING], "is not a size"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), NAMED, ids=[f"{' '.join(c[:2])} {m}" for c, m in NAMED])
+def test_names_of_strangers_do_not_act_in_the_terminal(fullyconv, data, model, tmp_path, command, message):
+    """Nor do line breaks in them make lines that look like ours."""
+    (tmp_path / "keys").mkdir()
+    for name in ("keys.yaml", "keys/dataset.yaml"):
+        (tmp_path / name).write_text(json.dumps({ACTING: 1}))
+    for name in ("images", "masks"):
+        (tmp_path / "names" / name).mkdir(parents=True)
+    (tmp_path / "names/images/0.png").symlink_to(ACTING)
+    write(tmp_path / "names/masks" / f"{ACTING}.png", scene(0)[1])
+    for name in ("images", "masks"):
+        write(tmp_path / "splits" / name / ACTING / "0.png", scene(0)[1])
+    (tmp_path / "empty" / ACTING).mkdir(parents=True)
+    tensors, spec = load_file(model / "model.safetensors"), (model / "model.json").read_text()
+    save_file(tensors | {ACTING: torch.ones(1)}, tmp_path / "more.safetensors", {"fullyconv": spec})
+    code, out, err = fullyconv(*(part.format(data=data, model=model) for part in command))
+    assert (code, message in err) == (2, True)
+    assert (out + err).replace("\n", "").isprintable()
+    assert not [line for line in (out + err).splitlines() if line.startswith("fullyconv: all is well")]
+
+
+def test_what_is_warned_or_logged_and_a_bug_do_not_act_either():
+    program = f"""
+import logging, sys, warnings
+import fullyconv.data
+from fullyconv import cli
+
+def broken(*_):
+    warnings.warn({ACTING!r})
+    logging.getLogger("some.library").warning({ACTING!r})
+    raise KeyError({ACTING!r}) from OSError({ACTING!r})
+
+fullyconv.data.open_data = broken
+sys.argv = ["fullyconv", "data", "check", "data"]
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, True)
+    assert ended.stderr.count("owned") >= 4
+    assert ended.stderr.replace("\n", "").isprintable()
 
 
 def test_a_run_is_not_overwritten_and_not_reconfigured(fullyconv, data):

@@ -1,8 +1,37 @@
 """The errors a user can cause. Each message says what was found, what was expected and what to do."""
 
+import unicodedata
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but part of how words are written, as in Persian, and of emoji."""
+
+
+def visible(text: str) -> str:
+    """Return one line of text whose control characters, line breaks and marks of direction are written as escapes.
+
+    Names come from files of strangers: in a terminal such characters would act (move, colour, hide, turn around)
+    rather than be seen. What is visible already is left as it is.
+    """
+    return "".join(map(_seen, text)) if not (text.isascii() and text.isprintable()) else text
+
+
+def _seen(character: str) -> str:
+    acts = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in JOINERS
+    return character.encode("unicode_escape").decode() if acts else character
+
 
 class FullyConvError(Exception):
-    """Base of all errors that the user can fix (exit code 2 on the command line)."""
+    """Base of all errors that the user can fix (exit code 2 on the command line).
+
+    The message is one line; what it lists, as files at fault, are ``lines`` of their own. Whatever names stand in
+    them, no other lines are shown, and no control characters.
+    """
+
+    def __init__(self, message: str, *lines: str) -> None:
+        super().__init__(message, *lines)
+
+    def __str__(self) -> str:
+        return "\n".join(visible(str(line)) for line in self.args)
 
 
 class DataError(FullyConvError):

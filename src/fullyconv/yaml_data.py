@@ -32,9 +32,18 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> ob
         _refuse_bombs(text, loader)
         return yaml.load(text, loader)
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_words(error)) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # PyYAML's of wrong dates, !!bool x, …
         raise ValueError(f"a value in it is not what its form says ({type(error).__name__}: {error})") from error
+
+
+def _words(error: yaml.YAMLError) -> str:
+    """PyYAML's message in one line, without its quotation of the text."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark or error.context_mark
+    place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return ", ".join(filter(None, [error.context, error.problem])) + place
 
 
 class _Open:

@@ -2,14 +2,13 @@
 
 import errno
 import sys
-import warnings
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from fullyconv.cli import bench, data, export, training, use, weights
-from fullyconv.cli.terminal import fail, warning_line
+from fullyconv.cli.terminal import fail, guard, say, show_traceback
 from fullyconv.errors import FullyConvError
 
 
@@ -52,19 +51,46 @@ app.add_typer(
 )
 
 
+UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+"""A command line that typer cannot parse; typer has no public name for it."""
+
+
 def main() -> None:
     """Run a command. Errors that the user can fix end with one message and exit code 2, bugs of ours with 1."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    warnings.formatwarning = warning_line
+    guard()
     try:
-        app(standalone_mode=True)
-    except FullyConvError as error:
-        if debug:
-            raise
-        fail(str(error))
-    except OSError as error:
-        if debug or (error.filename is None and error.errno != errno.ENOSPC):
-            raise
+        ended = app(standalone_mode=False)
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if isinstance(error, UsageError):
+            _explain_usage(error)
+        if not debug:
+            _end_if_the_users(error)
+        sys.excepthook = show_traceback  # typer sets its own
+        raise
+    raise SystemExit(ended or 0)
+
+
+def _explain_usage(error: typer.BadParameter) -> NoReturn:
+    """Print how a command is called, and what is wrong with how it was."""
+    message, context = error.format_message(), error.ctx
+    if context is None:
+        fail(message)
+    if message == context.get_help():  # what a group without a command is answered
+        print(message, file=sys.stderr)
+        raise SystemExit(2)
+    say(context.get_usage())
+    say(f"Try '{context.command_path} --help' for help.")
+    fail(message)
+
+
+def _end_if_the_users(error: Exception) -> None:
+    """End with one message where the user can fix what is wrong."""
+    if isinstance(error, FullyConvError):
+        fail(*map(str, error.args))
+    if isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC):
         fail(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from fullyconv.data.checks.kinds import KINDS
+from fullyconv.errors import visible
 
 
 class Size(NamedTuple):
@@ -20,7 +21,9 @@ def read_size(text: str) -> Size:
     """Read ``HxW``, such as 480x640. Raises BadParameter."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
-        raise typer.BadParameter(f"{text} is not a size; expected height and width in pixels, such as 480x640.")
+        raise typer.BadParameter(
+            f"{visible(text)} is not a size; expected height and width in pixels, such as 480x640."
+        )
     return Size(int(match[1]), int(match[2]))
 
 

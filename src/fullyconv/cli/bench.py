@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fullyconv.cli.arguments import Size, SizesOption, read_size
-from fullyconv.cli.terminal import progress_bar
+from fullyconv.cli.terminal import print_result, progress_bar
 
 
 def bench(
@@ -37,7 +37,7 @@ def bench(
     with progress_bar("measuring") as step:
         measured = bench(model, size or [(500, 500)], runtime, batch, progress=step)
     text = markdown(measured)
-    print(text, end="")
+    print_result(text.rstrip("\n"))
     if json:
         write_whole(json, dumps(measured, indent=1) + "\n")
     if md:
@@ -56,4 +56,4 @@ def bench_patchwise(
     from fullyconv.bench.patchwise import report
 
     for line in report(size or (500, 500)):
-        print(line, flush=True)
+        print_result(line)

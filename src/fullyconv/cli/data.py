@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fullyconv.cli.arguments import AllowOption, DataArgument, LayoutOption
-from fullyconv.cli.terminal import progress_bar, say
+from fullyconv.cli.terminal import print_result, progress_bar, say
 
 
 def make(
@@ -62,13 +62,13 @@ def check(
     with progress_bar("checking") as step:
         report = check(opened, progress=step, allow=allow or (), strict=strict)
     if as_json:
-        print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        print_result(json.dumps(report.as_json(), indent=2))
     else:
-        print(report.format_frequencies())
+        print_result(report.format_frequencies())
         if report.problems:
-            say(report.format_problems())
+            say(*report.problem_lines())
         else:
-            print("No problems.")
+            print_result("No problems.")
     if report.errors:
         raise typer.Exit(2)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fullyconv.cli.arguments import AllowOption, ModelArgument
-from fullyconv.cli.terminal import progress_bar, say
+from fullyconv.cli.terminal import print_result, progress_bar, say
 
 
 def export(
@@ -42,5 +42,5 @@ def export(
         bar=progress_bar,
     )
     if done.cost is not None:
-        print(done.cost)
+        print_result(str(done.cost))
     say(f"{out}: {done.name}{', in floats' if int8 else ''}, {done.agreement}")

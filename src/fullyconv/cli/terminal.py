@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
+
+from fullyconv.errors import visible
 
 if TYPE_CHECKING:
     from fullyconv.evaluation.metrics import Result
@@ -15,29 +21,59 @@ if TYPE_CHECKING:
 def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a progress bar if stderr is a terminal; yield the function (done, total) that moves it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(escape(visible(what)), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def say(message: str) -> None:
-    """Print a message for the user on stderr; stdout is for results."""
-    print(message, file=sys.stderr, flush=True)
+def say(*lines: str) -> None:
+    """Print a message of one line or more for the user on stderr; stdout is for results."""
+    print("\n".join(map(visible, lines)), file=sys.stderr, flush=True)
 
 
 def warning_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Format a warning of Python's as one line, without the place in the code that gave it."""
-    return f"warning: {message}\n"
+    return f"warning: {visible(str(message))}\n"
 
 
-def fail(message: str) -> NoReturn:
-    """Print a message and exit with code 2, which means an error that the user can fix."""
-    print(f"fullyconv: {message}", file=sys.stderr)
+def print_result(result: str) -> None:
+    """Print a result, which may have several lines, on stdout."""
+    print(visible_lines(result), flush=True)
+
+
+def fail(*lines: str) -> NoReturn:
+    """Print a message of one line or more and exit with code 2, which means an error that the user can fix."""
+    print("fullyconv:", "\n".join(map(visible, lines)), file=sys.stderr)
     raise SystemExit(2)
+
+
+def guard() -> None:
+    """Print warnings as lines of ours, and make control characters visible in what libraries log."""
+    warnings.formatwarning = warning_line
+    if logging.lastResort is not None:  # shows what libraries log of broken files
+        logging.lastResort.setFormatter(_VisibleLines())
+
+
+def visible_lines(text: str) -> str:
+    """Return several lines of text with the control characters in each of them made visible."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error, with control characters in it made visible; what ``sys.excepthook`` may be."""
+    sys.stderr.write(visible_lines("".join(traceback.format_exception(kind, error, trace))))
+
+
+class _VisibleLines(logging.Formatter):
+    """The message alone, as without a formatter, made visible."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible_lines(super().format(record))
 
 
 def table(result: Result, head: str) -> str:
@@ -61,4 +97,4 @@ def table(result: Result, head: str) -> str:
 
 def print_tables(result: Result) -> None:
     """Print the metrics, or those of each head."""
-    print("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))
+    print_result("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))

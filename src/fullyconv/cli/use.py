@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from fullyconv.cli.arguments import AllowOption, DataOption, LayoutOption, ModelArgument, Size, read_size
-from fullyconv.cli.terminal import fail, print_tables, progress_bar, say
-from fullyconv.errors import ConfigError, FullyConvError, first_line
+from fullyconv.cli.terminal import fail, print_result, print_tables, progress_bar, say
+from fullyconv.errors import ConfigError, FullyConvError, first_line, visible
 
 
 def evaluate(
@@ -81,20 +81,22 @@ def predict(
 
 def report_failures(done: Sequence[Path], failed: Sequence[tuple[Path, Exception]]) -> NoReturn:
     """List the images that failed and exit with code 2; raise an error that is not an image's fault, as a bug."""
-    lines = "\n".join(f"  {_named(image, error)}" for image, error in failed)
-    message = f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.\n{lines}"
+    lines = [
+        f"{len(failed)} of {len(done) + len(failed)} images failed; the others are done.",
+        *(f"  {_named(image, error)}" for image, error in failed),
+    ]
     expected = (FullyConvError, OSError, MemoryError, RuntimeError)  # the last is what torch raises
     bugs = [error for _, error in failed if not isinstance(error, expected)]
     if bugs:
-        say(message)
+        say(*lines)
         raise bugs[0]
-    fail(message)
+    fail(*lines)
 
 
 def _named(image: Path, error: Exception) -> str:
     """Return what failed and why. Our own messages already name the file."""
     reason = first_line(error)
-    return reason if isinstance(error, FullyConvError) and str(image) in reason else f"{image}: {reason}"
+    return reason if isinstance(error, FullyConvError) and visible(str(image)) in reason else f"{image}: {reason}"
 
 
 def inspect(
@@ -127,7 +129,7 @@ def inspect(
     from fullyconv.inspection.inspect import inspect_model
 
     for line in inspect_model(model, size, image, cell, heat, upsampling, figure, classes, padding):
-        print(line, flush=True)
+        print_result(line)
 
 
 def _tile(text: str) -> int | Literal["auto", "approximate"]:

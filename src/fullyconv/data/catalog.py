@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fullyconv.channels import Inputs
-from fullyconv.classes import FOREGROUND
+from fullyconv.classes import FOREGROUND, printable
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import ConfigError, DataError
@@ -48,6 +48,14 @@ class Data:
     """Whether this tool divided the images into the splits."""
     inferred: bool = False
     """Whether the classes are those found in the masks, as nobody said which there are."""
+
+    def __post_init__(self) -> None:
+        """Raises DataError where a split has a name, its folder's or its list's, that cannot be shown."""
+        for name in self.splits:
+            try:
+                printable(name)
+            except ValueError as error:
+                raise DataError(f"{self.root}: a split cannot have this name: {error}") from error
 
     @property
     def ignore_index(self) -> int | None:

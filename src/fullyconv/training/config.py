@@ -197,7 +197,7 @@ def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = N
         return Config.model_validate(tree)
     except ValidationError as error:
         where = f"{recipe}: " if recipe else ""
-        raise ConfigError("\n".join(where + _explain(problem) for problem in error.errors())) from None
+        raise ConfigError(*(where + _explain(problem) for problem in error.errors())) from None
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fullyconv.data.images import open_image, to_planes
 from fullyconv.data.mask_codes import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
-from fullyconv.errors import DataError
+from fullyconv.errors import DataError, visible
 
 TURNED = range(2, 9)
 """EXIF orientations that turn or mirror an image; 1 does not, and others, as 0, mean nothing."""
@@ -100,7 +100,7 @@ def _check_pair(pair: Pair, data: Data, files: Contents) -> _Findings:
 
 def _add_unreadable(findings: _Findings, path: Path, error: DataError, absent: Kind) -> None:
     kind = Kind.UNREADABLE if path.exists() else absent
-    findings.add(kind, path, str(error).removeprefix(f"{path}: "), "an image file that can be read")
+    findings.add(kind, path, str(error).removeprefix(visible(f"{path}: ")), "an image file that can be read")
 
 
 def _check_image(findings: _Findings, path: Path, files: Contents, published: bool) -> tuple[int, int] | None:

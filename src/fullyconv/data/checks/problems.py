@@ -9,7 +9,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.checks.kinds import OF_SPLITS, Kind, Severity
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.data.pairs import Pair
-from fullyconv.errors import DataError
+from fullyconv.errors import DataError, visible
 
 LISTED = 10
 """Problems of one kind that are listed; the others are counted."""
@@ -56,7 +56,7 @@ class Report:
     def raise_for_errors(self) -> None:
         """Raise DataError, listing all problems, if one of them is an error."""
         if self.errors:
-            raise DataError(self.format_problems())
+            raise DataError(*self.problem_lines())
 
     def usable_data(self) -> Data:
         """Return the data without the images that cannot be used, whose problems were allowed.
@@ -73,14 +73,21 @@ class Report:
         splits = {name: list(filter(usable, pairs)) for name, pairs in self.data.splits.items()}
         gone = [name for name, counted in self.frequencies.items() if not splits[name] or not counted.pixels.any()]
         if "train" in gone or len(gone) == len(self.frequencies):
-            raise DataError(f"{self.format_problems()}\n\nNothing of {' and '.join(gone)} is left that can be used.")
+            raise DataError(*self.problem_lines(), "", f"Nothing of {' and '.join(gone)} is left that can be used.")
         return replace(self.data, splits={name: pairs for name, pairs in splits.items() if name not in gone})
 
     def __str__(self) -> str:
         return f"{self.format_problems()}\n\n{self.format_frequencies()}"
 
     def format_problems(self) -> str:
-        """Return the problems as plain text: errors first, grouped by kind, with at most ``LISTED`` of each."""
+        """Return the problems as plain text; see ``problem_lines``."""
+        return "\n".join(map(visible, self.problem_lines()))
+
+    def problem_lines(self) -> list[str]:
+        """Return the problems in words, line by line: errors first, grouped by kind, at most ``LISTED`` of each.
+
+        Names in them are as they are: see ``visible``.
+        """
         lines = [f"{self.data.root}: {self._count()} in {self._size()}"]
         kinds = sorted({problem.kind for problem in self.problems}, key=lambda kind: (self._grade(kind), _ORDER[kind]))
         for kind in kinds:
@@ -94,7 +101,7 @@ class Report:
             options = " ".join(f"--allow {kind.word}" for kind in refused)
             left = "; images that cannot be used are then left out" if any(kind.unusable for kind in refused) else ""
             lines += ["", f"To go on all the same: {options}{left}."]
-        return "\n".join(lines)
+        return lines
 
     def format_warnings(self) -> list[str]:
         """Return one line for each kind of warning."""
@@ -124,7 +131,7 @@ class Report:
         voids = [counted.void / max(1, counted.void + counted.pixels.sum()) for counted in self.frequencies.values()]
         if any(voids):
             lines.append(f"{'void':{width}}" + "".join(f"{void:>13.2%}{'':7}" for void in voids) + "  (of all pixels)")
-        return "\n".join(lines)
+        return "\n".join(map(visible, lines))
 
     def as_json(self) -> dict[str, object]:
         """Return all of it as plain numbers, text, lists and mappings."""

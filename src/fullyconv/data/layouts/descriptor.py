@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from fullyconv.classes import MAX_CLASSES, printable
 from fullyconv.data.mask_codes import HIGHEST, LOWEST
-from fullyconv.errors import DataError
+from fullyconv.errors import DataError, visible
 from fullyconv.palettes import Colour
 from fullyconv.validation import words
 from fullyconv.yaml_data import read_yaml
@@ -213,8 +213,8 @@ def read_descriptor(path: Path) -> Descriptor:
     try:
         return Descriptor.model_validate(content)
     except ValidationError as error:
-        faults = "".join(f"\n  {_explain(fault)}" for fault in error.errors())
-        raise DataError(f"{path}: is not a data set's description:{faults}") from error
+        lines = [line for fault in error.errors() for line in f"  {_explain(fault)}".split("\n")]
+        raise DataError(f"{path}: is not a data set's description:", *lines) from error
 
 
 def _paste(values: dict[int, str], voids: Sequence[int]) -> str:
@@ -224,7 +224,7 @@ def _paste(values: dict[int, str], voids: Sequence[int]) -> str:
 
 def _explain(fault: ErrorDetails) -> str:
     *above, key = fault["loc"] or ("",)
-    where = ".".join(map(str, fault["loc"]))
+    where = visible(".".join(map(str, fault["loc"])))  # the one part that nobody has checked
     if fault["type"] == "extra_forbidden":
         right = _keys(above)
         nearest = difflib.get_close_matches(str(key), right, n=1, cutoff=0.5)

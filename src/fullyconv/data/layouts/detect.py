@@ -90,12 +90,12 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
     path = Path(path)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
-    expected = "".join(f"\n  {name}: {LAYOUTS[name].description}" for name in ([layout] if layout else LAYOUTS))
+    expected = [f"  {name}: {LAYOUTS[name].description}" for name in ([layout] if layout else LAYOUTS)]
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder; a data set is one of{expected}")
+        raise DataError(f"{path}: there is no such file or folder; a data set is one of", *expected)
     fitting = [name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)]
     if not fitting:
-        raise DataError(f"{path}: no data set found. Looked for{expected}\nand found {_list(path)}")
+        raise DataError(f"{path}: no data set found. Looked for", *expected, f"and found {_list(path)}")
     return LAYOUTS[fitting[0]].open(path)
 
 

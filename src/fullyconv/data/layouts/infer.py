@@ -13,7 +13,7 @@ from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.images import SUFFIXES, open_image
 from fullyconv.data.mask_codes import IGNORE, MaskCode, colour_of
 from fullyconv.data.parallel import in_parallel
-from fullyconv.errors import DataError
+from fullyconv.errors import DataError, visible
 from fullyconv.palettes import Colour, default_palette
 
 LIMIT = 64
@@ -63,10 +63,10 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
     files.save()
     trusted = [content for content in contents if not content.fault]
     if not trusted:
-        faults = "".join(f"\n  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10])
         raise DataError(
             f"{root}: its classes cannot be inferred from any of its {len(masks)} masks; correct the masks, "
-            f"or {_DESCRIBE}{faults}"
+            f"or {_DESCRIBE}",
+            *(f"  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10]),
         )
     palette = _common_palette(trusted)
     if palette is None or any(content.colours for content in trusted):
@@ -88,7 +88,7 @@ def _content(files: Contents, path: Path) -> _Content:
     try:
         found = files.mask(path, None)
     except DataError as error:
-        return _Content(fault=str(error).removeprefix(f"{path}: "))
+        return _Content(fault=str(error).removeprefix(visible(f"{path}: ")))
     if found.lossy:
         return _Content(fault="JPEG changes the values of a mask")
     if len(found.colours) > LIMIT:

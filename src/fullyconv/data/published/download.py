@@ -36,12 +36,18 @@ ARCHIVES = {
 _RELEASE = "https://github.com/shelhamer/fcn.berkeleyvision.org/tree/master/data"
 _CONTEXT = "https://www.cs.stanford.edu/~roozbeh/pascal-context"
 BY_HAND = {
-    "nyud": "The authors of FCN publish NYUDv2 in the form they used: http://dl.caffe.berkeleyvision.org/nyud.tar.gz\n"
-    f"The lists trainval.txt and test.txt are at {_RELEASE}/nyud too.",
-    "siftflow": "The data are at http://www.cs.unc.edu/~jtighe/Papers/ECCV10/siftflow/SiftFlowDataset.zip\n"
-    f"Put trainval.txt and test.txt from {_RELEASE}/sift-flow beside its folder Images.",
-    "pascal-context": f"The annotations are at {_CONTEXT}: trainval.tar.gz (with labels.txt) and 59_labels.txt\n"
-    "The images are VOC 2010's: `fullyconv data download voc2010 DIR`, with DIR the folder that holds both.",
+    "nyud": [
+        "The authors of FCN publish NYUDv2 in the form they used: http://dl.caffe.berkeleyvision.org/nyud.tar.gz",
+        f"The lists trainval.txt and test.txt are at {_RELEASE}/nyud too.",
+    ],
+    "siftflow": [
+        "The data are at http://www.cs.unc.edu/~jtighe/Papers/ECCV10/siftflow/SiftFlowDataset.zip",
+        f"Put trainval.txt and test.txt from {_RELEASE}/sift-flow beside its folder Images.",
+    ],
+    "pascal-context": [
+        f"The annotations are at {_CONTEXT}: trainval.tar.gz (with labels.txt) and 59_labels.txt",
+        "The images are VOC 2010's: `fullyconv data download voc2010 DIR`, with DIR the folder that holds both.",
+    ],
 }
 
 
@@ -55,7 +61,7 @@ def download(name: str, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if name in BY_HAND:
-        raise DataError(f"{name} has to be downloaded and unpacked by hand.\n{BY_HAND[name]}")
+        raise DataError(f"{name} has to be downloaded and unpacked by hand.", *BY_HAND[name])
     if name not in ARCHIVES:
         raise ConfigError(f"there is no download {name!r}; expected one of {', '.join([*ARCHIVES, *BY_HAND])}")
     archive = ARCHIVES[name]
