@@ -1,6 +1,7 @@
-"""What commands and Python users call alike: train, evaluate, predict and export, with the data checked first.
+"""The functions behind the commands and for Python users: train, evaluate, predict and export.
 
-What each of them needs is imported in it: to label an image takes no data layouts, no metrics and no training.
+Data are checked first. Each function imports what it needs, so that labelling an image loads neither data layouts nor
+metrics nor training.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
 CHANGED_ON_RESUME = ("data.path", "data.allow", "data.workers", "training.precision", *LENGTHS)
 Step = Callable[[int, int | None], None]
 ProgressBar = Callable[[str], AbstractContextManager[Step]]
-"""Opens a bar under a title; yields what moves it, called with (done, total)."""
+"""A function that opens a progress bar with a title, and yields the function (done, total) that moves it."""
 
 
 @contextmanager
@@ -145,7 +146,10 @@ def train(
 
 
 def _recipe_to_resume(out: Path, recipe: str | Path | None, overrides: dict[str, object]) -> Path:
-    """A run goes on with its own configuration, but for what the machine and the wish to go on longer may change."""
+    """Return the run's own configuration, with which it goes on.
+
+    Raises ConfigError where ``overrides`` hold anything but ``CHANGED_ON_RESUME``, or there is no run.
+    """
     config = out / CONFIG
     given = [f"--recipe {recipe}"] if recipe else []
     given += [key for key in overrides if key not in CHANGED_ON_RESUME]
@@ -194,7 +198,7 @@ def evaluate(
 
 
 def _layout_of(run: Path | None, data: Path) -> str | None:
-    """That of the run's own data, where these lie so, too: a folder of NYUDv2 can be read in four ways."""
+    """Return the layout of the run's own data if ``data`` fits it too: a folder of NYUDv2 has four layouts."""
     config = run / CONFIG if run else None
     if config is None or not config.is_file():
         return None
@@ -232,7 +236,7 @@ def predict(
 
 
 class Export(NamedTuple):
-    """A network in a file for another runtime: how well both agree, and what 8-bit integers cost, where asked for."""
+    """An exported network: its name, its agreement with the file, and, with int8, the cost of 8-bit integers."""
 
     name: str
     agreement: Agreement
