@@ -48,7 +48,7 @@ def test_trimaps_of_foreground_background_and_border(described):
     data, read = described([[1, 2, 3]], values={1: "pet", 2: "background"}, void=3)
     assert data.classes == ["pet", "background"]
     assert read(0) == [[0, 1, IGNORE]]
-    assert check(data).problems == []
+    assert check(data).errors == []
 
 
 def test_several_values_are_void_and_negative_ones_too(described):

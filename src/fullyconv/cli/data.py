@@ -64,7 +64,8 @@ def check(
     if as_json:
         print_result(json.dumps(report.as_json(), indent=2))
     else:
-        print_result(report.format_frequencies())
+        legend = "\n".join(f"  {line}" for line in opened.legend())
+        print_result(f"In the masks:\n{legend}\n\n{report.format_frequencies()}")
         if report.problems:
             say(*report.problem_lines())
         else:

@@ -1,7 +1,8 @@
 """Find everything that is wrong with a data set before it costs a training run."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import numpy as np
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks import whole
+from fullyconv.data.checks.judge import judge_masks, judged, trimmed, values_remedy
 from fullyconv.data.checks.kinds import Kind, kinds_named
 from fullyconv.data.checks.problems import Problem, Report
-from fullyconv.data.contents import count_labels
+from fullyconv.data.contents import MaskContent, count_labels
 from fullyconv.data.frequencies import join_counts, total
 from fullyconv.data.images import open_image, to_planes
-from fullyconv.data.mask_codes import MaskCode, list_unknown
+from fullyconv.data.mask_codes import IGNORE, MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError, visible
@@ -32,6 +34,8 @@ class _Findings:
     """The image's ``ImageContent.sample``."""
     counts: np.ndarray | None = None
     """The pixels of each class, by ``join_counts``; None if a mask cannot be read."""
+    mask: MaskContent | None = None
+    """What the mask holds, where it is one of those that are judged."""
 
     def add(self, kind: Kind, file: Path, found: str, expected: str) -> None:
         self.problems.append(Problem(kind, (file,), found, expected))
@@ -55,16 +59,24 @@ def check(
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
     pairs = list(dict.fromkeys(pair for pairs in chosen.values() for pair in pairs))
     files = contents_of(data.root)
-    findings_of = dict(
-        zip(pairs, in_parallel(lambda pair: _check_pair(pair, data, files), pairs, progress), strict=True)
-    )
+    to_judge = judged([pair.mask for pair in pairs if pair.mask is not None])
+
+    def look(pair: Pair) -> _Findings:
+        return _check_pair(pair, data, files, pair.mask in to_judge)
+
+    findings_of = dict(zip(pairs, in_parallel(look, pairs, progress), strict=True))
     files.save()
 
     frequencies = {
         name: total([counts for pair in pairs if (counts := findings_of[pair].counts) is not None], data.head_sizes)
         for name, pairs in chosen.items()
     }
-    problems = [problem for findings in findings_of.values() for problem in findings.problems]
+    remedy = _values_remedy(data, findings_of.values())
+    problems = [
+        replace(problem, remedy=remedy) if problem.kind is Kind.VALUE else problem
+        for findings in findings_of.values()
+        for problem in findings.problems
+    ]
     problems += whole.unmatched_masks(data) + whole.shared_masks(pairs) + whole.empty_splits(chosen)
     faulty = {
         pair for pair, findings in findings_of.items() if any(problem.kind.unusable for problem in findings.problems)
@@ -73,13 +85,30 @@ def check(
         {name: frequencies[name] for name, pairs in chosen.items() if faulty.isdisjoint(pairs)}
     )
     if not data.published:
+        problems += _judge(data, findings_of, faulty)
         samples = {pair: findings.sample for pair, findings in findings_of.items() if findings.sample is not None}
         problems += whole.in_several_splits(chosen, samples)
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
     return Report(data, problems, frequencies, allowed, strict)
 
 
-def _check_pair(pair: Pair, data: Data, files: Contents) -> _Findings:
+def _values_remedy(data: Data, findings: Iterable[_Findings]) -> str:
+    """Return what to do about unknown values in a described data set of one labeling; nothing for others."""
+    if data.heads or data.inferred:
+        return ""
+    voids = {value for numbering in data.mask_code.numberings for value, label in numbering.items() if label == IGNORE}
+    return values_remedy([own.mask for own in findings if own.mask is not None], data.classes, voids)
+
+
+def _judge(data: Data, findings_of: Mapping[Pair, _Findings], faulty: set[Pair]) -> list[Problem]:
+    """Report masks whose values are no classes; where all values have a meaning, only numbers of objects are."""
+    contents = {pair.mask: own.mask for pair, own in findings_of.items() if pair.mask is not None and own.mask}
+    problem = None if data.heads or data.mask_code.nearest else judge_masks(contents, data.mask_code.key)
+    doubted = problem is not None and (problem.kind is Kind.OBJECT_IDS or (faulty and not data.inferred))
+    return [problem] if problem is not None and doubted else []
+
+
+def _check_pair(pair: Pair, data: Data, files: Contents, judged: bool) -> _Findings:
     findings = _Findings()
     size = _check_image(findings, pair.image, files, data.published)
     if pair.mask is None:
@@ -89,6 +118,9 @@ def _check_pair(pair: Pair, data: Data, files: Contents) -> _Findings:
     for path in pair.more:
         _check_more(findings, path, size)
     labelings = []
+    if judged:
+        with suppress(DataError):  # reported below
+            findings.mask = trimmed(files.mask(pair.mask, data.mask_code.key))
     for path, code in zip((pair.mask, *pair.more_masks), data.codes, strict=True):
         labelled = _check_mask(findings, path, code, files, size)
         if labelled is not None:

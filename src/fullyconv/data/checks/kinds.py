@@ -60,13 +60,34 @@ class Kind(Enum):
         "values",
         "error, unusable",
         "mask with values outside the classes",
-        "renumber the masks' values, or correct `classes`, `ignore_index` or `palette` in dataset.yaml",
+        "say in dataset.yaml what each value means, as `values: {0: road, 7: car}` and `void: 9`, or renumber the "
+        "masks",
     )
     COLOUR = (
         "colours",
         "error, unusable",
         "mask with colours not in the palette",
         "add or correct `palette` in dataset.yaml (void's colour may follow the classes'), or draw without smoothing",
+    )
+    OBJECT_IDS = (
+        "object-ids",
+        "error",
+        "masks that number objects, not classes",
+        "write the class of each pixel in place of the object's number. If all objects are of one class, say so in "
+        "dataset.yaml: `values: {0: background, 1: object}` and `nearest: true`. If each number is a class all the "
+        "same, allow it",
+    )
+    SMOOTHED = (
+        "smoothed",
+        "error",
+        "masks with smoothed edges",
+        "export the masks without anti-aliasing",
+    )
+    GREY_LABELS = (
+        "grey-labels",
+        "error",
+        "masks whose classes are written as greys",
+        "say in dataset.yaml which class each value is",
     )
     LOSSY = (
         "lossy",
@@ -132,6 +153,9 @@ OF_SPLITS = frozenset(
     (Kind.EMPTY, Kind.UNLABELLED, Kind.UNMEASURED_CLASS, Kind.IN_SEVERAL_SPLITS, Kind.ONE_COLOUR, Kind.SMALL_SPLIT)
 )
 """Kinds that come from how images are divided: where this tool divided them, they are never errors."""
+
+GUESSED = frozenset((Kind.OBJECT_IDS, Kind.SMOOTHED, Kind.GREY_LABELS))
+"""Kinds that doubt what values mean: warnings where someone said what they mean, and all of them are known."""
 
 KINDS = {kind.word: kind for kind in Kind}
 

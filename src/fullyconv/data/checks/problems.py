@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.checks.kinds import OF_SPLITS, Kind, Severity
+from fullyconv.data.checks.kinds import GUESSED, OF_SPLITS, Kind, Severity
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError, visible
@@ -23,6 +23,8 @@ class Problem:
     files: tuple[Path, ...]
     found: str
     expected: str
+    remedy: str = ""
+    """What to do about this one, where that is more than what to do about its kind."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Report:
         """Return whether problems of this kind are errors here."""
         if kind in self.allow or (kind in OF_SPLITS and self.data.divided):
             return "warning"
+        if kind in GUESSED and not self.data.inferred:
+            return "error" if self.strict else "warning"
         return "error" if self.strict else kind.severity
 
     @property
@@ -96,7 +100,7 @@ class Report:
             lines += [f"  {self._line(problem)}" for problem in problems[:LISTED]]
             if len(problems) > LISTED:
                 lines.append(f"  and {len(problems) - LISTED} more")
-            lines += [f"  expected: {problems[0].expected}", f"  what to do: {kind.remedy}"]
+            lines += [f"  expected: {problems[0].expected}", f"  what to do: {problems[0].remedy or kind.remedy}"]
         if refused := [kind for kind in kinds if self.severity(kind) == "error"]:
             options = " ".join(f"--allow {kind.word}" for kind in refused)
             left = "; images that cannot be used are then left out" if any(kind.unusable for kind in refused) else ""
@@ -138,6 +142,9 @@ class Report:
         return {
             "data": str(self.data.root),
             "images": {split: len(self.data.splits[split]) for split in self.frequencies},
+            "classes": self.data.classes,
+            "legend": self.data.legend(),
+            "notes": self.data.notes,
             "errors": len(self.errors),
             "warnings": len(self.warnings),
             "problems": [
@@ -149,7 +156,7 @@ class Report:
                     "files": list(map(self.data.name, problem.files)),
                     "found": problem.found,
                     "expected": problem.expected,
-                    "remedy": problem.kind.remedy,
+                    "remedy": problem.remedy or problem.kind.remedy,
                 }
                 for problem in self.problems
             ],
@@ -178,8 +185,9 @@ class Report:
         return f"{many} image{'s' * (many != 1)} ({sizes})"
 
     def _line(self, problem: Problem) -> str:
-        names = " = ".join(map(self.data.name, problem.files[:LISTED]))
-        names += f" = {len(problem.files) - LISTED} more" if len(problem.files) > LISTED else ""
+        shown, joined = (3, ", ") if problem.kind in GUESSED else (LISTED, " = ")
+        names = joined.join(map(self.data.name, problem.files[:shown]))
+        names += f" and {len(problem.files) - shown} more" if len(problem.files) > shown else ""
         return f"{names}: {problem.found}" if names and problem.found else names or problem.found
 
 

@@ -1,6 +1,6 @@
 """Infer the classes of a data set without a descriptor from its masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,9 @@ from PIL import Image
 
 from fullyconv.classes import FOREGROUND, numbered
 from fullyconv.data.cache import Contents, contents_of
+from fullyconv.data.checks.judge import judge_masks, judged, paste_values, trimmed
+from fullyconv.data.checks.kinds import Kind
+from fullyconv.data.contents import MaskContent
 from fullyconv.data.images import SUFFIXES, open_image
 from fullyconv.data.mask_codes import IGNORE, MaskCode, colour_of
 from fullyconv.data.parallel import in_parallel
@@ -30,6 +33,8 @@ class _Content:
     colours: frozenset[Colour] = frozenset()
     palette: dict[int, Colour] = field(default_factory=dict)
     fault: str = ""
+    held: MaskContent | None = None
+    """All that the mask holds, where it is one of those that are judged."""
 
 
 class Meaning(NamedTuple):
@@ -59,8 +64,9 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
             f"not in folders further down, as one of {', '.join(sorted(SUFFIXES))}"
         )
     files = contents_of(root)
-    contents = list(in_parallel(partial(_content, files), masks))
+    contents = list(in_parallel(partial(_content, files, judged(masks)), masks))
     files.save()
+    _refuse_no_classes(root, dict(zip(masks, contents, strict=True)))
     trusted = [content for content in contents if not content.fault]
     if not trusted:
         raise DataError(
@@ -84,24 +90,41 @@ def palette_of(mask: Path, count: int) -> list[Colour] | None:
     return [colours[index] for index in range(count)] if len(colours) >= count else None
 
 
-def _content(files: Contents, path: Path) -> _Content:
+def _refuse_no_classes(root: Path, contents: Mapping[Path, _Content]) -> None:
+    """Raise DataError where the masks' values are shades or greys, or so many numbers of objects as classes cannot be.
+
+    Numbers of few objects may be classes as well, so ``check`` reports them.
+    """
+    problem = judge_masks({path: content.held for path, content in contents.items() if content.held is not None})
+    if problem is None or (problem.kind is Kind.OBJECT_IDS and not all(c.fault for c in contents.values() if c.held)):
+        return
+    more = f" and {len(problem.files) - 1} more" if len(problem.files) > 1 else ""
+    raise DataError(
+        f"{root}: {problem.kind.title} ({problem.files[0].name}{more}): {problem.found}; expected: {problem.expected}. "
+        f"What to do: {problem.remedy or problem.kind.remedy}"
+    )
+
+
+def _content(files: Contents, judged: Container[Path], path: Path) -> _Content:
     try:
         found = files.mask(path, None)
     except DataError as error:
         return _Content(fault=str(error).removeprefix(visible(f"{path}: ")))
     if found.lossy:
         return _Content(fault="JPEG changes the values of a mask")
+    held = trimmed(found) if path in judged else None
     if len(found.colours) > LIMIT:
-        return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks")
+        return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks", held=held)
     if len(found.values) > LIMIT:
-        return _Content(fault=f"more than {LIMIT} values, as in smoothed masks")
+        return _Content(fault=f"more than {LIMIT} values, as in smoothed masks", held=held)
     colours = frozenset(map(colour_of, found.colours))
     if colours and not all(red == green == blue for red, green, blue in colours):
-        return _Content(colours=colours)
+        return _Content(colours=colours, held=held)
     values = frozenset(red for red, _, _ in colours) or frozenset(found.values)
     return _Content(
         frozenset(255 * value for value in values) if found.one_bit else values,
         palette={value: colour_of(number) for value, number in found.palette.items()},
+        held=held,
     )
 
 
@@ -144,7 +167,8 @@ def _by_value(root: Path, contents: Mapping[Path, _Content], palette: dict[int, 
     if min(values) < 0 or count > LIMIT:
         raise DataError(
             f"{root}: its masks have values from {min(values)} to {max(values)}; classes are expected as 0, "
-            f"1, 2, ... below {LIMIT} (255 for void), or as 0 and 255. Number them so, or {_DESCRIBE}"
+            f"1, 2, ... below {LIMIT} (255 for void), or as 0 and 255. Number them so, or say in a dataset.yaml which "
+            f"class each is: `{paste_values(sorted(values)[:LIMIT])}`, with your own names"
         )
     code = MaskCode(count, IGNORE if IGNORE in values else None)
     colours = [palette.get(index, colour) for index, colour in enumerate(default_palette(count))]

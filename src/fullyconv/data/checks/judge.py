@@ -1,0 +1,268 @@
+"""Judge what the values in masks are where they may be no classes: ids of objects, shades of smoothed edges, greys.
+
+What each mask holds is known (see ``MaskContent``). Only where its numbers raise a suspicion are some masks decoded
+again, to see where in them the values lie.
+"""
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from fullyconv.data.checks.kinds import Kind
+from fullyconv.data.checks.problems import Problem
+from fullyconv.data.contents import MaskContent
+from fullyconv.data.mask_codes import colour_of, hex_of, numbers_of_colours
+from fullyconv.data.masks import mask_values, open_mask
+from fullyconv.errors import DataError
+
+JUDGED = 100
+"""Masks of a data set that are judged, at most."""
+MOST = 4096
+"""Values or colours of one mask that are judged, the most frequent ones."""
+LOOKED_AT = 6
+"""Masks that are decoded again, at most."""
+SMALLEST = 8
+"""Pixels of the smallest object that is looked at."""
+SIDE = 2048
+"""Pixels a side of the part of a mask that is looked at."""
+NEAR = 3
+"""Pixels from an edge that smoothing reaches."""
+
+Held = Mapping[Path, Mapping[int, int]]
+"""The pixels of each value, or of each colour 0xRRGGBB, in each mask."""
+
+
+def judged(masks: Sequence[Path]) -> frozenset[Path]:
+    """Return the masks to judge, spread over all."""
+    places = np.linspace(0, len(masks) - 1, min(JUDGED, len(masks))).round().astype(int)
+    return frozenset(masks[place] for place in places)
+
+
+def trimmed(content: MaskContent) -> MaskContent:
+    """Return the content with its most frequent values and colours alone, where there are very many."""
+    if len(content.values) + len(content.colours) <= MOST:
+        return content
+    values, colours = (dict(Counter(counts).most_common(MOST)) for counts in (content.values, content.colours))
+    return content.model_copy(update={"values": values, "colours": colours})
+
+
+def judge_masks(contents: Mapping[Path, MaskContent], key: str | None = None) -> Problem | None:
+    """Return what the masks' values are if they are no classes; None if nothing speaks against classes.
+
+    ``key``: where MATLAB files have the mask.
+    """
+    read = {path: content for path, content in contents.items() if not content.lossy}
+    colours = any(content.colours and not _all_grey(content) for content in read.values())
+    held: Held = {path: content.as_colours() if colours else _greys_of(content) for path, content in read.items()}
+    return _objects(held, colours, key) or _smoothed(held, colours, key) or (None if colours else _greys(held))
+
+
+def _all_grey(content: MaskContent) -> bool:
+    return all(len(set(colour_of(number))) == 1 for number in content.colours)
+
+
+def _greys_of(content: MaskContent) -> dict[int, int]:
+    """Return the pixels of each value; colours here are shades of grey."""
+    scale = 255 if content.one_bit else 1
+    values = {value * scale: pixels for value, pixels in content.values.items()}
+    return values or {number & 255: pixels for number, pixels in content.colours.items()}
+
+
+def _objects(held: Held, colours: bool, key: str | None) -> Problem | None:
+    """Ids of objects: many values, each in one place, and not the same values in each mask."""
+    everywhere = _sum(held.values())
+    ground = max(everywhere, key=lambda number: everywhere[number], default=0) if colours else 0
+    ids = {path: sorted(counts.keys() - {ground}) for path, counts in held.items()}
+    ids = {path: own[:-1] if own[-1] == 255 > len(own) else own for path, own in ids.items() if own}  # 255 is void
+    numbers = [len(own) for own in ids.values()]
+    if not numbers:
+        return None
+    files_with = Counter(number for own in ids.values() for number in own)
+    counted = sum(own == list(range(1, len(own) + 1)) for own in ids.values()) >= 0.9 * len(ids)
+    renumbered = counted and max(numbers) >= 4 and len(set(numbers)) >= min(3, len(numbers))
+    unique = len(ids) >= 3 and len(files_with) >= 20 and float(np.median(numbers)) >= 3
+    unique = unique and sum(files == 1 for files in files_with.values()) >= 0.7 * len(files_with)
+    if not (unique or (not colours and renumbered and (len(ids) > 1 or max(numbers) >= 20))):
+        return None
+    several = [path for path, own in ids.items() if len(own) > 1]
+    pieces = [_pieces(array, ground) for array in _looked_at(several, key, colours)]
+    whole, alone, area, of_all = (sum(column) for column in zip(*pieces, strict=True)) if pieces else (0, 0, 0, 1)
+    if alone < 4 or alone < 0.8 * whole or area < 0.5 * of_all:
+        return None
+    what = "colours" if colours else "values"
+    return Problem(
+        Kind.OBJECT_IDS,
+        tuple(ids),
+        f"{min(numbers)} to {max(numbers)} {what} a mask beside the background; of {whole} that were looked at "
+        f"{alone} lie in one place each",
+        "one value for each class, the same in every mask",
+    )
+
+
+def _smoothed(held: Held, colours: bool, key: str | None) -> Problem | None:
+    """Shades of smoothed edges: rare values between two frequent ones, on the edges between these."""
+    pixels = _sum(held.values())
+    total = sum(pixels.values())
+    kinds = [number for number, _ in pixels.most_common()]
+    main = [number for number in kinds[:64] if pixels[number] >= 0.005 * total]
+    if len(main) < 2 or len(kinds) < 4:
+        return None
+    points = _points(kinds, colours)
+    between = _between(points, np.array([pixels[number] for number in kinds]), len(main))
+    core = [number for place, number in enumerate(kinds[: len(main)]) if place not in between]
+    many = len(kinds) > 64 and sum(pixels[number] for number in core) >= 0.8 * total
+    pairs = Counter(between.values())
+    if len(core) < 2 or not (many or (pairs and max(pairs.values()) >= 2)):
+        return None
+    shades = {kinds[place]: (kinds[a], kinds[b]) for place, (a, b) in between.items() if pairs[(a, b)] >= 2 or many}
+    files = [path for path, counts in held.items() if any(number in counts for number in shades)]
+    seen = [_at_edges(array, shades) for array in _looked_at(files, key, colours)]
+    if not seen or sum(near for near, _ in seen) < 0.75 * sum(of for _, of in seen):
+        return None
+    core.sort()
+    lines = (
+        f"`palette: [{', '.join(str(list(colour_of(number))) for number in core)}]`"
+        if colours
+        else f"`values: {{{', '.join(f'{value}: class_{place}' for place, value in enumerate(core))}}}`"
+    )
+    shown = ", ".join(hex_of(colour_of(number)) if colours else str(number) for number in core[:10])
+    share = 1 - sum(pixels[number] for number in core) / total
+    return Problem(
+        Kind.SMOOTHED,
+        tuple(files),
+        f"{len(kinds) - len(core)} {'colours' if colours else 'values'} in {share:.1%} of the pixels, on the edges "
+        f"between {shown}",
+        "one value or colour for each class, up to its edge",
+        f"export the masks without anti-aliasing, or take the nearest class: in dataset.yaml, {lines} in the order of "
+        "the classes, and `nearest: true`",
+    )
+
+
+def _greys(held: Held) -> Problem | None:
+    """Labels written as greys: few values, evenly spread over the greys."""
+    values = sorted(_sum(held.values()))
+    if not 2 <= len(values) <= 64 or values[0] < 0 or values in ([0, 255], [0, 1]):
+        return None
+    gaps = np.diff(values)
+    if len(gaps) > 1 and values[-1] == 255 and gaps[:-1].min() >= 5 and np.ptp(gaps) > 2 >= np.ptp(gaps[:-1]):
+        values, voids, gaps = values[:-1], ", void: 255", gaps[:-1]
+    else:
+        voids = ""
+    if gaps.min() < 5 or np.ptp(gaps) > max(2, 0.15 * gaps.mean()):
+        return None
+    return Problem(
+        Kind.GREY_LABELS,
+        tuple(held),
+        f"the values {', '.join(map(str, values))}",
+        "the numbers of the classes, counted from 0",
+        f"say in dataset.yaml which class each is: `{paste_values(values)}{voids}`, with your own names",
+    )
+
+
+def paste_values(values: Sequence[int], names: Sequence[str] | None = None) -> str:
+    """Return the line of a descriptor that names the class of each value, by names to be replaced unless given."""
+    names = names or ("background", *(f"class_{place}" for place in range(1, len(values))))
+    return f"values: {{{', '.join(f'{value}: {name}' for value, name in zip(values, names, strict=True))}}}"
+
+
+def values_remedy(contents: Iterable[MaskContent], classes: Sequence[str], voids: Container[int]) -> str:
+    """Say what to do where masks hold other values than those of the classes; nothing where these are no values."""
+    of_values = [content for content in contents if content.values or _all_grey(content)]
+    values = [value for value in sorted(_sum(map(_greys_of, of_values))) if value not in voids]
+    if not 2 <= len(values) <= 64:
+        return ""
+    listed = f"the masks hold {', '.join(map(str, values))}; classes are {', '.join(classes[:10])}"
+    if len(values) == len(classes):
+        return f"{listed}. If these are in the same order, say so in dataset.yaml: `{paste_values(values, classes)}`"
+    return (
+        f"{listed}. Say in dataset.yaml which class each value is: `{paste_values(values)}`, with your own names, and "
+        "`void: VALUE` for what is no class"
+    )
+
+
+def _sum(counts: Iterable[Mapping[int, int]]) -> Counter[int]:
+    everything: Counter[int] = Counter()
+    for own in counts:
+        everything.update(own)
+    return everything
+
+
+def _points(numbers: Sequence[int], colours: bool) -> np.ndarray:
+    """Return the numbers as points, int64 (n, 3) of red, green and blue, or (n, 1) of values."""
+    array = np.array(numbers, np.int64)
+    return np.stack([array >> 16, array >> 8 & 255, array & 255], -1) if colours else array[:, None]
+
+
+def _between(points: np.ndarray, pixels: np.ndarray, ends: int) -> dict[int, tuple[int, int]]:
+    """Return which points lie between two of the first ``ends`` that have more pixels, and between which.
+
+    Ends are at least 24 levels apart: neighbouring small numbers are no shades.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    for a in range(ends):
+        for b in range(a + 1, ends):
+            along = points[b] - points[a]
+            if np.abs(along).max() < 24 or a in found or b in found:
+                continue
+            share = (points - points[a]) @ along / float(along @ along)
+            away = np.abs(points - points[a] - share[:, None] * along).max(axis=1)
+            inside = (away <= 4) & (share > 0) & (share < 1) & (1.5 * pixels <= min(pixels[a], pixels[b]))
+            if not (inside & (share > 0.25) & (share < 0.75)).any():  # small numbers beside a large one are no shades
+                continue
+            for place in np.flatnonzero(inside).tolist():
+                found.setdefault(place, (a, b))
+    return found
+
+
+def _looked_at(paths: Sequence[Path], key: str | None, colours: bool) -> Iterable[np.ndarray]:
+    """Decode some of the masks, spread over all, and yield the middle of each, its values or colours as numbers."""
+    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).round().astype(int)
+    for place in places:
+        try:
+            mask = open_mask(paths[place], key)
+            if isinstance(mask, np.ndarray):
+                array = mask
+            elif colours:
+                array = numbers_of_colours(np.asarray(mask.convert("RGB")))
+            elif mask.mode in ("RGB", "RGBA"):
+                array = np.asarray(mask.convert("L"))  # its greys
+            else:
+                array = mask_values(mask) * (255 if mask.mode == "1" else 1)
+        except (DataError, ValueError):  # changed since it was read
+            continue
+        top, left = (max(0, (side - SIDE) // 2) for side in array.shape)
+        yield array[top : top + SIDE, left : left + SIDE]
+
+
+def _pieces(numbers: np.ndarray, ground: int) -> tuple[int, int, int, int]:
+    """Return how many numbers but the background's are in an array, and how many of these lie in one place each.
+
+    Those of very few pixels are not counted. Then come the pixels of those counted, and of all but the background.
+    """
+    found, inverse = np.unique(numbers, return_inverse=True)
+    labels = inverse.reshape(numbers.shape) + 1
+    pixels = np.bincount(labels.ravel())[1:]
+    alone = 0
+    boxes = [box for number, box in zip(found, ndimage.find_objects(labels), strict=True)]
+    others = [place for place, number in enumerate(found.tolist()) if number not in (ground, 255)][:200]
+    chosen = [place for place in others if pixels[place] >= SMALLEST]
+    for place in chosen:
+        own = labels[boxes[place]] == place + 1
+        sizes = np.bincount(ndimage.label(own, np.ones((3, 3)))[0].ravel())[1:]
+        alone += sizes.max() >= 0.9 * sizes.sum()
+    return len(chosen), int(alone), int(pixels[chosen].sum()), max(1, int(pixels[others].sum()))
+
+
+def _at_edges(numbers: np.ndarray, shades: Mapping[int, tuple[int, int]]) -> tuple[int, int]:
+    """Return how many pixels of shades are near both of the colours that they lie between, and how many there are."""
+    near = of = 0
+    window = 2 * NEAR + 1
+    for pair in set(shades.values()):
+        own = np.isin(numbers, [shade for shade, between in shades.items() if between == pair])
+        first, second = (ndimage.maximum_filter((numbers == end).view(np.uint8), window) for end in pair)
+        near += int((own & (first > 0) & (second > 0)).sum())
+        of += int(own.sum())
+    return near, of
