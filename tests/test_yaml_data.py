@@ -59,7 +59,7 @@ def test_what_is_hostile_is_refused_soon_by_every_reader(text, reason, tmp_path)
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"a: \xff")
-    with pytest.raises(ValueError, match="no text in UTF-8"):
+    with pytest.raises(ValueError, match="not UTF-8 text"):
         read_yaml(tmp_path / "a.yaml")
 
 

@@ -1,10 +1,10 @@
-"""The names of classes: PASCAL VOC's, those that nobody gave, and whether two lists of names mean the same."""
+"""The names of classes: PASCAL VOC's, default names, and how two lists of names differ."""
 
 import unicodedata
 from collections.abc import Sequence
 
 MAX_CLASSES = 255
-"""Of one labelling: labels are bytes, and one value of them stands for pixels without a class."""
+"""Most classes of one labeling: labels are bytes, one value of which stands for pixels without a class."""
 
 VOC_CLASSES = [
     "background",
@@ -30,20 +30,20 @@ VOC_CLASSES = [
     "tvmonitor",
 ]
 FOREGROUND = ["background", "foreground"]
-"""What masks of 0 and 255 hold, where nobody says more."""
+"""The default names for masks of 0 and 255."""
 SHOWN = 5
 
 
 def numbered(count: int) -> list[str]:
-    """Names for classes that nobody named."""
+    """Return default names for ``count`` classes."""
     return [f"class {index}" for index in range(count)]
 
 
 def printable(name: str) -> str:
-    """The name itself. Raises ValueError where it holds line breaks, other control characters or marks of direction.
+    """Return the name. Raises ValueError where it holds line breaks, control characters or text-direction marks.
 
-    A name is shown in terminals, figures, web pages and tables, where such characters would act rather than be seen.
-    Letters that are written from right to left need no marks.
+    In terminals, figures, web pages and tables such characters would act rather than be seen. Letters that are written
+    from right to left need no marks.
     """
     for character in name:
         turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -55,9 +55,9 @@ def printable(name: str) -> str:
 
 
 def difference(found: Sequence[str], expected: Sequence[str]) -> str:
-    """What sets the classes of a data set apart from those of a network, in words; nothing where they agree.
+    """Describe how the classes of a data set differ from those of a network; the result is empty if they agree.
 
-    Names that nobody gave agree with any others of their number.
+    Default names agree with any others of the same number.
     """
     found, expected = list(found), list(expected)
     many = f"{len(found)} classes, not {len(expected)}" if len(found) != len(expected) else ""

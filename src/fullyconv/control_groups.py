@@ -13,7 +13,7 @@ class Group(NamedTuple):
 
 
 def groups_around(controller: str, system: Path = Path("/")) -> Iterator[Group]:
-    """The groups whose limits hold for this process: its own and all above. None where the system is no Linux.
+    """Yield the groups whose limits hold for this process: its own and all above it; none if the system is not Linux.
 
     ``controller`` is what is limited, ``cpu`` or ``memory``. ``system`` is the folder that holds ``proc`` and ``sys``.
     """

@@ -20,19 +20,19 @@ def usable_cores(system: Path = Path("/")) -> int:
 
 
 def _count_cores() -> int:
-    """The cores that the process may run on; all of the machine where the system does not pin processes to cores."""
+    """Return the cores that the process may run on: all of the machine, if the system does not pin processes."""
     if hasattr(os, "sched_getaffinity"):  # Linux; neither macOS nor Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _share(system: Path) -> float:
-    """How many cores' time Linux's control groups (containers) allow the process."""
+    """Return how many cores' time Linux's control groups (containers) allow the process."""
     return min((_read_quota(group.folder) for group in groups_around("cpu", system)), default=UNLIMITED)
 
 
 def _read_quota(group: Path) -> float:
-    """The cores' time that one control group allows, of version 2 or of version 1."""
+    """Return how many cores' time one control group, of version 1 or 2, allows."""
     try:
         if (group / "cpu.max").is_file():
             quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()

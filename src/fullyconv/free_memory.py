@@ -13,7 +13,7 @@ LIMITS = {
 }
 """By version, the files of a control group that hold its limits, each with that of its use."""
 CACHED = {1: ("total_active_file", "total_inactive_file"), 2: ("active_file", "inactive_file")}
-"""By version, what of a group's use is files' content, which the system gives up when memory is asked for."""
+"""By version, the entries of a group's use that are cached files, which the system frees when memory is needed."""
 
 
 def available_memory(device: torch.device, system: Path = Path("/")) -> int:
@@ -35,7 +35,7 @@ def available_memory(device: torch.device, system: Path = Path("/")) -> int:
 
 
 def _left_to_group(group: Group) -> list[int]:
-    """The bytes that one control group may still take under each of its limits."""
+    """Return the bytes that one control group may still take under each of its limits."""
     left = []
     for limit, used in LIMITS[group.version].items():
         try:

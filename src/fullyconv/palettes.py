@@ -29,7 +29,7 @@ _WHITE = np.array([0.9505, 1.0, 1.089])
 
 
 def voc_palette(count: int) -> list[Colour]:
-    """The first ``count`` colours of PASCAL VOC: the index's bits, dealt in turn to red, green and blue."""
+    """Return the first ``count`` colours of PASCAL VOC: the index's bits, dealt in turn to red, green and blue."""
 
     def channel(index: int, first: int) -> int:
         return sum(((index >> (first + 3 * bit)) & 1) << (7 - bit) for bit in range(8))
@@ -38,15 +38,15 @@ def voc_palette(count: int) -> list[Colour]:
 
 
 def default_palette(count: int) -> list[Colour]:
-    """``count`` distinct colours (up to 255): Okabe and Ito's eight, then the one farthest from all before.
+    """Return ``count`` distinct colours (up to 255): Okabe and Ito's eight, then always the farthest from all before.
 
-    Distance is CIELAB's, the smaller of the two that a viewer with all cones and one without green cones see.
+    The distance is that of CIELAB, the smaller of those for a viewer with all cones and for one without green cones.
     """
     return list(_far_apart()[:count])
 
 
 def table(palette: Sequence[Colour], void: Colour = VOC_VOID) -> np.ndarray:
-    """The 256 colours of an index image, (256, 3) uint8: the last is ``void``'s, those without a class are black."""
+    """Return the 256 colours of an index image, (256, 3) uint8: the last is ``void``, unused ones are black."""
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     colours[255] = void

@@ -1,7 +1,7 @@
-"""Copies of a network that share its weights: another mode, other hooks or other submodules, the network untouched.
+"""Copies of a network that share its weights but have their own mode, hooks or submodules.
 
-A network may be in use by other threads, in training for instance. So nothing here is done to the network itself: what
-has to differ for one caller differs in a copy of its modules, which takes little time and no memory for weights.
+Other threads may be using the network, for instance training it. It is therefore never changed for one caller; the
+caller gets a copy of its modules, which takes little time and no memory for weights.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -25,11 +25,11 @@ _HOOKS = (
 
 
 def shared_copy(network: M, replaced: Mapping[str, nn.Module] | None = None) -> M:
-    """Copy the modules of ``network``, sharing parameters and buffers: what is written to those of one, both have.
+    """Return a copy of the modules of ``network`` that shares its parameters and buffers.
 
-    Mode and hooks are the copy's own, and start as the network's. TorchScript modules, which cannot be copied so, are
-    shared whole. ``replaced``: modules by their qualified names, which stand as they are in place of the network's.
-    Raises KeyError for a name that the network does not have.
+    Mode and hooks are the copy's own, and start as the network's. TorchScript modules, which cannot be copied in this
+    way, are shared whole. ``replaced`` maps qualified names to modules to use in place of the network's. Raises
+    KeyError for a name that the network does not have.
     """
     if replaced and (missing := set(replaced) - {name for name, _ in network.named_modules(remove_duplicate=False)}):
         raise KeyError(f"there are no modules named {sorted(missing)} in {type(network).__name__}")
@@ -38,10 +38,7 @@ def shared_copy(network: M, replaced: Mapping[str, nn.Module] | None = None) -> 
 
 
 def in_evaluation_mode(network: M, replaced: Mapping[str, nn.Module] | None = None) -> M:
-    """A shared copy of ``network`` with all of its modules, ``replaced`` ones too, in evaluation mode.
-
-    See ``shared_copy``.
-    """
+    """Return a ``shared_copy`` of ``network`` with all modules, also ``replaced`` ones, in evaluation mode."""
     copy = shared_copy(network, replaced)
     for module in copy.modules():
         if not isinstance(module, ScriptModule):
@@ -56,13 +53,13 @@ def _copied(module: nn.Module, name: str, replaced: dict[str, nn.Module], copies
         return module
     if id(module) in copies:
         return copies[id(module)]
-    # Not copy.copy: modules whose copying is their own, as torch.fx's, would copy more, or less.
+    # Not copy.copy: modules that define their own copying, such as torch.fx's, would copy more, or less.
     copy = copies[id(module)] = object.__new__(type(module))
     copy.__dict__.update(module.__dict__)
     for hooks in _HOOKS:
         if (held := module.__dict__.get(hooks)) is not None:
             copy.__dict__[hooks] = held.copy() if held else type(held)()  # most are empty, and copying takes far longer
-    copy.__dict__["_compiled_call_impl"] = None  # what Module.compile made runs the module that it was made of
+    copy.__dict__["_compiled_call_impl"] = None  # a compiled call would run the module that was compiled
     prefix = f"{name}." if name else ""
     copy.__dict__["_modules"] = {
         key: child if child is None else _copied(child, prefix + key, replaced, copies)
@@ -75,20 +72,20 @@ def _copied(module: nn.Module, name: str, replaced: dict[str, nn.Module], copies
 
 
 class Remembered(Generic[V]):
-    """What was found out about networks: values by network and key, each found once, whichever thread asks first.
+    """A cache of values by network and key, which threads may share; each value is computed once.
 
-    Kept as long as the network exists; of each network the ``most`` latest.
+    The ``most`` latest values of each network are kept, as long as the network exists.
     """
 
     finding = RLock()
-    """One for all: networks are followed on fake tensors, by one thread at a time."""
+    """One lock for all caches: only one thread at a time may trace networks on fake tensors."""
 
     def __init__(self, most: int = 256):
         self.most = most
         self.values: WeakKeyDictionary[nn.Module, dict[Hashable, V]] = WeakKeyDictionary()
 
     def get(self, network: nn.Module, key: Hashable, find: Callable[[], V]) -> V:
-        """The value for ``key``, from ``find`` where it is not known yet."""
+        """Return the value for ``key``, computed by ``find`` if it is not known yet."""
         with self.finding:
             known = self.values.setdefault(network, {})
             if key not in known:

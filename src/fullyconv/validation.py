@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of people who write YAML."""
+"""Pydantic's validation errors in words for people who write YAML."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,6 @@ EXPECTED = {
 
 
 def words(problem: Mapping[str, Any]) -> str:
-    """One of ``ValidationError.errors()``: what was expected."""
+    """Return what was expected, from one of ``ValidationError.errors()``."""
     message = problem["msg"].removeprefix("Value error, ")
     return EXPECTED.get(problem["type"], message[:1].lower() + message[1:])

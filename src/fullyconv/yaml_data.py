@@ -1,20 +1,20 @@
-"""YAML that may come from a stranger, read as data: bounded, and without objects of Python."""
+"""Read YAML from untrusted files as data: within bounds, and without Python objects."""
 
 from pathlib import Path
 
 import yaml
 
 MAX_BYTES = 1 << 20
-"""Of a file; a description of 255 classes takes a fiftieth of it."""
+"""Most bytes of a file; a description of 255 classes takes a fiftieth of it."""
 MAX_DEPTH = 32
 MAX_VALUES = 20_000
-"""Values with every alias written out: a few lines of aliases of aliases can stand for more than any memory holds."""
+"""Most values, each use of an alias counted: a few lines of nested aliases can stand for more than any memory holds."""
 MAX_SCALAR = 10_000
-"""Characters of one value: reading a number takes time that grows with the square of its length."""
+"""Most characters of one value: reading a number takes time that grows with the square of its length."""
 
 
 def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> object:
-    """What a YAML file in UTF-8 holds. Raises OSError, and ValueError with the reason why it cannot be read."""
+    """Read a YAML file in UTF-8. Raises OSError, and ValueError with the reason why it cannot be read."""
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
@@ -22,12 +22,12 @@ def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> ob
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+        raise ValueError(f"it is not UTF-8 text ({error.reason} at byte {error.start})") from error
     return parse_yaml(text, loader)
 
 
 def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> object:
-    """The one document in ``text``. Raises ValueError with the reason why it cannot be read."""
+    """Read the one document in ``text``. Raises ValueError with the reason why it cannot be read."""
     try:
         _refuse_bombs(text, loader)
         return yaml.load(text, loader)
@@ -38,7 +38,7 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> ob
 
 
 def _words(error: yaml.YAMLError) -> str:
-    """PyYAML's message in one line, without its quotation of the text."""
+    """Return PyYAML's message in one line, without its quotation of the text."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return " ".join(str(error).split())
     mark = error.problem_mark or error.context_mark
@@ -54,9 +54,9 @@ class _Open:
 
 
 def _refuse_bombs(text: str, loader: type[yaml.SafeLoader]) -> None:
-    """Raises ValueError where a document is too deep, or too large with its aliases written out.
+    """Raise ValueError where a document is too deep, or too large with each use of an alias counted.
 
-    It is judged by its events, of which nothing is built yet.
+    Only its events are read, from which no values are built yet.
     """
     sizes: dict[str, int] = {}
     above: list[_Open] = []
