@@ -30,6 +30,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 
@@ -40,7 +41,9 @@ from fuzz_seeds import Seeds, make_seeds, thin
 from fullyconv.errors import FullyConvError
 
 SLOWEST = 20.0
-"""Seconds that a case may take, and one more for each million pixels that an image declares."""
+"""Seconds of processor time that a case may take, and one more for each million pixels that an image declares."""
+BY_THE_CLOCK = 20
+"""So many times as long may it take by the clock, since others may use the machine."""
 BASE = 256 << 20
 """Bytes that a case may take besides twice what the file declares: of runtimes and libraries that are first used."""
 FORK = multiprocessing.get_context("fork")
@@ -118,7 +121,7 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         before = peak(reset=True)
-        start = time.perf_counter()
+        start = time.process_time()
         problem = None
         try:
             kind.open(path)
@@ -134,7 +137,7 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
             problem = f"{type(error).__name__}: {str(error)[:300]}"
             if shown:
                 traceback.print_exc()
-        seconds, more = time.perf_counter() - start, peak() - before
+        seconds, more = time.process_time() - start, peak() - before
         if more > 2 * size + BASE:
             problem = problem or f"{more >> 20} MiB more for a file that declares {size >> 10} KiB"
         strays = sorted(entry.name for entry in sandbox.iterdir() if entry.name != "case")
@@ -170,7 +173,7 @@ def _watch(process: multiprocessing.Process, pipe: Connection, at: int, stop: in
     while at < stop:
         try:
             at, seconds = pipe.recv()
-            if not pipe.poll(seconds):
+            if not _ends_within(seconds, process, pipe):
                 os.kill(process.pid, signal.SIGKILL)
                 tally.failures.append((at, f"hangs: ended after {seconds:.0f} s"))
                 return at + 1
@@ -187,6 +190,19 @@ def _watch(process: multiprocessing.Process, pipe: Connection, at: int, stop: in
         tally.opened += at > 0 and outcome == "opened"
         tally.refused += outcome == "refused"
     return at
+
+
+def _ends_within(seconds: float, process: multiprocessing.Process, pipe: Connection) -> bool:
+    """Whether the process says what became of a case, or ends, before it has computed for so many seconds."""
+    began, clock = _processor_time(process), time.monotonic()
+    while not pipe.poll(1):
+        if _processor_time(process) - began > seconds or time.monotonic() - clock > BY_THE_CLOCK * seconds:
+            return False
+    return True
+
+
+def _processor_time(process: multiprocessing.Process) -> float:
+    return sum(psutil.Process(process.pid).cpu_times()[:2])
 
 
 def shares(count: int, kinds: list[Kind]) -> list[int]:
@@ -249,8 +265,9 @@ def main() -> int:
 
 EXPLANATION = f"""Small valid files of each kind, damaged or made to do harm, each opened by the function that a command
 opens it with, and used. Opened: it did its work. Refused: a FullyConvError. Failures: any other error,
-more than {SLOWEST:.0f} s (and a second for each million pixels of an image), more memory than {BASE >> 20} MiB
-and twice what the file declares, the end of the process, a command executed or a file written elsewhere.
+more than {SLOWEST:.0f} s of processor time (and a second for each million pixels of an image), or
+{BY_THE_CLOCK} times as long by the clock, more memory than {BASE >> 20} MiB and twice what the file declares,
+the end of the process, a command executed or a file written elsewhere.
 The valid files themselves are opened first, and must be."""
 
 
