@@ -1,5 +1,8 @@
 """Masks whose values are no classes are named as what they are; masks of classes are not doubted."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -198,3 +201,52 @@ def test_in_a_described_data_set_smoothed_edges_are_the_reason_beside_the_unknow
     root = saved([smooth(scene(seed, 2), colours) for seed in range(4)])
     describe(root, f"classes: [a, b]\npalette: {[list(colour) for colour in colours]}")
     assert kinds(root) == {Kind.COLOUR, Kind.SMOOTHED}
+
+
+def objects(save, name):
+    """Save five images with a mask for each of their three to seven objects; where the objects of each image are."""
+    truths = {}
+    for place in range(5):
+        mask = discs(3 + place, place, 60)
+        save(f"images/im-{place}.png", RANDOM.integers(0, 256, (60, 60, 3)))
+        for number in range(1, 4 + place):
+            save(name(f"im-{place}", number), 255 * (mask == number))
+        truths[f"im-{place}"] = mask > 0
+    return truths
+
+
+def test_one_mask_for_each_object_is_one_problem_and_the_remedy_works(tmp_path, save, monkeypatch):
+    truths = objects(save, lambda image, number: f"masks/{image}_{number}.png")
+    report = check(open_data(tmp_path))
+    assert {error.kind for error in report.errors} == {Kind.OBJECT_MASKS}
+    assert report.errors[0].found == "25 masks for 5 images, as im-4_1.png and im-4_2.png for im-4.png"
+    assert len(str(report).splitlines()) < 40
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    exec(page.partition("### One mask for each object")[2].split("```python\n")[1].split("```")[0], {})
+    shutil.rmtree(tmp_path / "masks")
+    (tmp_path / "joined").rename(tmp_path / "masks")
+    data = open_data(tmp_path)
+    assert check(data).errors == []
+    for pair in data.split("train"):
+        assert (read_labels(pair, data.codes) == truths[pair.image.stem]).all()
+
+
+@pytest.mark.parametrize("name", ["masks/{0}/{1}.png", "{0}/masks/{0}{1}.png"])
+def test_a_folder_of_masks_for_each_image_is_no_split(tmp_path, save, name):
+    objects(save, name.format)
+    if name.startswith("{0}"):
+        for image in (tmp_path / "images").iterdir():
+            (tmp_path / image.stem / "images").mkdir()
+            image.rename(tmp_path / image.stem / "images" / image.name)
+        (tmp_path / "images").rmdir()
+    with pytest.raises(DataError, match=r"one mask file for each object: 25 masks for 5 images, as .* for im-4\.png"):
+        open_data(tmp_path)
+
+
+def test_a_second_mask_for_some_images_is_no_mask_of_objects(tmp_path, saved, save):
+    root = saved([scene(seed, 3) for seed in range(8)])
+    for place in range(3):
+        save(f"masks/{place}_old.png", scene(place, 3))
+    assert Kind.OBJECT_MASKS not in kinds(root)
+    assert Kind.UNMATCHED_MASK in kinds(root)

@@ -35,6 +35,22 @@ def test_index_masks_of_every_depth(save):
         assert labels.tolist() == indices, path.name
 
 
+def test_transparency_is_the_mask_where_there_is_one_colour(save):
+    path = save("a.png", [[(7, 7, 7, 0), (7, 7, 7, 255), (7, 7, 7, 255)]])
+    assert Image.open(path).mode == "RGBA"
+    assert read_mask(path, MaskCode(2)).tolist() == [[0, 1, 1]]
+
+
+def test_transparency_that_follows_the_colours_is_dropped_and_else_refused(save):
+    code = MaskCode(2, colours={BLACK: 0, RED: 1})
+    for alpha in (0, 255, 128):
+        path = save(f"{alpha}.png", [[(*BLACK, alpha), (*RED, 255), (*RED, 255)]])
+        assert read_mask(path, code).tolist() == [[0, 1, 1]]
+    path = save("both.png", [[(*BLACK, 0), (*BLACK, 255), (*RED, 255)]])
+    with pytest.raises(DataError, match=r"both\.png: has colours that are transparent in some places and opaque"):
+        read_mask(path, code)
+
+
 def test_one_bit_masks_hold_0_and_1_whatever_the_number_of_classes(save):
     path = save("a.png", Image.fromarray(np.array([[False, True]])))
     assert Image.open(path).mode == "1"

@@ -20,10 +20,31 @@ def open_mask(path: str | Path, key: str | None) -> Mask:
     Raises DataError, naming the file, if it cannot be read.
     """
     if Path(path).suffix.lower() != SUFFIX:
-        return open_image(path)
+        return _without_alpha(path, open_image(path))
     if key is None:
         raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
     return read_matrix(path, key)
+
+
+def _without_alpha(path: str | Path, mask: Image.Image) -> Image.Image:
+    """Return a mask's colours where its transparency follows them, its transparency where it has one colour.
+
+    Raises DataError where both tell pixels apart.
+    """
+    if mask.mode not in ("RGBA", "LA"):
+        return mask
+    pairs: list[tuple[int, tuple[int, ...]]] = mask.getcolors(256) or []  # type: ignore[assignment]
+    alphas: dict[tuple[int, ...], set[int]] = {}
+    for _, (*colour, alpha) in pairs:
+        alphas.setdefault(tuple(colour), set()).add(alpha)
+    if len(alphas) == 1 and len(pairs) > 1:
+        return mask.getchannel("A")
+    if not any({0, 255} <= own for own in alphas.values()):
+        return mask
+    raise DataError(
+        f"{path}: has colours that are transparent in some places and opaque in others: it does not say which of both "
+        "tells the class. Save it without transparency (an alpha channel), each class in a colour of its own"
+    )
 
 
 def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Find everything that is wrong with a data set before it costs a training run."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.checks import whole
 from fullyconv.data.checks.judge import judge_masks, judged, trimmed, values_remedy
 from fullyconv.data.checks.kinds import Kind, kinds_named
+from fullyconv.data.checks.object_masks import object_masks
 from fullyconv.data.checks.problems import Problem, Report
 from fullyconv.data.contents import MaskContent, count_labels
 from fullyconv.data.frequencies import join_counts, total
@@ -77,6 +79,11 @@ def check(
         for findings in findings_of.values()
         for problem in findings.problems
     ]
+    if (of_objects := object_masks(itertools.chain(*data.splits.values()), data.unmatched_masks)) is not None:
+        explained = set(of_objects.files)
+        problems = [p for p in problems if p.kind is not Kind.NO_MASK or explained.isdisjoint(p.files)]
+        problems.append(of_objects)
+        data = replace(data, unmatched_masks=[mask for mask in data.unmatched_masks if mask not in explained])
     problems += whole.unmatched_masks(data) + whole.shared_masks(pairs) + whole.empty_splits(chosen)
     faulty = {
         pair for pair, findings in findings_of.items() if any(problem.kind.unusable for problem in findings.problems)

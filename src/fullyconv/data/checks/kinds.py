@@ -69,6 +69,12 @@ class Kind(Enum):
         "mask with colours not in the palette",
         "add or correct `palette` in dataset.yaml (void's colour may follow the classes'), or draw without smoothing",
     )
+    OBJECT_MASKS = (
+        "object-masks",
+        "error, unusable",
+        "one mask file for each object",
+        "join the masks of each image into one, as the lines in docs/data.md (One mask for each object) do",
+    )
     OBJECT_IDS = (
         "object-ids",
         "error",

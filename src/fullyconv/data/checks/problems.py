@@ -185,7 +185,7 @@ class Report:
         return f"{many} image{'s' * (many != 1)} ({sizes})"
 
     def _line(self, problem: Problem) -> str:
-        shown, joined = (3, ", ") if problem.kind in GUESSED else (LISTED, " = ")
+        shown, joined = (3, ", ") if problem.kind in (*GUESSED, Kind.OBJECT_MASKS) else (LISTED, " = ")
         names = joined.join(map(self.data.name, problem.files[:shown]))
         names += f" and {len(problem.files) - shown} more" if len(problem.files) > shown else ""
         return f"{names}: {problem.found}" if names and problem.found else names or problem.found

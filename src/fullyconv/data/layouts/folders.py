@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from fullyconv.data.catalog import Data
+from fullyconv.data.checks.object_masks import refuse_folders_of_objects
 from fullyconv.data.images import SUFFIXES, list_images
 from fullyconv.data.layouts.descriptor import read_descriptor
 from fullyconv.data.layouts.infer import infer_classes, palette_of
@@ -56,6 +57,7 @@ def open_folders(root: Path) -> Data:
     images, masks = root / "images", root / "masks"
     divided = False
     if not _has(root, "images", "masks"):
+        _refuse_a_folder_for_each_image(root)
         splits, unmatched = _pair_all(
             {
                 folder.name: (folder / "images", folder / "masks")
@@ -65,6 +67,7 @@ def open_folders(root: Path) -> Data:
         )
     elif names := sorted({folder.name for folder in _splits(images) + _splits(masks)}):
         loose = list_images(images) + list_images(masks)
+        refuse_folders_of_objects(root, {image: list_images(masks / image.stem) for image in list_images(images)})
         if loose:
             raise DataError(
                 f"{root}: {len(loose)} files, {loose[0].relative_to(root)} among them, lie beside the splits "
@@ -77,6 +80,14 @@ def open_folders(root: Path) -> Data:
     files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
     code, classes, palette, notes = infer_classes(root, files + unmatched)
     return Data(root, "folders", classes, palette, code, splits, unmatched, divided=divided, inferred=True, notes=notes)
+
+
+def _refuse_a_folder_for_each_image(root: Path) -> None:
+    """Raise DataError where each folder holds one image and the masks of its objects, and is no split."""
+    folders = [folder for folder in _folders(root) if _has(folder, "images", "masks")]
+    of_folder = [(list_images(folder / "images"), list_images(folder / "masks")) for folder in folders]
+    if len(folders) > 2 and all(len(images) == 1 for images, _ in of_folder):
+        refuse_folders_of_objects(root, {images[0]: masks for images, masks in of_folder})
 
 
 def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:
