@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fullyconv.cores import usable_cores
+from fullyconv.resources import usable_cores
 
 
 @pytest.fixture

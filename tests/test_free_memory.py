@@ -7,7 +7,7 @@ import psutil
 import pytest
 import torch
 
-from fullyconv.free_memory import available_memory
+from fullyconv.resources import available_memory
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 MACHINE = 1000

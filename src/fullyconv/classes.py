@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 MAX_CLASSES = 255
 """Most classes of one labeling: labels are bytes, one value of which stands for pixels without a class."""
+IGNORE = 255
+"""The label, in memory, of pixels without a class."""
 
 VOC_CLASSES = [
     "background",

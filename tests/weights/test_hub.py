@@ -243,8 +243,11 @@ def test_only_what_says_so_is_asked_for_on_the_hub(remote, net, tmp_path, monkey
 @pytest.mark.parametrize(
     "text", ["streets", "/org/streets", "./org/streets", "org/streets", "org/x.safetensors", "../x"]
 )
-def test_paths_are_paths(text):
-    assert hub.parse(text) is None
+def test_paths_are_paths(text, remote, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    remote.down = AssertionError("the hub was asked")
+    with pytest.raises(WeightsError, match="no such file"):
+        fc.load(text)
 
 
 @pytest.mark.parametrize("text", ["hub:", "hub:streets", "hub:org/a/b", "hub:../x", "hub:org/a@", "hub:org/a@b c"])

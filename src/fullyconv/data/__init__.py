@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fullyconv.classes import IGNORE as IGNORE
     from fullyconv.data.catalog import Data as Data
     from fullyconv.data.checks.find import check as check
     from fullyconv.data.checks.problems import Problem as Problem
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from fullyconv.data.frequencies import ClassPixels as ClassPixels
     from fullyconv.data.frequencies import class_pixels as class_pixels
     from fullyconv.data.layouts.detect import open_data as open_data
-    from fullyconv.data.masks import IGNORE as IGNORE
     from fullyconv.data.pairs import Pair as Pair
 
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "ClassPixels": "fullyconv.data.frequencies",
     "class_pixels": "fullyconv.data.frequencies",
     "open_data": "fullyconv.data.layouts.detect",
-    "IGNORE": "fullyconv.data.masks",
+    "IGNORE": "fullyconv.classes",
     "Pair": "fullyconv.data.pairs",
 }
 

@@ -10,7 +10,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from fullyconv.channels import Inputs, count_colours
-from fullyconv.data.masks import IGNORE
+from fullyconv.classes import IGNORE
 from fullyconv.errors import ConfigError
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.contents import count_labels
-from fullyconv.data.masks import IGNORE, refuse_unknown
+from fullyconv.data.masks import refuse_unknown
 from fullyconv.data.pairs import Pair, masks_of
 from fullyconv.data.parallel import Progress, in_parallel
 

@@ -6,12 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from fullyconv.classes import MAX_CLASSES
+from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
-
-IGNORE = 255
-"""The label, in memory, of pixels without a class."""
 
 LOWEST, HIGHEST = -32768, 65535
 """The mask values that can mean something."""

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.images import open_image
-from fullyconv.data.mask_codes import IGNORE, MaskCode, Unknown, count_colours, list_unknown, numbers_of_colours
+from fullyconv.data.mask_codes import MaskCode, Unknown, count_colours, list_unknown, numbers_of_colours
 from fullyconv.data.published.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
 

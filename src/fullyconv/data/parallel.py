@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from fullyconv.cores import usable_cores
+from fullyconv.resources import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

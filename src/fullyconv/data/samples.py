@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.catalog import Data
-from fullyconv.data.masks import IGNORE
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import whole_file

@@ -1,7 +1,6 @@
 """Where the cells of each layer look in the image: sizes, strides, offsets, receptive fields, crops."""
 
-from fullyconv.geometry.axis import Axis, Interval, Step, crop, hull, union
-from fullyconv.geometry.lattice import Lattice
+from fullyconv.geometry.axis import Axis, Interval, Lattice, Step, crop, hull, union
 from fullyconv.geometry.steps import (
     adaptive_pooling,
     convolution,

@@ -1,4 +1,4 @@
-"""One axis of a map of cells, and where each cell looks in the image: exact rational arithmetic, no floats.
+"""Where the cells of a map look in the image, axis by axis: exact rational arithmetic, no floats.
 
 A spatial operation is a `Step`; a map's rows (or columns) are an `Axis`, which passes through steps. Rows and
 columns are followed separately. Coordinates are those of cell centres: pixel 0 of the image is at 0, pixel 1
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm
+from typing import NamedTuple
 
 from fullyconv.errors import GeometryError
 
@@ -175,3 +176,16 @@ def crop(axis: Axis, onto: Axis) -> int:
     if cells.denominator != 1:
         raise GeometryError(f"cannot align two maps of stride {axis.stride} by cropping: they are {cells} cells apart")
     return int(cells)
+
+
+class Lattice(NamedTuple):
+    """Where a map's cells look: cell (i, j) at pixel (stride[0] · i + offset[0], stride[1] · j + offset[1])."""
+
+    stride: tuple[Fraction, Fraction]
+    offset: tuple[Fraction, Fraction]
+
+    @classmethod
+    def stretched(cls, cells: tuple[int, int], size: tuple[int, int]) -> "Lattice":
+        """``cells`` that cover ``size`` pixels from border to border (torch's ``align_corners=False``)."""
+        rows, columns = (Fraction(pixels, n) for pixels, n in zip(size, cells, strict=True))
+        return cls((rows, columns), ((rows - 1) / 2, (columns - 1) / 2))

@@ -19,13 +19,14 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from fullyconv.errors import GeometryError
-from fullyconv.geometry.axis import Axis, Interval
+from fullyconv.geometry import layout, mixing, windows
+from fullyconv.geometry.axis import Axis, Interval, Lattice
 from fullyconv.geometry.call import Call
-from fullyconv.geometry.lattice import Lattice
-from fullyconv.geometry.rules import follow
 from fullyconv.geometry.signal import Signal
 from fullyconv.sharing import in_evaluation_mode
 
+RULES = windows.RULES | layout.RULES | mixing.RULES
+"""What ATen operations do to rows and columns, by their names."""
 LABELS = {
     **dict.fromkeys(("addmm", "mm"), "linear"),
     **dict.fromkeys(("bmm", "baddbmm"), "matrix product"),
@@ -257,7 +258,7 @@ class _Follower(TorchDispatchMode):
             raise GeometryError(f"layer {name!r}: part of a tensor was written; that is not followed, use cat or pad")
         call = Call(op, args, outputs, torch.Tag.pointwise in func.tags, self.signal, show, note, gate)
         try:
-            found = follow(call)
+            found = _apply_rule(call)
             signals = [found] * len(outputs) if isinstance(found, Signal) else found
             if func._schema.is_mutable:
                 self.written(outputs[0], signals[0])
@@ -297,6 +298,25 @@ class _Follower(TorchDispatchMode):
         if signal.where is None and not signal.pools:
             signal = signal.pooled()
         return Layer(made.name, made.op, signal.rows, signal.cols, 0, 0, made.depth)
+
+
+def _apply_rule(call: Call) -> Signal | Sequence[Signal]:
+    """What is known of the outputs of ``call``, of which at least one input depends on the image.
+
+    Raises GeometryError if the operation is not known and gives something of another shape.
+    """
+    rule = RULES.get(call.op) or (mixing.attention if "attention" in call.op else None)
+    if rule:
+        return rule(call)
+    if call.pointwise:
+        return layout.joining(call)
+    x, signal = call.only()
+    if signal.where is None:
+        return signal
+    if call.out.shape == x.shape:
+        return call.mixed(signal, call.op, signal.where)
+    shapes = f"{tuple(x.shape)} → {tuple(call.out.shape)}"
+    raise GeometryError(f"{shapes}: it is not known what this does to rows and columns; use other operations")
 
 
 def _common(first: str, second: str) -> str:

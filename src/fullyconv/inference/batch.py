@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from unicodedata import normalize
 
 from PIL.Image import DecompressionBombError
 from torch import Tensor
 
 from fullyconv.data.images import SUFFIXES, write_image
-from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError
+from fullyconv.inference import rasters
 from fullyconv.inference.predictor import Predictor, TileOption
-from fullyconv.inference.rasters import source
-from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.results.segmentation import Segmentation
 
-KINDS = SUFFIXES | source.SUFFIXES
+if TYPE_CHECKING:
+    from fullyconv.data.parallel import Progress
+
+KINDS = SUFFIXES | rasters.SUFFIXES
 AHEAD = 4
 """At most so many images are read before their turn, and as many wait to be written."""
 
@@ -41,7 +42,7 @@ def predict_files(
     scores: bool = False,
     tile: TileOption = "auto",
     level: int = 0,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
     """Label files, folders (and those in them) and patterns such as ``day*/*.jpg`` into the folder ``out``.
 
@@ -59,7 +60,7 @@ def predict_files(
     OSError where a folder cannot be listed.
     """
     targets = targets_of(inputs, Path(out), overlay, predictor.classes if scores else (), tile)
-    pictures, rasters = (
+    pictures, large = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
         for picture in (True, False)
     )
@@ -88,6 +89,8 @@ def predict_files(
         segmentation.save(targets[image])
 
     def label_by_window(image: Path, _: None) -> None:
+        from fullyconv.inference.rasters.predict import predict_raster
+
         def shown(pixels: Tensor) -> Segmentation:
             segmentation = predictor.segment(pixels, probabilities=scores)
             _write_beside(segmentation, targets[image], overlay, scores)
@@ -100,7 +103,7 @@ def predict_files(
         pixels = _ahead(pool, read, ((image, None) for image in pictures))
         labelled = (_attempt(label, image, found) for image, found in pixels)
         written = _ahead(pool, write, labelled)
-        by_window = ((image, _attempt(label_by_window, image, None)[1]) for image in rasters)
+        by_window = ((image, _attempt(label_by_window, image, None)[1]) for image in large)
         for image, problem in chain(written, by_window):
             if isinstance(problem, Exception):
                 failed.append((image, problem))
@@ -113,7 +116,7 @@ def predict_files(
 class Steps:
     """Progress over images, of which some are made of tiles: as they come up, these count one by one."""
 
-    def __init__(self, images: int, progress: Progress | None):
+    def __init__(self, images: int, progress: "Progress | None"):
         self.done, self.all, self.progress = 0, images, progress
         self.at, self.of = 0, 1
 
@@ -239,7 +242,11 @@ def _below(matches: Iterable[Path]) -> Iterator[Path]:
 
 
 def _is_read_by_window(image: Path, tile: TileOption) -> bool:
-    return image.suffix.lower() in source.SUFFIXES and image.is_file() and (tile != "auto" or source.by_window(image))
+    if image.suffix.lower() not in rasters.SUFFIXES or not image.is_file():
+        return False
+    from fullyconv.inference.rasters.source import by_window
+
+    return tile != "auto" or by_window(image)
 
 
 def _located(path: Path) -> Path:

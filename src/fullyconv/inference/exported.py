@@ -13,8 +13,6 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
 from fullyconv.extras import require
-from fullyconv.inference import program as program_file
-from fullyconv.inference.graph_files import check_onnx, check_openvino
 from fullyconv.model.fcn import FCN
 from fullyconv.model.spec import ExportSpec, parsed
 
@@ -109,6 +107,8 @@ def open_runner(path: str | Path) -> Runner:
 
 
 def _open_onnx(path: Path) -> tuple[str, Run]:
+    from fullyconv.inference.graph_files import check_onnx
+
     ort = require("onnxruntime", "export")
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -128,6 +128,8 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
 
 
 def _open_openvino(path: Path) -> tuple[str, Run]:
+    from fullyconv.inference.graph_files import check_openvino
+
     openvino = require("openvino", "export")
     check_openvino(path)
     model = openvino.Core().read_model(path)
@@ -148,7 +150,9 @@ def compiled(model: "Model") -> "CompiledModel":
 
 
 def _open_program(path: Path) -> tuple[str, Run]:
-    program, text = program_file.load(path, KEY)
+    from fullyconv.inference.program import load
+
+    program, text = load(path, KEY)
     return _text(text, path), lambda images: program(images.cpu())
 
 

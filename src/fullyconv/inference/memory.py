@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from fullyconv.errors import ConfigError
-from fullyconv.free_memory import available_memory
 from fullyconv.inference.bands import BAND
 from fullyconv.inference.tiles import Plan, plan, sight
 from fullyconv.model.fcn import FCN
+from fullyconv.resources import available_memory
 from fullyconv.sharing import Remembered, in_evaluation_mode
 
 RESERVE = 2.0

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from fullyconv.classes import MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError, GeometryError
-from fullyconv.free_memory import available_memory
 from fullyconv.inference.inputs import ImageLike, to_tensor
 from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
 from fullyconv.model.segmenter import Segmenter
+from fullyconv.resources import available_memory
 from fullyconv.results.figures import displayable
 from fullyconv.results.segmentation import Segmentation
 

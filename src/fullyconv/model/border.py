@@ -3,8 +3,6 @@
 from typing import TypeGuard, TypeVar
 
 from fullyconv.errors import ConfigError
-from fullyconv.model.backbones.border import Borderless
-from fullyconv.model.backbones.paper import VGG16
 from fullyconv.model.fcn import FCN
 from fullyconv.sharing import in_evaluation_mode
 
@@ -13,7 +11,11 @@ N = TypeVar("N")
 
 def has_border(net: object) -> TypeGuard[FCN]:
     """Whether ``without_border`` takes this network."""
-    return isinstance(net, FCN) and isinstance(net.backbone.body, VGG16) and net.backbone.alignment == "crop"
+    if not isinstance(net, FCN) or net.backbone.alignment != "crop":
+        return False
+    from fullyconv.model.backbones.paper import VGG16  # no other network has to load it
+
+    return isinstance(net.backbone.body, VGG16)
 
 
 def without_border(net: FCN) -> FCN:
@@ -25,6 +27,9 @@ def without_border(net: FCN) -> FCN:
     """
     if not has_border(net):
         raise ConfigError(f"{net.name} has no border to leave out: that is for the paper's VGG-16 networks.")
+    from fullyconv.model.backbones.border import Borderless
+    from fullyconv.model.backbones.paper import VGG16
+
     trunk = in_evaluation_mode(net.backbone.body)
     assert isinstance(trunk, VGG16)
     return in_evaluation_mode(net, {"backbone.body": Borderless(trunk)})

@@ -21,10 +21,9 @@ from fullyconv.errors import ConfigError
 from fullyconv.geometry import Lattice, Scorer
 from fullyconv.model import readout
 from fullyconv.model.backbones import Backbone, Padding, backbone, release, torchvision
-from fullyconv.model.fusion import Fusion, cropped_fusion, interpolated_fusion
+from fullyconv.model.backbones.backbone import per_channel
+from fullyconv.model.fusion import Fusion, cropped, cropped_fusion, head_of, interpolated_fusion, scored_by
 from fullyconv.model.readout import Border, Interpolation
-from fullyconv.model.readout.truth import check_labels
-from fullyconv.model.scoring import cropped, head_of, per_channel, scored_by
 from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
 from fullyconv.palettes import Colour, default_palette
@@ -211,7 +210,7 @@ class FCN(Scorer):
         Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight``: one for each
         class. Raises ValueError for labels that do not fit the images or the classes (see ``check_labels``).
         """
-        check_labels(labels, images, self.num_classes, self.heads, ignore_index)
+        readout.check_labels(labels, images, self.num_classes, self.heads, ignore_index)
         scores = self.scores(images)
         lattice, _, method, border = self._reading(images, scores)
         losses = [

@@ -1,10 +1,10 @@
-"""How the maps of a backbone's taps meet: the upsampling between them, and what is cropped (paper, section 4.2)."""
+"""How a backbone's taps become scores: what scores them, upsamples between them and crops (paper, section 4.2)."""
 
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from fullyconv import geometry
 from fullyconv.errors import GeometryError
@@ -68,3 +68,29 @@ def _alignment(coarse: Lattice, fine: Lattice) -> tuple[tuple[int, int], tuple[F
         raise GeometryError(f"Taps of strides {fine.stride} and {coarse.stride} cannot be fused: no whole factor.")
     shifts = [(f - c) / s for f, c, s in zip(fine.offset, coarse.offset, coarse.stride, strict=True)]
     return (int(factors[0]), int(factors[1])), (shifts[0], shifts[1])
+
+
+def scored_by(channels: int, width: int | None, classes: int) -> nn.Module:
+    """What a tap of ``channels`` is scored by, from zero; with ``width``, what makes features of it, so many."""
+    if width:
+        return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+    score = nn.Conv2d(channels, classes, 1)
+    nn.init.zeros_(score.weight)
+    nn.init.zeros_(score.bias)  # type: ignore[arg-type]
+    return score
+
+
+def head_of(width: int, classes: int) -> nn.Module:
+    """What scores the fused features."""
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, classes, 1),
+    )
+
+
+def cropped(tap: Tensor, start: tuple[int, int], like: Tensor) -> Tensor:
+    (top, left), (height, width) = start, like.shape[2:]
+    return tap[..., top : top + height, left : left + width]

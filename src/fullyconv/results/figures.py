@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from fullyconv.data.masks import IGNORE
-from fullyconv.fonts import fonts_for
+from fullyconv.classes import IGNORE
 from fullyconv.palettes import VOC_VOID, Colour, table
 
 WRONG: Colour = (214, 39, 40)
@@ -117,6 +116,8 @@ def _to_width(picture: Image.Image, width: int) -> Image.Image:
 
 def _texts(texts: Sequence[str], size: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
     """Return each text as it can be drawn, and a font of this size that draws it."""
+    from fullyconv.fonts import fonts_for  # loads matplotlib, which pictures without texts do without
+
     return [(text, _font(font, size)) for text, font in fonts_for(texts)]
 
 

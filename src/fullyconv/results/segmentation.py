@@ -4,7 +4,6 @@ import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -69,6 +68,8 @@ class Segmentation:
         index = self.classes.index(of) if isinstance(of, str) and of in self.classes else of
         if not isinstance(index, int | np.integer) or not 0 <= index < len(self.classes):
             raise ConfigError(f"there is no class {of!r}; the classes are {', '.join(self.classes)}")
+        import matplotlib  # which labels and overlays do without
+
         picture = Image.fromarray(np.rint(self.probabilities[index] * 255).astype(np.uint8)).convert("P")
         picture.putpalette((matplotlib.colormaps["magma"](range(256), bytes=True)[:, :3]).tobytes())
         return picture

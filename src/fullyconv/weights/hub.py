@@ -15,13 +15,13 @@ from huggingface_hub.errors import (
 )
 
 from fullyconv.errors import WeightsError
+from fullyconv.weights import HUB
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
 
 PATIENCE = 10.0
 """Seconds to wait for the hub's first answer."""
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)", re.ASCII)
 """``org/name``."""
-PREFIX = "hub:"
 REPOSITORY = re.compile(rf"(?P<repo>{NAME.pattern})(@(?P<revision>[\w./-]+))?", re.ASCII)
 """``org/name``, or ``org/name@revision``."""
 
@@ -33,14 +33,12 @@ class HubId(NamedTuple):
     revision: str | None
 
 
-def parse(source: str) -> HubId | None:
-    """Return the repository that ``hub:org/name[@revision]`` names, or None if ``source`` is a path.
+def parse(source: str) -> HubId:
+    """Return the repository that ``hub:org/name[@revision]`` names.
 
     Raises WeightsError where what follows ``hub:`` is not the name of a repository.
     """
-    if not source.startswith(PREFIX):
-        return None
-    match = REPOSITORY.fullmatch(source.removeprefix(PREFIX))
+    match = REPOSITORY.fullmatch(source.removeprefix(HUB))
     if match is None:
         raise WeightsError(f"{source}: expected hub:org/name or hub:org/name@revision.")
     return HubId(match["repo"], match["revision"])

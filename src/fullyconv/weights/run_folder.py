@@ -13,9 +13,8 @@ from fullyconv.errors import FullyConvError, WeightsError, first_line
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
 from fullyconv.model.spec import MAX_TEXT, ModelSpec, parsed
-from fullyconv.weights import foreign, hub
+from fullyconv.weights import HUB
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
-from fullyconv.weights.tensors import is_safetensors
 
 KEY = "fullyconv"
 """The key in a weights file's header under which the architecture is, as JSON."""
@@ -38,18 +37,14 @@ def load(source: str | Path) -> fcn.FCN:
     ``hub:org/name`` and ``hub:org/name@revision`` are downloaded from the Hugging Face hub. Raises WeightsError where
     there is no network, it is damaged, or its weights are not those of its architecture.
     """
-    hub_id = hub.parse(str(source))
-    path = Path(source) if hub_id is None else hub.download(hub_id)
+    path = _fetched(str(source)) if str(source).startswith(HUB) else Path(source)
     in_folder = path.is_dir()
     if in_folder:
         path = path / WEIGHTS
         if not path.is_file():
             raise WeightsError(f"{source} holds no trained network: expected {WEIGHTS} in a run folder.")
     if not path.is_file():
-        hint = f" For the Hugging Face hub write hub:{source}." if hub.REPOSITORY.fullmatch(str(source)) else ""
-        raise WeightsError(f"{source}: no such file. Expected a run folder or a .safetensors file.{hint}")
-    if not is_safetensors(path) and (found := foreign.kind(path)):
-        raise WeightsError(f"{path} is {found}, not a network of fullyconv. {foreign.remedy(path)}")
+        raise WeightsError(f"{source}: no such file. Expected a run folder or a .safetensors file.{_hint(str(source))}")
     with _opened(path) as file:
         spec = _spec(file, path)
         if in_folder:
@@ -81,7 +76,31 @@ def _opened(path: Path) -> Iterator[safe_open]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no safetensors file, or is damaged: {first_line(error)[:200]}") from error
+        raise WeightsError(_why_not_opened(path, error)) from error
+
+
+def _why_not_opened(path: Path, error: SafetensorError | OSError) -> str:
+    """Say why ``path`` cannot be opened, and what to do with it if it is a file of another program."""
+    from fullyconv.weights import foreign
+    from fullyconv.weights.tensors import is_safetensors
+
+    if isinstance(error, SafetensorError) and not is_safetensors(path) and (found := foreign.kind(path)):
+        return f"{path} is {found}, not a network of fullyconv. {foreign.remedy(path)}"
+    return f"{path} is no safetensors file, or is damaged: {first_line(error)[:200]}"
+
+
+def _fetched(name: str) -> Path:
+    """Return the folder of a network on the hub, downloaded if it is not there yet. Raises WeightsError."""
+    from fullyconv.weights import hub
+
+    return hub.download(hub.parse(name))
+
+
+def _hint(source: str) -> str:
+    """Say what to write if a path that does not exist looks like the name of a network on the hub."""
+    from fullyconv.weights import hub
+
+    return f" For the Hugging Face hub write {HUB}{source}." if hub.REPOSITORY.fullmatch(source) else ""
 
 
 def _spec(file: safe_open, path: Path) -> ModelSpec:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks import whole
@@ -18,7 +19,7 @@ from fullyconv.data.checks.problems import Problem, Report
 from fullyconv.data.contents import MaskContent, count_labels
 from fullyconv.data.frequencies import join_counts, total
 from fullyconv.data.images import open_image, to_planes
-from fullyconv.data.mask_codes import IGNORE, MaskCode, list_unknown
+from fullyconv.data.mask_codes import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError, visible

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from fullyconv.classes import FOREGROUND, numbered
+from fullyconv.classes import FOREGROUND, IGNORE, numbered
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.checks.judge import judge_masks, judged, paste_values, trimmed
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.contents import MaskContent
 from fullyconv.data.images import SUFFIXES, open_image
-from fullyconv.data.mask_codes import IGNORE, MaskCode, colour_of
+from fullyconv.data.mask_codes import MaskCode, colour_of
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError, visible
 from fullyconv.palettes import Colour, default_palette

@@ -1,7 +1,8 @@
 """What a descriptor says the values and colours in masks mean."""
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.layouts.descriptor import Descriptor
-from fullyconv.data.mask_codes import IGNORE, MaskCode, count_values
+from fullyconv.data.mask_codes import MaskCode, count_values
 
 
 def mask_code(descriptor: Descriptor) -> MaskCode:

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from fullyconv.classes import VOC_CLASSES
+from fullyconv.classes import IGNORE, VOC_CLASSES
 from fullyconv.data.catalog import Data
 from fullyconv.data.images import list_images
-from fullyconv.data.mask_codes import IGNORE, MaskCode
+from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, in_order, read_list
 from fullyconv.errors import DataError

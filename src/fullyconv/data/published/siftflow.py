@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.catalog import Data
-from fullyconv.data.mask_codes import IGNORE, MaskCode
+from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, read_list
 from fullyconv.palettes import default_palette

@@ -1,1 +1,4 @@
-"""Images that are read and labelled window by window: TIFF, BigTIFF, GeoTIFF, whole slides."""
+"""Files of any size, read and labelled by window; what reads and writes them is imported where there is one."""
+
+SUFFIXES = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
+"""Of the files that may be read by window."""

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from fullyconv.data.masks import IGNORE
+from fullyconv.classes import IGNORE
 from fullyconv.errors import ConfigError
 from fullyconv.extras import require
 from fullyconv.files import whole_file

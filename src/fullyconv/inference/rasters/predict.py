@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fullyconv import __version__
-from fullyconv.data.masks import IGNORE
+from fullyconv.classes import IGNORE
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
 from fullyconv.inference.predictor import Method, Predictor, TileOption, Window

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import TiffImagePlugin
 
-from fullyconv.data.masks import IGNORE
+from fullyconv.classes import IGNORE
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.extras import require
 from fullyconv.files import absence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.windows import Window
 
-SUFFIXES = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
 WIDTH, HEIGHT, SAMPLES, TILE_WIDTH = 256, 257, 277, 322
 ORIENTATION = 274
 """TIFF tag: how the picture is turned. A georeference is of the rows as they lie: beside it GDAL ignores the tag."""

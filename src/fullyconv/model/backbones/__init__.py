@@ -2,9 +2,7 @@
 
 from fullyconv.errors import ConfigError
 from fullyconv.model.backbones import release, smallvgg, torchvision
-from fullyconv.model.backbones.backbone import Alignment, Backbone
-from fullyconv.model.backbones.paper import Padding
-from fullyconv.model.backbones.timm import timm_backbone
+from fullyconv.model.backbones.backbone import Alignment, Backbone, Padding
 
 __all__ = ["Alignment", "Backbone", "Padding", "backbone"]
 
@@ -32,4 +30,6 @@ def backbone(
         return torchvision.torchvision_backbone(name, in_channels, dropout, pretrained)
     if name == smallvgg.NAME:
         return smallvgg.smallvgg_backbone(finest, in_channels, pretrained)
+    from fullyconv.model.backbones.timm import timm_backbone  # loads timm, which the others do without
+
     return timm_backbone(name, finest, in_channels, pretrained)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from fullyconv import geometry
@@ -18,6 +19,8 @@ Alignment = Literal["cells", "crop", "half-pixel"]
   taps are cropped to them (the paper's release).
 - half-pixel: scores are stretched over the image (torchvision).
 """
+Padding = Literal["paper", "same"]
+"""How the paper's trunks pad: 100 pixels around the image, as in the release, or as other trunks do."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -72,3 +75,11 @@ def _trace(body: nn.Module, name: str, stride: int, in_channels: int) -> tuple[i
         except GeometryError as error:
             reason = error
     raise GeometryError(f"{name} cannot be a backbone: {reason}")
+
+
+def per_channel(values: Sequence[float], channels: int, further: Sequence[float] = ()) -> Tensor:
+    """Statistics in fractions of 255 → 0..255, then ``further``; for other channels the former's mean."""
+    known = torch.tensor(values) * 255
+    if len(known) + len(further) == channels:
+        return torch.cat([known, torch.tensor(further)])
+    return known if len(known) == channels else known.mean().repeat(channels)

@@ -7,13 +7,13 @@ convolutions (section 3.1). A trunk gives its taps from fine to coarse: pools, a
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Padding = Literal["paper", "same"]
+from fullyconv.model.backbones.backbone import Padding
 
 BORDER = 100
 """Pixels of padding in the first convolution of the release's networks."""

@@ -2,9 +2,7 @@
 
 from fullyconv.channels import Inputs
 from fullyconv.errors import ConfigError, WeightsError
-from fullyconv.model.backbones import imagenet
-from fullyconv.model.backbones.backbone import Backbone
-from fullyconv.model.backbones.paper import VGG16, AlexNet, GoogLeNet, LateFusion, Padding
+from fullyconv.model.backbones.backbone import Backbone, Padding
 
 MEAN = (122.67892, 116.66877, 104.00699)
 """Of the release's images, red, green, blue in 0..255; nothing is divided by a deviation."""
@@ -43,6 +41,9 @@ def paper_backbone(
     ``dropout``: after fc6 and fc7; None: the paper's 0.5. ``pretrained``: VGG-16 with torchvision's ImageNet weights,
     which come with a mean and a deviation of their own. Raises ConfigError, WeightsError.
     """
+    from fullyconv.model.backbones import imagenet
+    from fullyconv.model.backbones.paper import VGG16, AlexNet, GoogLeNet, LateFusion
+
     strides = [stride for stride in STRIDES[name] if stride >= finest]
     if name == "latefusion-vgg16" and in_channels != 6:
         raise ConfigError(f"{name} takes 6 channels, colour and HHA; found in_channels {in_channels}.")

@@ -7,12 +7,11 @@ stretched over the image by half-pixel interpolation, wherever the network's cel
 from collections import OrderedDict
 
 from torch import Tensor, nn
-from torchvision.models import segmentation
 
 from fullyconv.errors import WeightsError
 from fullyconv.model.backbones.backbone import Backbone
 
-NETWORKS = {"fcn_resnet50": segmentation.fcn_resnet50, "fcn_resnet101": segmentation.fcn_resnet101}
+NETWORKS = ("fcn_resnet50", "fcn_resnet101")
 CHANNELS = 512
 
 
@@ -20,8 +19,10 @@ class Trunk(nn.Module):
     """Image (N, in_channels, H, W) → one tap of stride 8, (N, 512, h, w)."""
 
     def __init__(self, name: str, in_channels: int, dropout: float | None):
+        from torchvision.models import segmentation
+
         super().__init__()
-        whole = NETWORKS[name](weights=None, weights_backbone=None)
+        whole = getattr(segmentation, name)(weights=None, weights_backbone=None)
         self.backbone = whole.backbone
         if in_channels != 3:
             self.backbone.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)

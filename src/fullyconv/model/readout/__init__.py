@@ -1,7 +1,9 @@
 """Everything after the finest scores, in three forms: logits, labels, loss."""
 
+from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from fullyconv.classes import MAX_CLASSES
@@ -10,7 +12,7 @@ from fullyconv.model.readout.blocks import logits, mass
 from fullyconv.model.readout.fused import readout_for
 from fullyconv.model.readout.interpolation import Border, Interpolation, Sampling
 
-__all__ = ["Border", "Interpolation", "Sampling", "labels", "logits", "loss", "mass"]
+__all__ = ["Border", "Interpolation", "Sampling", "check_labels", "labels", "logits", "loss", "mass"]
 
 
 def labels(
@@ -58,3 +60,33 @@ def loss(
         label_smoothing=label_smoothing,
         reduction=reduction,
     )
+
+
+def check_labels(
+    labels: Tensor, images: Tensor, classes: int, heads: Mapping[str, int] | None, ignore_index: int
+) -> None:
+    """Raises ValueError unless ``labels`` are whole numbers, (N, H, W) as the images, or (N, heads, H, W) with heads.
+
+    On a CPU also for a label that is neither a class nor ``ignore_index``; on a GPU that would wait for the GPU.
+    """
+    size = tuple(images.shape[2:])
+    expected = (len(images), *([len(heads)] if heads else []), *size)
+    if tuple(labels.shape) != expected:
+        form = f"(N, {', '.join(heads)}, H, W)" if heads else "(N, H, W)"
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}; images {tuple(images.shape)} need {expected}, {form}. Load or "
+            "crop image and mask together."
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels are {labels.dtype}; expected whole numbers, such as torch.uint8 or torch.long")
+    if labels.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    planes = zip(labels.unbind(1), heads.values(), strict=True) if heads else [(labels, classes)]
+    for plane, count in planes:
+        wrong = ((plane < 0) | (plane >= count)) & (plane != ignore_index)
+        if bool(wrong.any()):
+            found = plane[wrong].unique().tolist()
+            raise ValueError(
+                f"labels hold {', '.join(map(str, found[:5]))}{' and others' * (len(found) > 5)}; expected 0 to "
+                f"{count - 1}, one for each class, or {ignore_index} for pixels to ignore"
+            )
