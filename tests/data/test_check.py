@@ -276,6 +276,22 @@ def test_strict_takes_warnings_for_errors_but_for_those_that_are_allowed(good):
     assert check(open_data(good)).errors == []
 
 
+def test_a_void_value_among_the_classes_is_named_where_a_class_is_absent_and_the_remedy_works(tmp_path, save):
+    for stem in "ab":
+        save(f"images/{stem}.png", picture())
+        save(f"masks/{stem}.png", labels())
+    splits = "splits: {train: {images: images, masks: masks}}\n"
+    (tmp_path / "dataset.yaml").write_text(f"{splits}classes: [road, shadow, tree]\nignore_index: 1\n")
+    (problem,) = check(open_data(tmp_path)).problems
+    assert (problem.kind, problem.found) == (Kind.ABSENT_CLASS, "'tree'")
+    assert "the value 1 is void, so 'shadow' is read from the value 2" in problem.remedy
+    assert "If that is meant" in problem.remedy
+    values, void = problem.remedy.split("`")[5::2]
+    (tmp_path / "dataset.yaml").write_text(f"{splits}{values}\n{void}\n")
+    data = open_data(tmp_path)
+    assert (check(data).problems, data.classes) == ([], ["road", "tree"])
+
+
 def test_the_tools_own_division_is_never_an_error(tmp_path, save):
     same = picture()
     for stem in "abcdefgh":

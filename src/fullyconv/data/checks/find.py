@@ -95,7 +95,7 @@ def check(
     if not data.published:
         problems += _judge(data, findings_of, faulty)
         samples = {pair: findings.sample for pair, findings in findings_of.items() if findings.sample is not None}
-        problems += whole.in_several_splits(chosen, samples)
+        problems += whole.in_several_splits(chosen, samples, data.divided)
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
     return Report(data, problems, frequencies, allowed, strict)
 

@@ -6,13 +6,20 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.data.catalog import Data
+from fullyconv.data.checks.judge import paste_values
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
 from fullyconv.data.contents import digest_pixels
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.data.images import read_image
+from fullyconv.data.mask_codes import IGNORE
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import in_parallel
+
+_OWN_DIVISION = (
+    "remove the copies, or divide the images yourself (`splits` in dataset.yaml): this tool divided them by their "
+    "names. Until then the results on val and test are too good"
+)
 
 Splits = Mapping[str, list[Pair]]
 
@@ -75,7 +82,7 @@ def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[P
     everywhere = np.sum([own.pixels for own in frequencies.values()], axis=0)
     never = everywhere == 0 if frequencies.keys() == data.splits.keys() else np.zeros(len(data.classes), bool)
     problems = [
-        Problem(Kind.ABSENT_CLASS, (), f"{name!r}", "every class in at least one mask")
+        Problem(Kind.ABSENT_CLASS, (), f"{name!r}", "every class in at least one mask", _shifted(data))
         for name, absent in zip(data.classes, never, strict=True)
         if absent
     ]
@@ -89,11 +96,27 @@ def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[P
     return problems
 
 
-def in_several_splits(chosen: Splits, samples: Mapping[Pair, str]) -> list[Problem]:
+def _shifted(data: Data) -> str:
+    """Return what to do about absent classes where a void value among the classes' values shifts those after it."""
+    voids = [value for value, label in data.mask_code.numberings[0].items() if label == IGNORE]
+    inside = [value for value in voids if 0 <= value < len(data.classes)]
+    if data.heads or data.mask_code.values is not None or data.mask_code.by_colour or not inside:
+        return ""
+    plain = {value: name for value, name in enumerate(data.classes) if value not in inside}
+    return (
+        f"the value {inside[0]} is void, so {data.classes[inside[0]]!r} is read from the value {inside[0] + 1}, and so "
+        "are the classes after it. If that is meant, the absent class is still to come: go on. If not, paste into "
+        f"dataset.yaml in place of `classes` and `ignore_index`: `{paste_values(list(plain), list(plain.values()))}` "
+        f"and `void: {inside[0]}`"
+    )
+
+
+def in_several_splits(chosen: Splits, samples: Mapping[Pair, str], divided: bool) -> list[Problem]:
     """Report images whose decoded pixels occur in more than one split.
 
     Only images whose samples are equal (see ``ImageContent``) are decoded once more and compared by all of their
     pixels. Images of one colour, such as black tiles, are equal without being copies: they are a kind of their own.
+    ``divided``: whether this tool made the splits.
     """
     splits_of: dict[str, set[str]] = {}
     for name, pairs in chosen.items():
@@ -119,5 +142,6 @@ def in_several_splits(chosen: Splits, samples: Mapping[Pair, str]) -> list[Probl
             problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images of something"))
         else:
             found = f"the same pixels in {' and '.join(where)}"
-            problems.append(Problem(Kind.IN_SEVERAL_SPLITS, files, found, "each image in one split only"))
+            remedy = _OWN_DIVISION if divided else ""
+            problems.append(Problem(Kind.IN_SEVERAL_SPLITS, files, found, "each image in one split only", remedy))
     return problems
