@@ -39,7 +39,7 @@ class ImageContent(BaseModel):
 class MaskContent(BaseModel):
     """What one mask file holds: its values or its colours, and how many pixels have each.
 
-    They are not counted in a lossy file (JPEG), where they differ from what was drawn.
+    In a lossy file (JPEG) they differ from what was drawn.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -58,7 +58,7 @@ class MaskContent(BaseModel):
     @model_validator(mode="after")
     def _counts_every_pixel(self) -> "MaskContent":
         counted = sum(self.values.values()) + sum(self.colours.values())
-        if counted != (0 if self.lossy else self.size[0] * self.size[1]):
+        if counted != self.size[0] * self.size[1]:
             raise ValueError(f"{counted} pixels are counted of an image of {self.size[0]}x{self.size[1]}")
         return self
 
@@ -105,15 +105,15 @@ def read_mask_content(path: Path, key: str | None) -> MaskContent:
     mask = open_mask(path, key)
     if isinstance(mask, np.ndarray):
         return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask))
-    if mask.format in ("JPEG", "MPO"):
-        return MaskContent(size=mask.size, lossy=True)
+    lossy = mask.format in ("JPEG", "MPO")
     if mask.mode in ("RGB", "RGBA"):
-        return MaskContent(size=mask.size, colours=_count_colours(mask))
+        return MaskContent(size=mask.size, colours=_count_colours(mask), lossy=lossy)
     try:
         values = _count_values(mask)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
-    return MaskContent(size=mask.size, values=values, palette=_palette(mask, values), one_bit=mask.mode == "1")
+    palette = _palette(mask, values)
+    return MaskContent(size=mask.size, values=values, palette=palette, one_bit=mask.mode == "1", lossy=lossy)
 
 
 def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
@@ -140,6 +140,15 @@ def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list
     labelled = np.zeros(256, np.int64)
     np.add.at(labelled, labels.ravel(), [counted[number] for number in numbers.tolist()])
     return labelled, sorted(((what, pixels_of(what)) for what, _ in unknown), key=lambda found: -found[1])
+
+
+def count_doubtful(content: MaskContent, code: MaskCode) -> int:
+    """Return how many pixels may be meant otherwise than ``code.nearest`` takes them (see ``MaskCode.doubtful``)."""
+    by_colour = bool(content.colours) or code.by_colour
+    counted = content.as_colours() if by_colour else dict(content.values)
+    numbers = np.array(sorted(counted), np.int64)
+    found = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], -1) if by_colour else numbers
+    return sum(counted[number] for number in numbers[code.doubtful(found, by_colour)].tolist())
 
 
 def _count(values: np.ndarray) -> dict[int, int]:

@@ -10,7 +10,7 @@ from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.contents import count_labels
 from fullyconv.data.masks import refuse_unknown
-from fullyconv.data.pairs import Pair, masks_of
+from fullyconv.data.pairs import Pair, masks_of, read_labels
 from fullyconv.data.parallel import Progress, in_parallel
 
 
@@ -41,6 +41,8 @@ def class_pixels(data: Data, split: str, progress: Progress | None = None) -> Cl
     files = contents_of(data.root)
 
     def count(pair: Pair) -> np.ndarray:
+        if pair.valid is not None:
+            return count_pair(pair, data)
         labelings = []
         for path, code in zip(masks_of(pair), data.codes, strict=True):
             content = files.mask(path, code.key)
@@ -52,6 +54,13 @@ def class_pixels(data: Data, split: str, progress: Progress | None = None) -> Cl
     counted = list(in_parallel(count, data.split(split), progress))
     files.save()
     return total(counted, data.head_sizes)
+
+
+def count_pair(pair: Pair, data: Data) -> np.ndarray:
+    """Count the pixels of each class as ``join_counts`` does, by reading the pair's labels. Raises DataError."""
+    labels = read_labels(pair, data.codes)
+    planes = labels.reshape(len(data.codes), -1)
+    return join_counts([np.bincount(plane, minlength=256) for plane in planes], data.head_sizes)
 
 
 def join_counts(labelings: Sequence[np.ndarray], classes: Sequence[int]) -> np.ndarray:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.images import open_image, read_image, to_planes
 from fullyconv.data.mask_codes import MaskCode
-from fullyconv.data.masks import read_mask
+from fullyconv.data.masks import mask_values, open_mask, read_mask
 from fullyconv.errors import DataError
 
 
@@ -18,12 +20,14 @@ class Pair:
 
     - ``more``: files whose channels follow the image's, HHA or depth (see ``to_planes``).
     - ``more_masks``: further labelings of the same image.
+    - ``valid``: a mask of the area that counts; pixels where it is 0 have no class.
     """
 
     image: Path
     mask: Path | None
     more: tuple[Path, ...] = ()
     more_masks: tuple[Path, ...] = ()
+    valid: Path | None = None
 
 
 def masks_of(pair: Pair) -> tuple[Path, ...]:
@@ -42,6 +46,10 @@ def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
     labelings = [read_mask(mask, code) for mask, code in zip(masks, codes, strict=True)]
     for mask, labels in zip(masks[1:], labelings[1:], strict=True):
         _same_size(mask, labels, masks[0], labelings[0])
+    if pair.valid is not None:
+        inside = _read_valid(pair.valid)
+        _same_size(pair.valid, inside, masks[0], labelings[0], "the mask ")
+        labelings = [np.where(inside, labels, np.uint8(IGNORE)) for labels in labelings]
     return labelings[0] if len(labelings) == 1 else np.stack(labelings)
 
 
@@ -61,6 +69,17 @@ def read_pair(pair: Pair, codes: Sequence[MaskCode], channels: int = 3) -> tuple
     assert pair.mask is not None
     _same_size(pair.mask, labels, pair.image, image, "its image ")
     return image, labels
+
+
+def _read_valid(path: Path) -> np.ndarray:
+    """Which pixels count, bool (H, W): those that are not 0; in a JPEG file those that are nearer to white."""
+    mask = open_mask(path, None)
+    try:
+        colours = isinstance(mask, Image.Image) and mask.mode in ("RGB", "RGBA")
+        values = np.asarray(mask)[..., :3].max(-1) if colours else mask_values(mask)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    return values >= 128 if path.suffix.lower() in (".jpg", ".jpeg") else values != 0
 
 
 def _read_planes(path: Path) -> np.ndarray:

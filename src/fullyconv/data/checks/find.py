@@ -16,8 +16,8 @@ from fullyconv.data.checks.judge import judge_masks, judged, trimmed, values_rem
 from fullyconv.data.checks.kinds import Kind, kinds_named
 from fullyconv.data.checks.object_masks import object_masks
 from fullyconv.data.checks.problems import Problem, Report
-from fullyconv.data.contents import MaskContent, count_labels
-from fullyconv.data.frequencies import join_counts, total
+from fullyconv.data.contents import MaskContent, count_doubtful, count_labels
+from fullyconv.data.frequencies import count_pair, join_counts, total
 from fullyconv.data.images import open_image, to_planes
 from fullyconv.data.mask_codes import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
@@ -135,6 +135,11 @@ def _check_pair(pair: Pair, data: Data, files: Contents, judged: bool) -> _Findi
             labelings.append(labelled)
     if len(labelings) == len(data.codes):
         findings.counts = join_counts(labelings, data.head_sizes)
+    if pair.valid is not None and not any(problem.kind.unusable for problem in findings.problems):
+        try:
+            findings.counts = count_pair(pair, data)
+        except DataError as error:
+            _add_unreadable(findings, pair.valid, error, Kind.NO_MASK)
     return findings
 
 
@@ -180,13 +185,16 @@ def _check_mask(
         _add_unreadable(findings, path, error, Kind.NO_MASK)
         return None
     _compare_sizes(findings, path, content.size, size)
-    if content.lossy:
+    if content.lossy and not code.nearest:
         findings.add(Kind.LOSSY, path, "", "a lossless file such as PNG")
         return None
     labelled, unknown = count_labels(content, code)
     if unknown:
         kind = Kind.VALUE if isinstance(unknown[0][0], int) else Kind.COLOUR
         findings.add(kind, path, list_unknown(unknown), code.describe())
+    if code.nearest and (doubtful := count_doubtful(content, code)):
+        share = doubtful / (content.size[0] * content.size[1])
+        findings.add(Kind.DOUBTFUL, path, f"{doubtful:,} pixels ({share:.1%})", "pixels near one class alone")
     return labelled
 
 

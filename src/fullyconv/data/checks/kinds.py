@@ -99,7 +99,8 @@ class Kind(Enum):
         "lossy",
         "error, unusable",
         "mask saved as JPEG",
-        "export the masks again as PNG: JPEG changes values, and converting the file does not undo that",
+        "export the masks again as PNG: JPEG changes values, and converting the file does not undo that. Where they "
+        "cannot be exported again, `nearest: true` in dataset.yaml takes the class of the nearest value or colour",
     )
     EMPTY = (
         "empty-splits",
@@ -144,6 +145,14 @@ class Kind(Enum):
         "warning",
         "split of one image",
         "add images: what is measured on one says little about others",
+    )
+
+    DOUBTFUL = (
+        "doubtful",
+        "warning",
+        "mask with pixels between the classes",
+        "go on where they are few, as along edges; `nearest: true` in dataset.yaml gave each the nearest class. Where "
+        "they are many, see whether `values` or `palette` names every class",
     )
 
     def __init__(self, word: str, grade: str, title: str, remedy: str) -> None:

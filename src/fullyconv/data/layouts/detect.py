@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts import folders, voc
+from fullyconv.data.layouts import described, folders, voc
 from fullyconv.data.published import context, nyud, sbd, siftflow
 from fullyconv.errors import DataError
 
@@ -21,7 +21,7 @@ class Layout(NamedTuple):
 
 LAYOUTS = {
     "descriptor": Layout(
-        f"a {folders.DESCRIPTOR} file, or a folder that holds one", folders.is_descriptor, folders.open_descriptor
+        f"a {described.DESCRIPTOR} file, or a folder that holds one", described.is_descriptor, described.open_descriptor
     ),
     "pascal-context": Layout(
         "trainval, labels.txt and 59_labels.txt beside VOC2010 (or VOCdevkit/VOC2010)",
@@ -93,10 +93,10 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
     expected = [f"  {name}: {LAYOUTS[name].description}" for name in ([layout] if layout else LAYOUTS)]
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; a data set is one of", *expected)
-    fitting = [name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)]
-    if not fitting:
+    fitting = next((name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)), None)
+    if fitting is None:
         raise DataError(f"{path}: no data set found. Looked for", *expected, f"and found {_list(path)}")
-    return LAYOUTS[fitting[0]].open(path)
+    return LAYOUTS[fitting].open(path)
 
 
 def _list(path: Path, limit: int = 10) -> str:

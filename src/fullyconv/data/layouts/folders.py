@@ -1,132 +1,284 @@
-"""Open a user's own data set: a descriptor, or folders of images and masks."""
+"""Recognize folders of images and masks by their names, and open them."""
 
-import hashlib
-import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.object_masks import refuse_folders_of_objects
-from fullyconv.data.images import SUFFIXES, list_images
-from fullyconv.data.layouts.descriptor import read_descriptor
-from fullyconv.data.layouts.infer import infer_classes, palette_of
-from fullyconv.data.layouts.meaning import mask_code
-from fullyconv.data.pairs import Pair
+from fullyconv.data.images import list_images
+from fullyconv.data.layouts.divide import SPLITS, canonical, divide, letters
+from fullyconv.data.layouts.files import Keyed, holds_images, images_under, require_no_lost_links, subfolders
+from fullyconv.data.layouts.infer import infer_classes
+from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.published.archive import in_order
 from fullyconv.errors import DataError
-from fullyconv.files import absence
-from fullyconv.palettes import default_palette
 
-DESCRIPTOR = "dataset.yaml"
+IMAGES = frozenset(
+    [
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "imgdir",
+        "imagedir",
+        "rgb",
+        "inputs",
+        "input",
+        "photos",
+        "photo",
+        "jpegimages",
+        "original",
+        "originals",
+    ]
+)
+MASKS = frozenset(
+    [
+        "masks",
+        "mask",
+        "labels",
+        "label",
+        "annotations",
+        "annotation",
+        "anndir",
+        "annot",
+        "annots",
+        "gt",
+        "gts",
+        "groundtruth",
+        "groundtruths",
+        "targets",
+        "target",
+        "seg",
+        "segs",
+        "segmentation",
+        "segmentations",
+        "segmentationmasks",
+        "manual",
+        "1stmanual",
+    ]
+)
+ENDINGS = SPLITS | {"tr": "train", "ts": "test"}  # imagesTr, labelsTr
+DEEPEST = 3
+MOST_FOLDERS = 2000
 
 
-def is_descriptor(path: Path) -> bool:
-    """Whether ``path`` is a descriptor, or a folder that holds one."""
-    return os.path.lexists(path / DESCRIPTOR) if path.is_dir() else path.suffix.lower() in (".yaml", ".yml")
+class Site(NamedTuple):
+    """A folder of images and one of masks, and the split that their names, or those of folders above, tell."""
+
+    images: Path | None
+    masks: Path | None
+    split: str | None
+
+    @property
+    def place(self) -> Path:
+        """The folder in which both are."""
+        return (self.images or self.masks or Path()).parent
 
 
 def is_folders(path: Path) -> bool:
     """Whether ``path`` holds folders of images and masks."""
-    return path.is_dir() and (
-        _has(path, "images", "masks") or any(_has(folder, "images", "masks") for folder in _folders(path))
-    )
-
-
-def open_descriptor(path: Path) -> Data:
-    """Open the data set that a descriptor describes; ``path`` is the file or its folder. Raises DataError."""
-    path = path / DESCRIPTOR if path.is_dir() else path
-    descriptor, root = read_descriptor(path), path.parent
-    if descriptor.splits is None or any(files.names or files.valid for files in descriptor.splits.values()):
-        raise DataError(f"{path}: `splits` of folders are expected; lists, valid areas and division are not read yet")
-    folders = {name: (root / files.images, root / files.masks.path) for name, files in descriptor.splits.items()}
-    missing = [str(folder) for pair in folders.values() for folder in pair if not folder.is_dir()]
-    if missing:
-        raise DataError(f"{path}: its splits name folders that do not exist: {', '.join(dict.fromkeys(missing))}")
-    splits, unmatched = _pair_all(folders)
-    code = mask_code(descriptor)
-    palette, _ = descriptor.colours()
-    count = len(descriptor.classes)
-    if not palette:
-        masks = (pair.mask for pairs in splits.values() for pair in pairs if pair.mask)
-        first = next(masks, None)
-        palette = (palette_of(first, count) if first else None) or default_palette(count)
-    return Data(root, "descriptor", descriptor.classes, palette, code, splits, unmatched)
+    return path.is_dir() and any(site.images and site.masks for site in _sites(path))
 
 
 def open_folders(root: Path) -> Data:
-    """Open ``images/`` and ``masks/``, paired by stem, by the rules in ``open_data``. Raises DataError."""
-    images, masks = root / "images", root / "masks"
-    divided = False
-    if not _has(root, "images", "masks"):
-        _refuse_a_folder_for_each_image(root)
-        splits, unmatched = _pair_all(
-            {
-                folder.name: (folder / "images", folder / "masks")
-                for folder in _splits(root)
-                if _has(folder, "images") or _has(folder, "masks")
-            }
-        )
-    elif names := sorted({folder.name for folder in _splits(images) + _splits(masks)}):
-        loose = list_images(images) + list_images(masks)
-        refuse_folders_of_objects(root, {image: list_images(masks / image.stem) for image in list_images(images)})
-        if loose:
+    """Open folders of images and masks, paired by name, by the rules in ``open_data``. Raises DataError."""
+    paired = arrange(root)
+    files = [pair.mask for pairs in paired.splits.values() for pair in pairs if pair.mask]
+    code, classes, palette, notes = infer_classes(root, files + paired.unmatched)
+    return Data(
+        root,
+        "folders",
+        classes,
+        palette,
+        code,
+        paired.splits,
+        paired.unmatched,
+        divided=paired.divided,
+        inferred=True,
+        notes=paired.notes + notes,
+    )
+
+
+def arrange(root: Path) -> Paired:
+    """Find the images and masks of each split in folders that are recognized. Raises DataError."""
+    sites = list(_sites(root))
+    depth = min(len(site.place.parts) for site in sites if site.images and site.masks)
+    sites = [site for site in sites if len(site.place.parts) == depth]
+    if depth > len(root.parts):
+        require_no_lost_links(root)
+    names: dict[str, Names] = {}
+    notes: list[str] = []
+    if not any(site.split or _splits_inside(site) for site in sites):
+        return _divide(root, [site for site in sites if site.images and site.masks])
+    for site in sites:
+        _add_splits(root, site, names, notes)
+    for of_split in names.values():
+        _refuse_folders_of_objects(root, of_split)
+    paired = pair(names)
+    return replace(paired, splits=in_order(paired.splits), notes=notes + paired.notes)
+
+
+def as_split(name: str) -> str | None:
+    """The split that a folder's name tells: "train" or "uavid_train"; None if it tells none."""
+    known = [SPLITS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in SPLITS]
+    return known[0] if len(known) == 1 else None
+
+
+def _divide(root: Path, sites: Sequence[Site]) -> Paired:
+    """One set from all sites, divided into splits; images of one folder are kept together where there are several."""
+    images: Keyed = {}
+    masks: Keyed = {}
+    for site in sites:
+        assert site.images is not None
+        assert site.masks is not None
+        above = site.place.relative_to(root).as_posix()
+        images |= {path: f"{above}/{key}" for path, key in images_under(site.images).items()}
+        masks |= {path: f"{above}/{key}" for path, key in images_under(site.masks).items()}
+    _refuse_folders_of_objects(root, Names(images, masks))
+    paired = pair({"all": Names(images, masks)})
+    folders = {key.rpartition("/")[0] for key in images.values()}
+    if len(folders) < 3:
+        flat = len(folders) == 1
+        splits = divide(paired.splits["all"], None if flat else lambda path: images[path])
+        return replace(paired, splits=splits, divided=True)
+    splits = divide(paired.splits["all"], lambda path: images[path].rpartition("/")[0])
+    note = (
+        f"the images lie in {len(folders)} folders, none of them named as a split: each folder is in one split as a "
+        "whole. A dataset.yaml with `images`, `masks` and `split: {by: ...}` says it otherwise"
+    )
+    return replace(paired, splits=splits, divided=True, notes=[*paired.notes, note])
+
+
+def _refuse_folders_of_objects(root: Path, names: Names) -> None:
+    """Raise DataError where each image has a folder of masks by its name, or one with the masks of its objects."""
+    if set(names.images.values()) & set(names.masks.values()):
+        return
+    by_folder: dict[str, list[Path]] = {}
+    for mask, key in names.masks.items():
+        by_folder.setdefault(key.rpartition("/")[0], []).append(mask)
+    folders = Counter(key.rpartition("/")[0] for key in names.images.values())
+    own = {
+        image: by_folder.get(key, by_folder.get(folder, []) if folders[folder] == 1 < len(folders) else [])
+        for image, key in names.images.items()
+        for folder in [key.rpartition("/")[0]]
+    }
+    refuse_folders_of_objects(root, own)
+
+
+def _add_splits(root: Path, site: Site, names: dict[str, Names], notes: list[str]) -> None:
+    """Add the images and masks of a site to those of its split or splits."""
+    inside = _splits_inside(site)
+    above = site.place.relative_to(root)
+    if not inside:
+        if site.split is None and not above.parts:
             raise DataError(
-                f"{root}: {len(loose)} files, {loose[0].relative_to(root)} among them, lie beside the splits "
-                f"{', '.join(names)}; move them into a split, or remove the split folders"
+                f"{site.images}: lies beside folders of splits; move its files into a split, or remove the folders"
             )
-        splits, unmatched = _pair_all({name: (images / name, masks / name) for name in names})
-    else:
-        pairs, unmatched = _pair(images, masks)
-        splits, divided = _divide(pairs), True
-    files = [pair.mask for pairs in splits.values() for pair in pairs if pair.mask]
-    code, classes, palette, notes = infer_classes(root, files + unmatched)
-    return Data(root, "folders", classes, palette, code, splits, unmatched, divided=divided, inferred=True, notes=notes)
+        split = site.split or canonical(above.parts[0])
+        _add(above, split, site.images, site.masks, names, notes)
+        return
+    loose = [path for folder in (site.images, site.masks) if folder for path in list_images(folder)]
+    if loose:
+        raise DataError(
+            f"{site.place}: {len(loose)} files, {loose[0].relative_to(site.place)} among them, lie beside the splits "
+            f"{', '.join(inside)}; move them into a split, or remove the split folders"
+        )
+    for name, (images, masks) in inside.items():
+        _add(above, canonical(name), images, masks, names, notes)
 
 
-def _refuse_a_folder_for_each_image(root: Path) -> None:
-    """Raise DataError where each folder holds one image and the masks of its objects, and is no split."""
-    folders = [folder for folder in _folders(root) if _has(folder, "images", "masks")]
-    of_folder = [(list_images(folder / "images"), list_images(folder / "masks")) for folder in folders]
-    if len(folders) > 2 and all(len(images) == 1 for images, _ in of_folder):
-        refuse_folders_of_objects(root, {images[0]: masks for images, masks in of_folder})
+def _add(
+    above: Path, split: str, images: Path | None, masks: Path | None, names: dict[str, Names], notes: list[str]
+) -> None:
+    found = images_under(images) if images else {}
+    if split == "test" and found and (masks is None or not masks.is_dir()):
+        notes.append(f"test is left out: its {len(found)} images have no masks ({images})")
+        return
+    drawn = images_under(masks) if masks else {}
+    more = Names(*({path: f"{above.as_posix()}/{key}" for path, key in files.items()} for files in (found, drawn)))
+    known = names.get(split, Names({}, {}))
+    names[split] = Names(known.images | more.images, known.masks | more.masks)
 
 
-def _pair_all(folders: dict[str, tuple[Path, Path]]) -> tuple[dict[str, list[Pair]], list[Path]]:
-    paired = {name: _pair(*both) for name, both in folders.items()}
-    unmatched = [mask for _, unpaired in paired.values() for mask in unpaired]
-    return in_order({name: pairs for name, (pairs, _) in paired.items()}), list(dict.fromkeys(unmatched))
+def _splits_inside(site: Site) -> dict[str, tuple[Path | None, Path | None]]:
+    """The folders of splits in those of images and of masks, by name; nothing where none is named as a split."""
+    both = [folder for folder in (site.images, site.masks) if folder is not None]
+    found = {folder.name for outer in both if outer.is_dir() for folder in subfolders(outer)}
+    if not any(letters(name) in SPLITS for name in found):
+        return {}
+    for outer in both:
+        require_no_lost_links(outer)
+    return {name: (site.images and site.images / name, site.masks and site.masks / name) for name in sorted(found)}
 
 
-def _pair(images: Path, masks: Path) -> tuple[list[Pair], list[Path]]:
-    """Return pairs by stem, and the masks left over. Of two masks with one stem the first by name is used."""
-    files = list_images(masks)
-    first = {path.stem: path for path in reversed(files)}
-    pairs = [Pair(image, first.get(image.stem)) for image in list_images(images)]
-    taken = {pair.mask for pair in pairs}
-    return pairs, [path for path in files if path not in taken]
+def _sites(root: Path) -> Iterator[Site]:
+    """The folders of images and masks in ``root`` and in the folders in it, those nearest to it first."""
+    level, looked = [root], 0
+    for _ in range(DEEPEST + 1):
+        below: list[Path] = []
+        for folder in level:
+            looked += 1
+            if looked > MOST_FOLDERS:
+                return
+            try:
+                inside = subfolders(folder)
+            except OSError:  # it cannot be listed, as a folder of another user
+                continue
+            found = list(_sites_in(root, folder, inside))
+            yield from found
+            taken = {path for site in found for path in site[:2]}
+            below += [inner for inner in inside if inner not in taken]
+        level = below
 
 
-def _divide(pairs: list[Pair]) -> dict[str, list[Pair]]:
-    """Divide pairs into train, val and test by the hash of the stem, by the rule in ``open_data``."""
-    ranked = sorted(pairs, key=lambda pair: hashlib.sha256(pair.image.stem.encode()).digest())
-    tenth = max(1, round(len(pairs) / 10))
-    tests = tenth if len(pairs) >= 3 else 0
-    vals = tenth if len(pairs) >= 2 else 0
-    test, val = ranked[:tests], ranked[tests : tests + vals]
-    divided = {"train": ranked[tests + vals :], "val": val, "test": test}
-    return {name: sorted(part, key=lambda pair: pair.image.name) for name, part in divided.items() if part}
+def _sites_in(root: Path, folder: Path, inside: Sequence[Path]) -> Iterator[Site]:
+    kinds: dict[str | None, dict[str, list[Path]]] = {}
+    for inner in inside:
+        kind, split = _parse(inner.name)
+        if kind is not None and _may_hold_images(inner):
+            kinds.setdefault(split, {}).setdefault(kind, []).append(inner)
+    told = next((split for part in folder.relative_to(root).parts if (split := as_split(part))), None)
+    for split, of_kind in kinds.items():
+        images, masks = of_kind.get("images", []), of_kind.get("masks", [])
+        bare = of_kind.get("", [])
+        if not images and masks and split is not None:
+            images = bare  # train and trainannot
+        if images or masks:
+            yield Site(_one(folder, images, "images"), _one(folder, masks, "masks"), split or told)
 
 
-def _has(folder: Path, *names: str) -> bool:
-    return all((folder / name).is_dir() for name in names)
+def _one(folder: Path, found: Sequence[Path], usual: str) -> Path | None:
+    """The one folder, or the one that has the usual name. Raises DataError if there are several others."""
+    named = [path for path in found if path.name.lower() == usual]
+    if len(found) > 1 and len(named) != 1:
+        raise DataError(
+            f"{folder}: {' and '.join(path.name for path in found)} may each be the {usual}; say which in a "
+            f"dataset.yaml with `images` and `masks`, as `{usual}: {found[0].name}`"
+        )
+    return next(iter(named or found), None)
 
 
-def _splits(path: Path) -> list[Path]:
-    """The folders in ``path``. Raises DataError where a link may be to one more, which is not there."""
-    for entry in sorted(path.iterdir()):
-        if entry.is_symlink() and not entry.exists() and entry.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{entry}: {absence(entry)}; a split's folder may be missing, so mend or remove the link")
-    return _folders(path)
+def _parse(name: str) -> tuple[str | None, str | None]:
+    """What a folder's name tells: "images" or "masks" ("" for neither), and a split; None for another name."""
+    word = letters(name)
+    for kind, words in (("images", IMAGES), ("masks", MASKS)):
+        if word in words:
+            return kind, None
+        for split, usual in ENDINGS.items():
+            if (word.startswith(split) and split in SPLITS and word.removeprefix(split) in words) or (
+                word.endswith(split) and word.removesuffix(split) in words
+            ):
+                return kind, usual
+    return ("", SPLITS[word]) if word in SPLITS else (None, None)
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _may_hold_images(folder: Path) -> bool:
+    """Whether a folder holds images at any depth, or nothing; not text or volumes alone."""
+    try:
+        return holds_images(folder) or not any(path.is_file() for path in folder.rglob("*"))
+    except DataError:  # told when it is opened
+        return True

@@ -60,8 +60,8 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
     """
     if not masks:
         raise DataError(
-            f"{root}: no masks were found; each lies beside the others in masks/ or masks/SPLIT/ (or SPLIT/masks/), "
-            f"not in folders further down, as one of {', '.join(sorted(SUFFIXES))}"
+            f"{root}: no masks were found; they are sought in masks/ at all depths (or SPLIT/masks/), as "
+            f"{', '.join(sorted(SUFFIXES))}"
         )
     files = contents_of(root)
     contents = list(in_parallel(partial(_content, files, judged(masks)), masks))

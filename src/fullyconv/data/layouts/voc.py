@@ -1,21 +1,30 @@
 """PASCAL VOC's segmentation challenge, as published, and data sets laid out in the same folders."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fullyconv.classes import IGNORE, VOC_CLASSES
+from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
-from fullyconv.data.images import list_images
-from fullyconv.data.mask_codes import MaskCode
-from fullyconv.data.pairs import Pair
-from fullyconv.data.published.archive import find, find_one, in_order, read_list
+from fullyconv.data.layouts.class_files import CLASS_NAMES, LABELMAP, read_class_file
+from fullyconv.data.layouts.divide import canonical, divide
+from fullyconv.data.layouts.files import chosen, images_under
+from fullyconv.data.layouts.infer import infer_classes
+from fullyconv.data.layouts.pairing import Names, Paired, pair
+from fullyconv.data.mask_codes import MaskCode, numbers_of_colours
+from fullyconv.data.parallel import in_parallel
+from fullyconv.data.published.archive import find, find_one, in_order
 from fullyconv.errors import DataError
 from fullyconv.palettes import VOC_VOID, voc_palette
 
 ENTRIES = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 PALETTE = voc_palette(len(VOC_CLASSES))
-_PUBLISHED = re.compile(r"20\d\d_\d{6}")
-"""The names of VOC's own images."""
+_PUBLISHED, _OF_2007 = re.compile(r"20(07|08|09|10|11|12)_\d{6}"), re.compile(r"\d{6}")
+"""The names of VOC's own images, and of those in the archive of 2007."""
 _ABOVE = ("", "VOCdevkit/", "TrainVal/VOCdevkit/")  # the last is that of the archive of 2011
 
 
@@ -26,33 +35,104 @@ def places(year: str = "VOC20??") -> list[str]:
 
 def is_voc(root: Path) -> bool:
     """Whether a VOC folder is at ``root``, or below it where the archives have it."""
-    return bool(find(root, places(), ENTRIES))
+    return bool(find(root, places(), ENTRIES)) or is_own_voc(root)
+
+
+def is_own_voc(root: Path) -> bool:
+    """Whether ``root`` has VOC's folders of images and masks, with or without lists."""
+    return (root / "JPEGImages").is_dir() and (root / "SegmentationClass").is_dir()
 
 
 def open_voc(root: Path) -> Data:
-    """Open VOC's folders, with each list in ImageSets/Segmentation as a split.
+    """Open VOC's folders; splits are as ``arrange`` says.
 
-    trainval is left out if train and val are there, as it only repeats them. Raises DataError if there are no lists,
-    or several years' folders.
+    The archives of 2007 to 2012 have VOC's classes. Other data have those of labelmap.txt (CVAT) or class_names.txt
+    (labelme); without, they have VOC's if their masks fit these, else those that occur. Raises DataError if there are
+    several years' folders, or a list or class file is wrong.
     """
-    root = find_one(root, places(), ENTRIES)
-    lists = {path.stem: path for path in sorted((root / "ImageSets/Segmentation").glob("*.txt"))}
+    root = root if not find(root, places(), ENTRIES) else find_one(root, places(), ENTRIES)
+    paired = arrange(root)
+    names = [pair.image.stem for pairs in paired.splits.values() for pair in pairs]
+    known = read_class_file(root)
+    of_2007 = root.resolve().name == "VOC2007" and all(_OF_2007.fullmatch(name) for name in names)
+    if known is None and not paired.divided and (of_2007 or all(_PUBLISHED.fullmatch(name) for name in names)):
+        return Data(root, "voc", list(VOC_CLASSES), PALETTE, mask_code(), paired.splits, published=True)
+    masks = [pair.mask for pairs in paired.splits.values() for pair in pairs if pair.mask]
+    notes, inferred = list(paired.notes), False
+    if known is not None:
+        classes, palette, code = known
+    elif masks and _fit_voc(root, masks):
+        classes, palette, code = list(VOC_CLASSES), PALETTE, mask_code()
+        notes.append(
+            f"the masks are read with VOC's 21 classes, as there is neither {LABELMAP} nor {CLASS_NAMES}; a "
+            "dataset.yaml with `classes` says others"
+        )
+    else:
+        code, classes, palette, more = infer_classes(root, masks)
+        notes, inferred = notes + more, True
+    return Data(
+        root,
+        "voc",
+        classes,
+        palette,
+        code,
+        paired.splits,
+        paired.unmatched,
+        divided=paired.divided,
+        inferred=inferred,
+        notes=notes,
+    )
+
+
+def arrange(root: Path) -> Paired:
+    """Pair the images in JPEGImages with the masks in SegmentationClass (or labelme's SegmentationClassPNG).
+
+    Each list in ImageSets/Segmentation is a split. trainval is left out if train and val are there, as it only repeats
+    them. Lists none of which has the name of a split, as CVAT's default.txt, name one set, which is divided; without
+    lists that is all images. Raises DataError if a list cannot be read.
+    """
+    images = images_under(root / "JPEGImages")
+    masks = images_under(root / "SegmentationClass") or images_under(root / "SegmentationClassPNG")
+    lists = {canonical(path.stem): path for path in sorted((root / "ImageSets/Segmentation").glob("*.txt"))}
     if {"train", "val"} <= lists.keys():
         lists.pop("trainval", None)
-    if not lists:
-        raise DataError(
-            f"{root}: ImageSets/Segmentation has no lists; train.txt and so on are expected, with one name per line"
-        )
-    images = {path.stem: path for path in list_images(root / "JPEGImages")}
-    masks = {path.stem: path for path in list_images(root / "SegmentationClass")}
-    splits = {
-        split: [
-            Pair(images.get(stem, root / "JPEGImages" / f"{stem}.jpg"), masks.get(stem)) for stem in read_list(path)
+    listed = {split: Names(chosen(images, path, root, "JPEGImages"), masks) for split, path in lists.items()}
+    if not images and not lists:
+        raise DataError(f"{root}: JPEGImages holds no images, and ImageSets/Segmentation has no lists of them")
+    all_keys = set(images.values())
+    unmatched = [mask for mask, key in masks.items() if key not in all_keys]
+    notes: list[str] = []
+    if {"train", "val", "test", "trainval"} & listed.keys():
+        paired = pair(listed)
+        return replace(paired, splits=in_order(paired.splits), unmatched=unmatched)
+    if listed:
+        images = {image: key for names in listed.values() for image, key in names.images.items()}
+        notes = [
+            f"the images of {', '.join(path.name for path in lists.values())} are divided into train, val and test; "
+            "lists of these names in ImageSets/Segmentation say it otherwise"
         ]
-        for split, path in lists.items()
-    }
-    published = all(_PUBLISHED.fullmatch(pair.image.stem) for pairs in splits.values() for pair in pairs)
-    return Data(root, "voc", list(VOC_CLASSES), PALETTE, mask_code(), in_order(splits), published=published)
+    paired = pair({"all": Names(images, masks)})
+    splits = divide(paired.splits["all"], images.__getitem__)
+    return Paired(splits, unmatched, notes + paired.notes, divided=True)
+
+
+def _fit_voc(root: Path, masks: Sequence[Path]) -> bool:
+    """Whether all that masks hold may be VOC's classes; those that cannot be read are passed over."""
+    files = contents_of(root)
+    colours = {int(numbers_of_colours(np.array(colour))) for colour in (*PALETTE, VOC_VOID)}
+
+    def fits(path: Path) -> bool:
+        try:
+            found = files.mask(path, None)
+        except DataError:
+            return True
+        own = {value: int(numbers_of_colours(np.array(colour))) for value, colour in enumerate(PALETTE)}
+        coloured = all(value == IGNORE or own.get(value) == number for value, number in found.palette.items())
+        return coloured and found.values.keys() <= {*own, IGNORE} and found.colours.keys() <= colours
+
+    fit = all(in_parallel(fits, masks))
+    files.save()
+    return fit
 
 
 def mask_code(key: str | None = None) -> MaskCode:

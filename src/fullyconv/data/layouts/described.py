@@ -1,0 +1,114 @@
+"""Open the data set that a descriptor describes."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from fullyconv.data.catalog import Data
+from fullyconv.data.layouts import folders, voc
+from fullyconv.data.layouts.descriptor import Descriptor, Files, read_descriptor
+from fullyconv.data.layouts.divide import divide, require_several, source_of
+from fullyconv.data.layouts.files import Keyed, chosen, images_at, separate, without
+from fullyconv.data.layouts.infer import palette_of
+from fullyconv.data.layouts.meaning import mask_code
+from fullyconv.data.layouts.pairing import Names, Paired, pair
+from fullyconv.data.published.archive import in_order
+from fullyconv.errors import DataError
+from fullyconv.palettes import default_palette
+
+DESCRIPTOR = "dataset.yaml"
+
+
+def is_descriptor(path: Path) -> bool:
+    """Whether ``path`` is a descriptor, or a folder that holds one."""
+    return os.path.lexists(path / DESCRIPTOR) if path.is_dir() else path.suffix.lower() in (".yaml", ".yml")
+
+
+def open_descriptor(path: Path) -> Data:
+    """Open the data set that a descriptor describes; ``path`` is the file or its folder. Raises DataError."""
+    path = path / DESCRIPTOR if path.is_dir() else path
+    descriptor, root = read_descriptor(path), path.parent
+    if descriptor.splits is not None:
+        paired = _open_splits(path, descriptor, descriptor.splits)
+    elif descriptor.images is not None and descriptor.masks is not None:
+        files = Files(images=descriptor.images, masks=descriptor.masks, valid=descriptor.valid)
+        paired = _divide(path, descriptor, pair(_find(path, {"all": files})))
+    elif voc.is_own_voc(root):
+        paired = voc.arrange(root)
+    elif folders.is_folders(root):
+        paired = folders.arrange(root)
+    else:
+        raise DataError(
+            f"{path}: says what the masks mean, but not where they are, and no folders are recognized beside it; "
+            "add `images` and `masks`, or `splits`"
+        )
+    palette, _ = descriptor.colours()
+    count = len(descriptor.classes)
+    if not palette:
+        masks = (pair.mask for pairs in paired.splits.values() for pair in pairs if pair.mask)
+        first = next(masks, None) if descriptor.values is None else None
+        palette = (palette_of(first, count) if first else None) or default_palette(count)
+    return Data(
+        root,
+        "descriptor",
+        descriptor.classes,
+        palette,
+        mask_code(descriptor),
+        paired.splits,
+        paired.unmatched,
+        divided=paired.divided,
+        notes=paired.notes,
+    )
+
+
+def _open_splits(path: Path, descriptor: Descriptor, splits: dict[str, Files]) -> Paired:
+    if descriptor.valid is not None:
+        splits = {
+            name: files if files.valid else files.model_copy(update={"valid": descriptor.valid})
+            for name, files in splits.items()
+        }
+    paired = pair(_find(path, splits))
+    return replace(paired, splits=in_order(paired.splits))
+
+
+def _find(path: Path, splits: dict[str, Files]) -> dict[str, Names]:
+    """The files of each split. Raises DataError if folders do not exist, or a pattern matches nothing."""
+    root, missing = path.parent, []
+    names = {}
+    for split, files in splits.items():
+        places = {"images": files.images, "masks": files.masks.path} | ({"valid": files.valid} if files.valid else {})
+        missing += [str(root / place) for place in places.values() if "*" not in place and not (root / place).is_dir()]
+        if missing:
+            continue
+        found = separate(places, {key: images_at(root, place) for key, place in places.items()})
+        for key, place in places.items():
+            if "*" in place and not found[key]:
+                where = f"splits.{split}.{key}" if split in splits and len(splits) > 1 else key
+                raise DataError(f"{path}: `{where}`: no file matches {place!r} in {root}")
+        images = found["images"]
+        masks = found["masks"]
+        if files.names is not None:
+            images = chosen(images, root / files.names, root, files.images)
+            unlisted = without(found["images"], images)
+            masks = _without_keys(masks, unlisted)
+        names[split] = Names(images, masks, found.get("valid"))
+    if missing:
+        raise DataError(f"{path}: its splits name folders that do not exist: {', '.join(dict.fromkeys(missing))}")
+    return names
+
+
+def _without_keys(masks: Keyed, unlisted: Keyed) -> Keyed:
+    """The masks but those of images that a list leaves out."""
+    others = set(unlisted.values())
+    return {mask: key for mask, key in masks.items() if key not in others}
+
+
+def _divide(path: Path, descriptor: Descriptor, paired: Paired) -> Paired:
+    pairs = paired.splits["all"]
+    assert descriptor.images is not None
+    if descriptor.split is None:
+        keys = images_at(path.parent, descriptor.images)
+        return replace(paired, splits=divide(pairs, keys.__getitem__), divided=True)
+    source = source_of(descriptor.split.by, path.parent)
+    require_several(pairs, source, descriptor.split.by)
+    return replace(paired, splits=divide(pairs, source), divided=True)

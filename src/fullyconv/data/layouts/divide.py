@@ -1,0 +1,159 @@
+"""Divide one set of images into train, val and test."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from fullyconv.data.pairs import Pair
+from fullyconv.errors import DataError
+
+SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+"""What splits are called, in letters and digits, and their usual names."""
+_PIECE = 1 << 14
+
+
+def canonical(name: str) -> str:
+    """Return the usual name of a split: train for Training, val for valid; other names as they are."""
+    return SPLITS.get(letters(name), "trainval" if letters(name) == "trainval" else name)
+
+
+def letters(name: str) -> str:
+    """Return the letters and digits of a name, in lower case."""
+    return re.sub(r"[^a-z0-9]+", "", name.lower())
+
+
+def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -> dict[str, list[Pair]]:
+    """Divide pairs into train, val and test by the SHA-256 of what they are kept together by.
+
+    That is ``source`` of an image's path, as a folder or a scene; by default each image is by itself, by its stem.
+    Files that are equal to the last byte are kept together as well, unless all are. By ascending digest the first tenth
+    (rounded, at least one image) is test, the next tenth val, the rest train; a group that begins in a tenth is in it
+    as a whole, and the largest group is always in train. Two groups have no test, and a single one has no val either.
+    """
+    groups = _groups(pairs, source)
+    largest = max(groups, key=lambda group: (len(groups[group]), group), default=b"")
+    tenth = max(1, round(len(pairs) / 10))
+    train, val, test = list(groups.get(largest, [])), list[Pair](), list[Pair]()
+    others = [digest for digest in sorted(groups) if digest != largest]
+    for digest in others:
+        last = digest == others[-1]  # which is val's if it has none yet
+        if len(others) >= 2 and len(test) < tenth and not (test and last):
+            test += groups[digest]
+        elif len(val) < tenth:
+            val += groups[digest]
+        else:
+            train += groups[digest]
+    parts = {"train": train, "val": val, "test": test}
+    return {name: sorted(part, key=lambda pair: pair.image) for name, part in parts.items() if part}
+
+
+def source_of(by: str, root: Path) -> Callable[[Path], str]:
+    """Return what finds an image's source: its folder for ``folder``, else what a regular expression finds in its path.
+
+    The first group of the expression is the source, or all that it matches where it has none. Paths are seen from
+    ``root`` with forward slashes. The result raises DataError for an image that the expression does not match.
+    """
+
+    def source(path: Path) -> str:
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        if by == "folder":
+            return name.rpartition("/")[0]
+        match = re.search(by, name)
+        if match is None or (match.groups() and match[1] is None):
+            raise DataError(
+                f"{path}: `split.by` ({by!r}) does not match {name!r}; it must find in every image's path what the "
+                "image is part of, as a patient, a scene or a video"
+            )
+        return match[1] if match.groups() else match[0]
+
+    return source
+
+
+def require_several(pairs: Sequence[Pair], source: Callable[[Path], str], by: str) -> None:
+    """Raise DataError if all images have one source, so that they cannot be divided by it."""
+    found = {source(pair.image) for pair in pairs}
+    if len(found) == 1 and len(pairs) > 1:
+        raise DataError(
+            f"{pairs[0].image}: `split.by` ({by!r}) finds one source, {found.pop()!r}, in all {len(pairs)} images; "
+            "at least two are needed for train and val"
+        )
+
+
+def _groups(pairs: Sequence[Pair], source: Callable[[Path], str] | None) -> dict[bytes, list[Pair]]:
+    """The pairs that are kept together, by the lowest digest of their sources."""
+    names = {pair.image: source(pair.image) if source is not None else pair.image.stem for pair in pairs}
+    alone = {name: name for name in names.values()}
+    parent = dict(alone)
+
+    def top(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for equal in equal_files(names):
+        for other in equal[1:]:
+            parent[top(names[other])] = top(names[equal[0]])
+    if len(set(map(top, parent))) == 1:  # all are equal, as where somebody tries things out: nothing can be kept apart
+        parent = alone
+    together: defaultdict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        together[top(names[pair.image])].append(pair)
+    return {min(_digest(names[pair.image]) for pair in group): group for group in together.values()}
+
+
+def equal_files(paths: Iterable[Path]) -> list[list[Path]]:
+    """Return the files that are equal to the last byte, in groups of at least two; what cannot be read is left out."""
+    groups = [list(paths)]
+    for fingerprint in (_size, _sample, _content):
+        finer: list[list[Path]] = []
+        for group in groups:
+            found: defaultdict[bytes | int | None, list[Path]] = defaultdict(list)
+            for path in group:
+                found[fingerprint(path)].append(path)
+            finer += [same for mark, same in found.items() if mark is not None and len(same) > 1]
+        groups = finer
+    return groups
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _sample(path: Path) -> bytes | None:
+    """The beginning, middle and end, which tell most files of one size apart."""
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            pieces = []
+            for place in (0, size // 2, max(0, size - _PIECE)):
+                file.seek(place)
+                pieces.append(file.read(_PIECE))
+    except OSError:
+        return None
+    return _digest_bytes(b"".join(pieces))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return None
+
+
+def _digest(name: str) -> bytes:
+    return _digest_bytes(name.encode(errors="surrogateescape"))
+
+
+def _digest_bytes(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

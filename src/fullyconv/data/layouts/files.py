@@ -1,0 +1,174 @@
+"""Find image files: in a folder at all depths, by a pattern, or by a list of names."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from fullyconv.data.images import SUFFIXES
+from fullyconv.data.published.archive import read_list
+from fullyconv.errors import DataError
+from fullyconv.files import absence
+
+Keyed = dict[Path, str]
+"""Files, each with what tells it from the others: its path without suffix, or what the wildcards stand for."""
+
+_Place = tuple[int, int]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder by name, hidden ones left out; also those that links lead to."""
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def require_no_lost_links(folder: Path) -> None:
+    """Raise DataError if a link in ``folder`` may stand for a folder that is not there."""
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink() and not entry.exists() and not _is_image(entry.name):
+            raise DataError(f"{entry}: {absence(entry)}; a split's folder may be missing, so mend or remove the link")
+
+
+def images_under(folder: Path) -> Keyed:
+    """Return the image files in a folder at all depths; each one's key is its path in the folder without suffix.
+
+    Hidden ones are left out. Links to folders are followed, but not in a circle. Returns nothing if there is no such
+    folder; raises DataError if a folder cannot be listed, or a link may lead to a folder that is missing.
+    """
+    if not folder.is_dir():
+        return {}
+    return {path: path.relative_to(folder).with_suffix("").as_posix() for path in _walk(folder, ())}
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether a folder holds an image file at any depth. Raises DataError as ``images_under`` does."""
+    return folder.is_dir() and next(_walk(folder, ()), None) is not None
+
+
+def images_at(root: Path, place: str) -> Keyed:
+    """Return the image files of a folder (as ``images_under`` does), or those that a pattern matches.
+
+    In a pattern ``*`` stands for any part of a name and ``**`` for folders at all depths. A file's key is what the
+    wildcards stand for. Raises DataError if a folder cannot be listed.
+    """
+    if "*" not in place:
+        return images_under(root / place)
+    parts = Path(place).parts
+    first = next(index for index, part in enumerate(parts) if "*" in part)
+    folder = root.joinpath(*parts[:first])
+    found = _matches(folder, parts[first:], (), ()) if folder.is_dir() else ()
+    return {path: "/".join(filter(None, captured)) for path, captured in sorted(found)}
+
+
+def chosen(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
+    """Return the images that a list names, one a line: by path, name or key, with or without suffix.
+
+    An image that is not there has the path where it was looked for. Raises DataError if the list cannot be read.
+    """
+    by_key: dict[str, Path] = {}
+    by_stem: dict[str, list[Path]] = {}
+    for path, key in images.items():
+        by_key.setdefault(key, path)
+        by_stem.setdefault(path.stem, []).append(path)
+    suffix = next((path.suffix for path in images), ".png")
+    found: Keyed = {}
+    for line in read_list(listed):
+        name = str(Path(line).with_suffix("")) if _is_image(line) else line
+        same_stem = by_stem.get(Path(name).name, [])
+        path = root / line
+        if path not in images:
+            path = by_key.get(name) or (same_stem[0] if len(same_stem) == 1 else _guess(root, place, name, suffix))
+        found[path] = images.get(path, name)
+    return found
+
+
+def specificity(place: str) -> int:
+    """Return how many characters of a place are no wildcards: of two that match a file, the more specific has it."""
+    return len(place.replace("*", "").strip("./"))
+
+
+def without(files: Keyed, taken: Iterable[Path]) -> Keyed:
+    """Return the files that are not ``taken``."""
+    other = set(taken)
+    return {path: key for path, key in files.items() if path not in other}
+
+
+def separate(places: Mapping[str, str], found: Mapping[str, Keyed]) -> dict[str, Keyed]:
+    """Give each file that several places have to the most specific of them. Raises DataError if two are alike."""
+    separated = dict(found)
+    for one in found:
+        for other in found:
+            if one < other and (both := separated[one].keys() & separated[other].keys()):
+                ranks = specificity(places[one]), specificity(places[other])
+                if ranks[0] == ranks[1]:
+                    raise DataError(
+                        f"{min(both)}: is matched by `{one}` and by `{other}` ({places[one]}, {places[other]}); tell "
+                        'them apart by patterns, as `images: "*.jpg"` and `masks: "*_mask.png"`'
+                    )
+                loser = one if ranks[0] < ranks[1] else other
+                separated[loser] = without(separated[loser], both)
+    return separated
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def _walk(folder: Path, above: tuple[_Place, ...]) -> Iterator[Path]:
+    inside = _entered(folder, above)
+    if inside is None:
+        return
+    for entry in _entries(folder):
+        if _is_image(entry.name):
+            yield entry
+        elif entry.is_dir():
+            yield from _walk(entry, inside)
+        elif entry.is_symlink() and not entry.exists():
+            raise DataError(f"{entry}: {absence(entry)}; a folder may be missing, so mend or remove the link")
+
+
+def _matches(
+    folder: Path, parts: tuple[str, ...], captured: tuple[str, ...], above: tuple[_Place, ...]
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """The files under ``folder`` that match, and what the wildcards stand for."""
+    part, *rest = parts
+    if part == "**":
+        yield from _matches(folder, tuple(rest) or ("*",), captured, above)
+        if (inside := _entered(folder, above)) is not None:
+            for entry in _entries(folder):
+                if entry.is_dir():
+                    yield from _matches(entry, parts, (*captured, entry.name), inside)
+        return
+    any_suffix = not rest and part.endswith("*")  # the suffix of an image is no part of what it is known by
+    pattern = part.removesuffix(".*") if any_suffix and part != ".*" else part
+    regex = re.compile("(.*)".join(map(re.escape, pattern.split("*"))), re.IGNORECASE)
+    for entry in _entries(folder):
+        if any_suffix and not _is_image(entry.name):
+            continue
+        match = regex.fullmatch(entry.stem if any_suffix else entry.name)
+        if match is None:
+            continue
+        if not rest and not entry.is_dir():
+            yield entry, (*captured, *match.groups())
+        elif rest and entry.is_dir():
+            yield from _matches(entry, tuple(rest), (*captured, *match.groups()), above)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
+
+
+def _entered(folder: Path, above: tuple[_Place, ...]) -> tuple[_Place, ...] | None:
+    """The folders above with this one; None if it is among them, as where a link leads back up."""
+    status = folder.stat()
+    here = status.st_dev, status.st_ino
+    return None if here in above else (*above, here)
+
+
+def _guess(root: Path, place: str, name: str, suffix: str) -> Path:
+    """Where an image would be that is not there."""
+    if "*" not in place:
+        return root / place / f"{name}{suffix}"
+    before, _, after = place.replace("**/", "").partition("*")
+    return root / f"{before}{name}{after}"

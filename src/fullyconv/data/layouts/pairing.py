@@ -1,0 +1,194 @@
+"""Pair images with masks by their names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path, PurePosixPath
+
+from fullyconv.data.checks.object_masks import object_masks
+from fullyconv.data.layouts.files import Keyed
+from fullyconv.data.pairs import Pair
+from fullyconv.errors import DataError
+
+Matched = dict[Path, Path]
+"""The mask of each image that has one."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The pairs of each split, and what was decided about them."""
+
+    splits: dict[str, list[Pair]]
+    unmatched: list[Path] = field(default_factory=list)
+    """Masks without an image."""
+    notes: list[str] = field(default_factory=list)
+    divided: bool = False
+    """Whether the images were divided into the splits here."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The images and masks among which pairs are sought, as those of one split, and further masks of valid areas."""
+
+    images: Keyed
+    masks: Keyed
+    valid: Keyed | None = None
+
+
+def pair(sets: dict[str, Names]) -> Paired:
+    """Pair the images and masks of each set by their keys.
+
+    Where no key is in both, names that differ by a constant beginning and ending are paired, and names that are the
+    same in other folders. Of two masks with one key the first by name is used. Raises DataError if nothing pairs, or
+    an image has no valid area.
+    """
+    matched, note = _match([(names.images, names.masks) for names in sets.values()], "mask")
+    notes = [note] if note else []
+    splits, unmatched = {}, []
+    for (name, names), masks in zip(sets.items(), matched, strict=True):
+        splits[name] = [Pair(image, masks.get(image)) for image in names.images]
+        taken = set(masks.values())
+        unmatched += [mask for mask in names.masks if mask not in taken]
+    if any(names.valid is not None for names in sets.values()):
+        splits, more = _with_valid(sets, splits)
+        notes += more
+    used = {pair.mask for pairs in splits.values() for pair in pairs}  # splits may share a folder
+    return Paired(splits, [mask for mask in dict.fromkeys(unmatched) if mask not in used], notes)
+
+
+def _with_valid(sets: dict[str, Names], splits: dict[str, list[Pair]]) -> tuple[dict[str, list[Pair]], list[str]]:
+    names = [(of_set.images, of_set.valid or {}) for of_set in sets.values()]
+    matched, note = _match(names, "valid area")
+    added = {}
+    for (name, pairs), valid in zip(splits.items(), matched, strict=True):
+        wanted = sets[name].valid is not None
+        lacking = [pair.image for pair in pairs if wanted and pair.image not in valid]
+        if lacking:
+            raise DataError(
+                f"{lacking[0]}: has no mask of its valid area, as {len(lacking)} of {len(pairs)} images of {name}; "
+                "`valid` names a folder or a pattern with one for each image"
+            )
+        added[name] = [replace(pair, valid=valid.get(pair.image)) for pair in pairs]
+    return added, [note] if note else []
+
+
+def _match(sets: Sequence[tuple[Keyed, Keyed]], what: str) -> tuple[list[Matched], str]:
+    """The mask (or other file) of each image, for each set, and a note if names had to be shortened."""
+    exact = [_by_key(images, masks) for images, masks in sets]
+    whole = [(images, masks) for images, masks in sets if images and masks]
+    if any(exact) or not whole:
+        return exact, ""
+    if (by_stem := _by_stem(sets)) is not None:
+        return by_stem, f"each image is paired with the {what} of its name, though they lie in other folders"
+    found = _by_affixes(sets)
+    if found is not None:
+        return found
+    if any(object_masks([Pair(image, None) for image in images], list(masks)) for images, masks in whole):
+        return exact, ""  # left for ``check`` to name
+    images, masks = whole[0]
+    image = next(iter(images))
+    alike = sorted(masks, key=lambda mask: -len(_beginning([mask.stem, image.stem])))[:3]
+    raise DataError(
+        f"{image}: no {what} can be told to be its own, nor is there one for any other image; the most alike are named "
+        f"{', '.join(mask.name for mask in alike)}. Say in dataset.yaml how the names belong together, as "
+        f'`images: "photos/*.jpg"` and `masks: "masks/*_mask.png"`, where * is the same for an image and its {what}'
+    )
+
+
+def _by_key(images: Keyed, masks: Keyed) -> Matched:
+    first: dict[str, Path] = {}
+    for mask, key in masks.items():
+        first.setdefault(key, mask)
+    return {image: first[key] for image, key in images.items() if key in first}
+
+
+def _by_stem(sets: Sequence[tuple[Keyed, Keyed]]) -> list[Matched] | None:
+    """By names alone, where each is there once and every mask has an image."""
+    matched = []
+    for images, masks in sets:
+        of_image = {PurePosixPath(key).name: image for image, key in images.items()}
+        of_mask = {PurePosixPath(key).name: mask for mask, key in masks.items()}
+        unique = len(of_image) == len(images) and len(of_mask) == len(masks)
+        if not unique or not of_mask.keys() <= of_image.keys():
+            return None
+        matched.append({of_image[name]: mask for name, mask in of_mask.items()})
+    return matched
+
+
+def _by_affixes(sets: Sequence[tuple[Keyed, Keyed]]) -> tuple[list[Matched], str] | None:
+    """By names without what all images, and all masks, begin and end with; every mask has an image of its own then.
+
+    None if there is no such way, or more than one.
+    """
+    cuts = [_cuts([PurePosixPath(key).name for both in sets for key in both[which].values()]) for which in range(2)]
+    shortened = [{cut: [_shorten(both[which], cut) for both in sets] for cut in cuts[which]} for which in range(2)]
+    ways: dict[tuple[tuple[Path, Path], ...], tuple[int, list[Matched], str]] = {}
+    for (of_images, images), (of_masks, masks) in product(shortened[0].items(), shortened[1].items()):
+        matched = _match_cores(sets, images, masks)
+        if matched is None:
+            continue
+        identity = tuple(entry for part in matched for entry in part.items())
+        if len(identity) == 1 and any(of_images) and any(of_masks):
+            continue  # of one pair no beginning or ending is constant
+        length = sum(map(len, of_images + of_masks))
+        image, mask = identity[0]
+        note = (
+            f"images and masks are paired as {of_images[0]}*{of_images[1]}{image.suffix} and "
+            f"{of_masks[0]}*{of_masks[1]}{mask.suffix} ({image.name} with {mask.name})"
+        )
+        if identity not in ways or length < ways[identity][0]:
+            ways[identity] = length, matched, note
+    if len(ways) != 1:
+        return None
+    _, found, note = next(iter(ways.values()))
+    return found, note
+
+
+def _match_cores(
+    sets: Sequence[tuple[Keyed, Keyed]],
+    images: Sequence[dict[str, Path] | None],
+    masks: Sequence[dict[str, Path] | None],
+) -> list[Matched] | None:
+    matched = []
+    for _, of_images, of_masks in zip(sets, images, masks, strict=True):
+        if of_images is None or of_masks is None or not of_masks.keys() <= of_images.keys():
+            return None
+        matched.append({of_images[core]: mask for core, mask in of_masks.items()})
+    return matched if any(matched) else None
+
+
+def _shorten(files: Keyed, cut: tuple[str, str]) -> dict[str, Path] | None:
+    """The files by keys whose names lack the beginning and the ending; None if two are then alike or one is empty."""
+    shortened: dict[str, Path] = {}
+    for path, key in files.items():
+        place = PurePosixPath(key)
+        if len(place.name) <= len(cut[0]) + len(cut[1]):
+            return None
+        core = str(place.with_name(place.name[len(cut[0]) : len(place.name) - len(cut[1])]))
+        if core in shortened:
+            return None
+        shortened[core] = path
+    return shortened
+
+
+def _cuts(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The beginnings and endings that all names have, cut between letters, digits and signs."""
+    beginning, ending = _beginning(names), _beginning([name[::-1] for name in names])[::-1]
+    first = names[0] if names else ""
+    starts = [first[:place] for place in _borders(first) if place <= len(beginning)][:6]
+    ends = [first[place:] for place in reversed(_borders(first)) if place >= len(first) - len(ending)][:6]
+    return [(start, end) for start in ["", *starts] for end in ["", *ends]]
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """The characters with which all names begin."""
+    first, last = min(names, default=""), max(names, default="")
+    same = [a == b for a, b in zip(first, last, strict=False)]
+    return first[: same.index(False) if False in same else len(same)]
+
+
+def _borders(name: str) -> list[int]:
+    def kind(character: str) -> int:
+        return 0 if character.isalpha() else 1 if character.isdigit() else 2
+
+    return [place for place in range(1, len(name)) if kind(name[place - 1]) != kind(name[place])]
