@@ -271,19 +271,14 @@ def test_a_layout_can_be_forced(described, tmp_path, write_pairs):
     assert open_data(tmp_path, layout="folders").layout == "folders"
     with pytest.raises(DataError) as error:
         open_data(tmp_path, layout="voc")
-    assert "voc: folders JPEGImages, SegmentationClass and ImageSets/Segmentation" in str(error.value)
-    assert "and found a/, amask/, b/, bmask/, dataset.yaml, images/, masks/" in str(error.value)
+    assert "is not in the layout voc: folders JPEGImages, SegmentationClass and" in str(error.value)
     with pytest.raises(DataError, match=r"layout is 'coco'; expected one of descriptor, .*voc, .*folders"):
         open_data(tmp_path, layout="coco")
 
 
-def test_what_was_looked_for_and_found_is_said(tmp_path, save):
-    with pytest.raises(DataError, match=r"(?s)descriptor: .*voc: .*folders: .*and found an empty folder"):
-        open_data(tmp_path)
+def test_nothing_at_a_path_is_said(tmp_path, save):
     with pytest.raises(DataError, match=r"nowhere: there is no such file or folder"):
         open_data(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"and found a file \.png"):
-        open_data(save("a.png", IMAGE))
 
 
 def test_an_unknown_split_is_answered_with_those_there_are(described):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import described, folders, voc
-from fullyconv.data.published import context, nyud, sbd, siftflow
+from fullyconv.data.layouts.unrecognized import looks_like
+from fullyconv.data.published import cityscapes, context, nyud, sbd, siftflow
 from fullyconv.errors import DataError
 
 
@@ -39,7 +40,8 @@ LAYOUTS = {
         sbd.open_union,
     ),
     "voc": Layout(
-        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list per split), or VOCdevkit around them",
+        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list per split), or VOCdevkit around; "
+        "of one's own also without lists, with labelmap.txt or class_names.txt",
         voc.is_voc,
         voc.open_voc,
     ),
@@ -60,8 +62,14 @@ LAYOUTS = {
         )
         for name, heads in siftflow.LABELINGS.items()
     },
+    "cityscapes": Layout(
+        "Cityscapes: leftImg8bit/SPLIT/CITY and gtFine/SPLIT/CITY, with labelIds",
+        cityscapes.is_cityscapes,
+        cityscapes.open_cityscapes,
+    ),
     "folders": Layout(
-        "folders images and masks, with or without a folder for each split in them (or around them)",
+        "folders images and masks (or img, photos, labels, annotations, gt and the like), with or without a folder for "
+        "each split in them (or around them)",
         folders.is_folders,
         folders.open_folders,
     ),
@@ -75,33 +83,25 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
     fits. For users' own data there are:
 
     - **descriptor**: a ``dataset.yaml`` (see ``Descriptor``), or a folder that holds one.
-    - **voc**: PASCAL VOC's folders, its 21 classes, 255 void. Each list in ImageSets/Segmentation is a
-      split, except trainval if train and val are there, as it only repeats them.
-    - **folders**: ``images/`` and ``masks/``; with ``SPLIT/`` inside both, or around both. Classes come
-      from the masks (see ``infer_classes``). Without splits, the images are sorted by the SHA-256 of their
-      stem; the first tenth (rounded, at least one) is test, the next tenth val, the rest train. Two images
-      have no test, and a single one has no val either.
+    - **voc**: PASCAL VOC's folders. Each list in ImageSets/Segmentation is a split (see ``voc.arrange``), the classes
+      are VOC's or those of labelmap.txt or class_names.txt (see ``voc.open_voc``).
+    - **folders**: folders of images and of masks, as ``images/`` and ``masks/``, by one of the names in ``folders``;
+      splits are told by folders in them, around them or by their names. Classes come from the masks (see
+      ``infer_classes``). Without splits, the images are divided by the SHA-256 of their names (see ``divide``).
 
     The others are published data sets, each described in the module that opens it. Images and masks are paired by
-    stem. Files that do not pair, or cannot be read, are left for ``check`` to report.
+    their names (see ``pairing.pair``). Files that do not pair, or cannot be read, are left for ``check`` to report.
     Raises DataError if no layout fits, folders or lists are missing, the descriptor is wrong, or classes cannot be
     inferred.
     """
     path = Path(path)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
-    expected = [f"  {name}: {LAYOUTS[name].description}" for name in ([layout] if layout else LAYOUTS)]
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder; a data set is one of", *expected)
+        raise DataError(f"{path}: there is no such file or folder; a folder of images and masks, or a dataset.yaml")
     fitting = next((name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)), None)
+    if fitting is None and layout is not None:
+        raise DataError(f"{path}: is not in the layout {layout}: {LAYOUTS[layout].description}; {looks_like(path)}")
     if fitting is None:
-        raise DataError(f"{path}: no data set found. Looked for", *expected, f"and found {_list(path)}")
+        raise DataError(f"{path}: no data set found: {looks_like(path)}")
     return LAYOUTS[fitting].open(path)
-
-
-def _list(path: Path, limit: int = 10) -> str:
-    if path.is_file():
-        return f"a file {path.suffix or 'without a suffix'}"
-    names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir() if not entry.name.startswith("."))
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(names[:limit]) + more) or "an empty folder"

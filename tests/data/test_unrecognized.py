@@ -1,0 +1,77 @@
+"""A folder that is no data set is named as what it is, with one next step."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fullyconv.data import open_data
+from fullyconv.data.pairs import read_pair
+from fullyconv.errors import DataError
+
+COCO = json.dumps({"images": [], "annotations": [], "categories": []})
+LABELME = json.dumps({"version": "5", "shapes": [], "imagePath": "a.jpg", "imageData": None})
+STUDIO = json.dumps([{"id": 1, "data": {"image": "a"}, "annotations": [{"result": []}]}])
+CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><image id='0'/></annotations>"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "it is an empty folder; a mask for each image is expected"),
+        ({"s/1.dcm": b"", "s/2.dcm": b""}, "these are DICOM slices, as 1.dcm"),
+        ({"study/IM0001": bytes(128) + b"DICM"}, "these are DICOM slices, as IM0001"),
+        ({"study/1.2.840.1": bytes(128) + b"DICM"}, "these are DICOM slices, as 1.2.840.1"),
+        ({"imagesTr/a.nii.gz": b"", "labelsTr/a.nii.gz": b""}, "these are NIfTI volumes, as a.nii.gz"),
+        ({"annotations/instances.json": COCO, "images/a.jpg": None}, "instances.json is a COCO file; draw them as"),
+        ({"images/a.jpg": None, "labels/a.json": LABELME}, "a.json is a LabelMe file"),
+        ({"export.json": STUDIO, "a.jpg": None}, "export.json is a Label Studio export"),
+        ({"annotations.xml": CVAT, "images/a.jpg": None}, "annotations.xml is CVAT's XML; export the task again as"),
+        ({"images/a.jpg": None, "labels/a.txt": "0 0.1 0.2 0.3 0.4 0.5 0.6\n"}, "a.txt is a YOLO label file"),
+        ({"set.zip": b"PK"}, "it holds archives, as set.zip; unpack them"),
+        ({"clip.MP4": b""}, "it holds videos, as clip.MP4"),
+        ({"a.jpg": None, "b.jpg": None}, "it holds images in one folder, and none of them is known as that of masks"),
+        ({"a.jpg": None, "a_mask.png": None}, "images and masks in one folder, as a_mask.png; a dataset.yaml says wh"),
+        ({"x/a.jpg": None, "y/a.png": None}, "it holds images in 2 folders (x/, y/)"),
+        ({"notes.txt": "hello"}, "it holds no images (notes.txt)"),
+        ({"broken.json": "{", "deep.json": "[" * 9000}, "it holds no images (broken.json, deep.json)"),
+    ],
+)
+def test_what_a_folder_looks_like_is_said_with_one_next_step(save, tmp_path, files, words):
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            save(name, np.zeros((2, 2, 3)))
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as error:
+        open_data(tmp_path)
+    assert f"{tmp_path}: no data set found: " in str(error.value)
+    assert words in str(error.value)
+    assert "NYUD" not in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_file_that_is_no_descriptor_is_named(save, tmp_path):
+    with pytest.raises(DataError, match=r"a\.png: no data set found: it is one image; the folder of a data set"):
+        open_data(save("a.png", np.zeros((2, 2, 3))))
+    (tmp_path / "instances.json").write_text(COCO)
+    with pytest.raises(DataError, match=r"instances\.json is a COCO file"):
+        open_data(tmp_path / "instances.json")
+
+
+def test_cityscapes_has_19_classes_and_no_test(save, tmp_path):
+    """The values of labelIds and the order of the train ids are the authors' (cityscapesScripts, labels.py)."""
+    ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+    void = [value for value in range(34) if value not in ids]
+    for place in ("train/aachen/aachen_000000", "val/lindau/lindau_000001", "test/bonn/bonn_000002"):
+        save(f"leftImg8bit/{place}_000019_leftImg8bit.png", np.zeros((1, 34, 3)))
+        save(f"gtFine/{place}_000019_gtFine_labelIds.png", [ids + void])
+        save(f"gtFine/{place}_000019_gtFine_color.png", np.zeros((1, 34, 3)))
+    data = open_data(tmp_path)
+    assert (data.layout, list(data.splits), data.published) == ("cityscapes", ["train", "val"], True)
+    assert read_pair(data.split("train")[0], data.codes)[1].tolist() == [[*range(19), *[255] * 15]]
+    assert (data.classes[0], data.classes[18], data.palette[13]) == ("road", "bicycle", (0, 0, 142))
+    assert data.notes == ["test is left out: the annotations of its 1 images are not published"]
+    assert data.unmatched_masks == []
