@@ -296,6 +296,7 @@ def test_folders_of_other_names_are_recognized(draw, mask, tmp_path, images, mas
         ("{split}_images", "{split}_masks"),
         ("images-{split}", "masks-{split}"),
         ("{split}", "{split}annot"),
+        ("images_prepped_{split}", "annotations_prepped_{split}"),
         ("{split}", "{split}_labels"),
         ("uavid_{split}/seq1/Images", "uavid_{split}/seq1/Labels"),
     ],

@@ -273,7 +273,12 @@ def _parse(name: str) -> tuple[str | None, str | None]:
                 word.endswith(split) and word.removesuffix(split) in words
             ):
                 return kind, usual
-    return ("", SPLITS[word]) if word in SPLITS else (None, None)
+    if word in SPLITS:
+        return "", SPLITS[word]
+    parts = re.split(r"[^a-z0-9]+", name.lower())  # images_prepped_train
+    kinds = [kind for kind, words in (("images", IMAGES), ("masks", MASKS)) if not words.isdisjoint(parts)]
+    told = as_split(name)
+    return (kinds[0], told) if len(kinds) == 1 and told is not None else (None, None)
 
 
 def _may_hold_images(folder: Path) -> bool:
