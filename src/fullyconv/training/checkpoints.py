@@ -50,22 +50,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise _refusal(path, f"it holds a {type(content).__name__}")
     if not isinstance(content.get("state_dict"), dict) or not isinstance(content.get("loops"), dict):
         raise _refusal(path, "it holds no run's state (state_dict, loops)")
-    clock, history = (_at(content, "callbacks", callback.__qualname__) for callback in (Clock, SaveBest))
+    clock = _at(content, "callbacks", Clock.__qualname__)
     if not isinstance(clock, dict) or not _is_count(clock.get("step")) or not _is_duration(clock.get("trained")):
         raise _refusal(path, "it does not say how far the run was")
     if not all(_is_duration(clock.get(name, 0)) for name in ("step_seconds", "validation_seconds")):
         raise _refusal(path, "it does not say in seconds how long a step and a validation took")
-    rows, best = _at(history, "rows"), _at(history, "best")
-    if not isinstance(rows, list) or not all(_is_row(row) for row in [*rows, {} if best is None else {"best": best}]):
-        raise _refusal(path, "the curves in it are not numbers")
-    version = content.get("pytorch-lightning_version")
-    if not isinstance(version, str) or not re.fullmatch(r"2(\.\d{1,9})+((a|b|rc|\.post|\.dev)\d{1,9})*", version):
-        raise _refusal(path, f"it was not written with Lightning 2, but with {str(version)[:40]!r}")
     return content
 
 
 def refuse_other_run(path: Path, checkpoint: Mapping[str, Any], module: Module, trainer: lightning.Trainer) -> None:
     """Raises WeightsError where ``checkpoint``, read from ``path``, is not of a run like that of ``module``."""
+    rows, best = (_at(checkpoint, "callbacks", SaveBest.__qualname__, name) for name in ("rows", "best"))
+    if not isinstance(rows, list) or not all(_is_row(row) for row in [*rows, {} if best is None else {"best": best}]):
+        raise _refusal(path, "the curves in it are not numbers")
+    version = checkpoint.get("pytorch-lightning_version")
+    if not isinstance(version, str) or not re.fullmatch(r"2(\.\d{1,9})+((a|b|rc|\.post|\.dev)\d{1,9})*", version):
+        raise _refusal(path, f"it was not written with Lightning 2, but with {str(version)[:40]!r}")
     _refuse_other_network(path, checkpoint["state_dict"], module)
     _refuse_other_optimizer(path, checkpoint, module)
     counts = checkpoint["loops"].get("fit_loop")
