@@ -40,12 +40,12 @@ def settle(folder: Path) -> None:
 def decoded(monkeypatch):
     """Counts how often each file is decoded."""
     count = Counter()
-    for module, name in ((contents, "open_image"), (contents, "open_mask")):
+    for module, name in ((contents, "open_source"), (contents, "open_mask")):
         real = getattr(module, name)
 
-        def counting(path, *more, real=real):
+        def counting(path, *more, real=real, **options):
             count["/".join(path.parts[-2:])] += 1
-            return real(path, *more)
+            return real(path, *more, **options)
 
         monkeypatch.setattr(module, name, counting)
     return count

@@ -51,10 +51,15 @@ def test_a_data_set_is_a_sequence_of_examples_that_ends(folder):
     assert [index for _, _, index in iter(examples)] == list(range(6))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_images_have_the_channels_asked_for(folder, channels):
     image, _, _ = SegmentationDataset(open_data(folder), "train", channels=channels)[0]
     assert image.shape == (channels, 4, 5)
+
+
+def test_images_of_other_bands_are_refused(folder):
+    with pytest.raises(DataError, match="has 3 bands of type uint8; the network takes 4 channels"):
+        SegmentationDataset(open_data(folder), "train", channels=4)[0]
 
 
 def test_a_process_that_is_spawned_loads_the_same(folder):

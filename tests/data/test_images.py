@@ -1,11 +1,12 @@
-"""Every form of image is read as uint8 (channels, H, W)."""
+"""Pictures of every usual form are read as uint8 (channels, H, W)."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fullyconv.data.images import list_images, read_image, write_image
-from fullyconv.errors import ConfigError, DataError
+from fullyconv.data.images.files import list_images, write_image
+from fullyconv.data.images.read import read_image, read_pixels
+from fullyconv.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
 GREY = RGB[..., 0]
@@ -44,8 +45,18 @@ def test_transparency_is_dropped_not_blended(save):
     assert np.array_equal(read_image(path, channels=4)[3], np.zeros_like(GREY))
 
 
-def test_missing_transparency_is_opaque(save):
-    assert (read_image(save("a.png", RGB), channels=4)[3] == 255).all()
+def test_pixels_of_no_opacity_hold_no_data_unless_alpha_is_a_channel(save):
+    alpha = np.array([[0, 1, 255, 0, 9]] * 3, np.uint8)
+    path = save("a.png", np.dstack([RGB, alpha]))
+    assert np.array_equal(read_pixels(path).valid, alpha > 0)
+    assert read_pixels(path, channels=4).valid is None
+    assert read_pixels(save("b.png", np.dstack([RGB, np.maximum(alpha, 1)]))).valid is None
+
+
+@pytest.mark.parametrize(("channels", "words"), [(4, "4 channels"), (2, "2 channels"), (6, "6 channels")])
+def test_bands_that_the_network_does_not_take_are_refused(save, channels, words):
+    with pytest.raises(DataError, match=rf"a\.png: has 3 bands of type uint8; the network takes {words}"):
+        read_image(save("a.png", RGB), channels=channels)
 
 
 def test_grey_with_transparency(save):
@@ -83,10 +94,19 @@ def test_jpeg(save, suffix):
     assert np.abs(read_image(save(f"a.{suffix}", flat)).astype(int) - 100).max() <= 2
 
 
-def test_exif_orientation_is_not_applied(save):
+def test_exif_orientation_is_applied_unless_the_pixels_are_asked_for_as_stored(save):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    assert read_image(save("a.jpg", RGB, exif=exif)).shape == (3, 3, 5)
+    exif[0x0112] = 6  # the first row is on the right
+    path = save("a.png", RGB, exif=exif)
+    assert np.array_equal(read_image(path), np.rot90(RGB, -1).transpose(2, 0, 1))
+    assert np.array_equal(read_image(path, upright=False), RGB.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9])
+def test_an_orientation_that_means_nothing_turns_nothing(save, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(read_image(save("a.png", RGB, exif=exif)), RGB.transpose(2, 0, 1))
 
 
 def test_hidden_and_other_files_are_not_images(save, tmp_path):
@@ -115,21 +135,57 @@ def test_what_is_no_image_is_named(tmp_path):
         read_image(tmp_path / "gone.png")
 
 
-def test_a_stack_of_images_is_refused(save):
-    page = Image.fromarray(GREY)
-    path = save("stack.tif", page, save_all=True, append_images=[page, page])
-    with pytest.raises(DataError, match=r"stack\.tif: holds 3 images"):
+@pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp", "avif"])
+def test_a_stack_of_images_is_refused(save, suffix):
+    pages = [Image.fromarray(np.full((16, 16, 3), level, np.uint8)) for level in (0, 100, 200)]
+    path = save(f"stack.{suffix}", pages[0], save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError, match=rf"stack\.{suffix}: holds 3 images"):
         read_image(path)
 
 
-def test_floating_point_is_refused(save):
-    with pytest.raises(DataError, match=r"a\.tif: has values from 0.0 to 0.5 \(mode F\)"):
-        read_image(save("a.tif", [[0, 0.5]], np.float32))
+def test_of_the_several_pictures_of_an_mpo_the_first_is_the_image(save):
+    first, second = (Image.fromarray(np.full((16, 16, 3), level, np.uint8)) for level in (50, 200))
+    path = save("a.mpo", first, save_all=True, append_images=[second])
+    assert np.abs(read_image(path).astype(int) - 50).max() <= 2
 
 
-def test_other_channel_counts_are_refused(save):
-    with pytest.raises(ConfigError, match="channels is 2; images can be read with 1"):
-        read_image(save("a.png", RGB), channels=2)
+@pytest.mark.parametrize(("suffix", "what"), [("heic", "HEIC photograph; save it as"), ("dcm", "DICOM image")])
+def test_images_of_a_kind_that_is_not_read_are_listed_and_named(tmp_path, suffix, what):
+    path = tmp_path / f"a.{suffix}"
+    path.touch()
+    assert list_images(tmp_path) == [path]
+    with pytest.raises(DataError, match=rf"a\.{suffix}: is a {what}"):
+        read_image(path)
+
+
+def test_a_bmp_whose_pixels_name_colours_that_it_lacks_is_refused(save):
+    picture = Image.fromarray(np.array([[0, 1, 2, 3]], np.uint8)).convert("P")
+    picture.putpalette([0, 0, 0, 9, 9, 9, 20, 20, 20, 30, 30, 30])
+    path = save("a.bmp", picture)
+    assert read_image(path, 1).tolist() == [[[0, 9, 20, 30]]]
+    content = bytearray(path.read_bytes())
+    colours = content.index(bytes([30, 30, 30, 0])) // 4
+    content[46:50] = (3).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert colours
+    with pytest.raises(DataError, match=r"a\.bmp: cannot be read as an image"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(("magic", "most"), [(b"P5", 20), (b"P6", 65535)])
+def test_portable_pixmaps_that_pillow_would_scale_are_refused(tmp_path, magic, most):
+    path = tmp_path / "a.ppm"
+    path.write_bytes(magic + f" 2 1 {most}\n".encode() + bytes(12))
+    with pytest.raises(DataError, match=rf"a\.ppm: holds values up to {most}"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_values_of_more_than_16_bits_need_a_range(save, dtype):
+    path = save("a.tif", [[0, 5, 10]], dtype)
+    with pytest.raises(DataError, match=r"a\.tif: holds values of type .*32; a network that was trained on"):
+        read_image(path, channels=1)
+    assert read_image(path, 1, [(0, 10)]).tolist() == [[[0, 127.5, 255]]]
 
 
 @pytest.fixture

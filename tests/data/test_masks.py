@@ -153,6 +153,8 @@ def test_colours_outside_the_palette_are_listed(save):
         read_mask(path, MaskCode(2))
 
 
-def test_floating_point_masks_are_refused(save):
-    with pytest.raises(DataError, match=r"a\.tif: has mode F; a mask is a 1-bit"):
-        read_mask(save("a.tif", [[0, 1]], np.float32), MaskCode(2))
+def test_floating_point_masks_are_read_where_they_hold_whole_numbers(save):
+    assert read_mask(save("a.tif", [[0, 1, 0]], np.float32), MaskCode(2)).tolist() == [[0, 1, 0]]
+    for value in (0.5, np.nan, np.inf):
+        with pytest.raises(DataError, match=r"b\.tif: holds values that are no whole numbers"):
+            read_mask(save("b.tif", [[0, value]], np.float32), MaskCode(2))

@@ -10,6 +10,7 @@ class ColourNet(nn.Module):
     palette = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
     in_channels = 3
     heads = None
+    value_range = None
     device = torch.device("cpu")
 
     def __init__(self) -> None:

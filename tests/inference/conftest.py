@@ -9,6 +9,7 @@ class ColourNet(nn.Module):
     name = "colours"
     heads: dict[str, int] | None = None
     takes_depth = False
+    value_range: list[tuple[float, float]] | None = None
     device = torch.device("cpu")
 
     def __init__(self, classes: tuple[str, ...], in_channels: int = 3) -> None:

@@ -187,19 +187,19 @@ def test_images_are_read_ahead_but_not_all_at_once(colour_net, tmp_path, monkeyp
     for i in range(20):
         image(tmp_path / "photos" / f"{i:02}.png")
     read, lock, read_at_first_label = [], threading.Lock(), []
-    to_tensor, predict = predictor.to_tensor, colour_net.predict
+    to_input, predict = predictor.to_input, colour_net.predict
 
-    def reading(path, channels):
+    def reading(path, channels, value_range):
         with lock:
             read.append(path)
-        return to_tensor(path, channels)
+        return to_input(path, channels, value_range)
 
     def labelling(images):
         if not read_at_first_label:
             read_at_first_label.append(len(read))
         return predict(images)
 
-    monkeypatch.setattr(predictor, "to_tensor", reading)
+    monkeypatch.setattr(predictor, "to_input", reading)
     monkeypatch.setattr(colour_net, "predict", labelling)
     done, _ = predict_files(Predictor(colour_net), [tmp_path / "photos"], tmp_path / "out")
     assert len(done) == 20
@@ -303,7 +303,7 @@ def test_pictures_have_no_levels(colour_net, photos, tmp_path):
     ("given", "message"),
     [
         (["photos", "nowhere"], r"nowhere: there is no such file or folder"),
-        (["empty"], r"empty: this folder and those in it hold no images; files ending in \.bmp, .*\.webp"),
+        (["empty"], r"empty: this folder and those in it hold no images; files ending in .*\.webp"),
         (["photos/*.xyz"], r"\*\.xyz: no image matches this pattern"),
         ([], "no images are given"),
     ],

@@ -12,8 +12,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
 RGB = torch.from_numpy(PIXELS[..., :3].transpose(2, 0, 1).copy())
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("given_channels", [1, 3, 4])
+@pytest.mark.parametrize(("given_channels", "channels"), [(1, 1), (3, 1), (4, 1), (1, 3), (3, 3), (4, 3), (4, 4)])
 def test_arrays_tensors_and_files_convert_as_pillow_does(tmp_path, given_channels, channels):
     array = PIXELS[..., 0] if given_channels == 1 else PIXELS[..., :given_channels]
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
@@ -91,7 +90,7 @@ def test_the_callers_array_is_not_shared():
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((3, 8, 9), np.uint8), r"9 channels, \(9, 3, 8\).*takes 3 .*channels last"),
+        (np.zeros((3, 8, 9), np.uint8), r"9 channels \(\(9, 3, 8\).*channels last.*takes 3 "),
         (np.zeros((2, 2, 2), np.uint8), "2 channels"),
         (np.zeros(4, np.uint8), r"shape \(4,\); \(H, W\) or"),
         (np.zeros((0, 4), np.uint8), "no length 0"),
@@ -123,5 +122,5 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"broken\.png: cannot be read as an image"):
         to_tensor(path)
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: channels is 5"):
+    with pytest.raises(DataError, match=r"a\.png: has 3 bands and alpha of type uint8; the network takes 5 channels"):
         to_tensor(tmp_path / "a.png", 5)

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fullyconv.data.images import gdal
+from fullyconv.data.images.headers import read_by_window
+from fullyconv.data.images.read import open_source
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.batch import predict_files
 from fullyconv.inference.predictor import Predictor
-from fullyconv.inference.rasters import predict, source
+from fullyconv.inference.rasters import predict
 from fullyconv.inference.rasters.predict import predict_raster
-from fullyconv.inference.rasters.source import by_window, open_raster
 from tests.inference.geotiffs import CLASSES, PLACE, geotiff, labels_of, network, noise, rasterio, tifffile, whole
 
 
@@ -149,11 +151,11 @@ def test_files_that_do_not_fit_are_refused_by_name_with_the_remedy(predictor, tm
     (tmp_path / "text.tif").write_text("not an image")
     for image, message in {
         turned: r"turned or mirrored \(orientation 6\).*Store it upright",
-        geotiff(tmp_path / "five.tif", noise(5, 20, 20)): "holds 5 bands; the network takes 3.*in_channels=5",
-        geotiff(tmp_path / "infrared.tif", noise(4, 20, 20), photometric="minisblack"): "holds 4 bands.*gdal_translate",
+        geotiff(tmp_path / "five.tif", noise(5, 20, 20)): "has 5 bands.*takes 3 channels.*model.in_channels",
+        geotiff(tmp_path / "infrared.tif", noise(4, 20, 20), photometric="minisblack"): "has 4 bands.*gdal_translate",
         geotiff(tmp_path / "float.tif", np.zeros((3, 20, 20), np.float32)): "values of type float32",
         several: "holds 2 images",
-        tmp_path / "text.tif": "cannot be read as a TIFF",
+        tmp_path / "text.tif": "cannot be read as an image",
         tmp_path / "absent.tif": "there is no such file",
     }.items():
         with pytest.raises(DataError, match=message) as caught:
@@ -177,7 +179,7 @@ def test_without_the_extra_the_remedy_is_said(tmp_path, monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(ConfigError, match=r"pip install -e '\.\[raster\]'"), open_raster(image, 3):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[raster\]'"), open_source(image):
         pass
 
 
@@ -190,7 +192,7 @@ def test_which_files_are_read_by_window(tmp_path):
     geotiff(tmp_path / "spectral.tif", noise(7, 20, 20), tiled=False, blockxsize=20, crs=None, transform=None)
     (tmp_path / "text.tif").write_text("not an image")
     (tmp_path / "empty.tif").touch()
-    found = {path.stem for path in tmp_path.iterdir() if by_window(path)}
+    found = {path.stem for path in tmp_path.iterdir() if read_by_window(path)}
     assert found == {"tiled", "motorola", "strips", "spectral"}
 
 
@@ -240,7 +242,7 @@ def test_a_picture_too_large_for_pillow_is_to_be_saved_as_tiff(predictor, tmp_pa
     assert "Save it as a tiled TIFF, which is read by window" in str(failed[0][1])
 
 
-@pytest.mark.parametrize("place", ["open_raster", "valid"])
+@pytest.mark.parametrize("place", ["open_source", "mask"])
 def test_a_decoders_error_of_any_kind_is_its_images(predictor, tmp_path, monkeypatch, place):
     """GDAL's CPLE_AppDefinedError is no OSError, as others are not."""
 
@@ -249,10 +251,11 @@ def test_a_decoders_error_of_any_kind_is_its_images(predictor, tmp_path, monkeyp
 
     for name in ("a.tif", "b.tif"):
         geotiff(tmp_path / "in" / name, noise(3, 60, 60))
-    if place == "valid":
-        monkeypatch.setattr(source.GeoRaster, "valid", broken)
+    if place == "mask":
+        monkeypatch.setattr(gdal.GdalFile, "mask", broken)
+        monkeypatch.setattr(gdal.GdalFile, "has_gaps", True)
     else:
-        monkeypatch.setattr(predict, "open_raster", broken)
+        monkeypatch.setattr(predict, "open_source", broken)
     done, failed = predict_files(predictor, [tmp_path / "in"], tmp_path / "out")
     assert (done, [type(error) for _, error in failed]) == ([], [DataError, DataError])
     assert all(str(image) in str(error) for image, error in failed)

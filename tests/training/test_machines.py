@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from fullyconv import api, hardware
+from fullyconv.model import fcn
 from fullyconv.training import run as run_module
 from fullyconv.training.clock import Clock
 from fullyconv.training.run import training_loader, validation_loader
@@ -38,7 +39,7 @@ def test_what_loader_processes_are_given_can_be_sent_to_them(data, tiny):
     trainer = SimpleNamespace(global_step=0, global_rank=0, world_size=1)
     for loader in (
         training_loader(run_module.SegmentationDataset(data, "train"), config, 3, trainer, Clock(config, 3)),
-        validation_loader(data, config, 3, trainer),
+        validation_loader(data, config, fcn.build("fcn32s-smallvgg", data.classes), trainer),
     ):
         dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
         assert type(dataset) is type(loader.dataset)

@@ -10,14 +10,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fullyconv.errors import ConfigError
-from fullyconv.training.config import Config, Resolution, load_config, parse_settings
+from fullyconv.training.config import Config, Percentiles, Resolution, load_config, parse_settings
 
 CASES: dict[str, dict[str, Any]] = {
     "model.name": {"fcn8s-vgg16": "fcn8s-vgg16", "'fcn16s-resnet50'": "fcn16s-resnet50"},
     "model.width": {"64": 64, "null": None, "none": None, "off": None},
     "model.upsample": {"bilinear": "bilinear", "nearest": "nearest", "Bicubic": "bicubic", "transposed": "transposed"},
     "model.padding": {"paper": "paper", "same": "same", "~": None, "none": None},
-    "model.in_channels": {"1": 1, "3": 3, "4": 4, "6": 6},
+    "model.in_channels": {"1": 1, "3": 3, "13": 13, "null": None, "none": None},
     "model.mean": {"[104, 116.7, 1.2e2]": [104, 116.7, 120], "null": None, "none": None},
     "model.dropout": {"0.5": 0.5, "0": 0, "1": 1, "none": None},
     "model.pretrained": {"true": True, "no": False, "yes": True, "False": False, "off": False, "on": True, "0": False},
@@ -43,6 +43,13 @@ CASES: dict[str, dict[str, Any]] = {
     "data.resolutions.until": {"0.5": 0.5, "1": 1, "5e-1": 0.5},
     "data.resolutions.crop": {"[64, 96]": (64, 96), "null": None, "none": None},
     "data.resolutions.scale": {"[0.5, 2]": (0.5, 2), "[5e-1, 1]": (0.5, 1)},
+    "data.range": {
+        "auto": "auto",
+        "type": "type",
+        "[0, 4095]": (0, 4095),
+        "[[0, 1], [-1e3, 3.5]]": [(0, 1), (-1000, 3.5)],
+        "{percentiles: [0.5, 99]}": Percentiles(percentiles=(0.5, 99)),
+    },
     "data.flip": {"0.5": 0.5, "0": 0, "off": 0, "1": 1},
     "data.color": {"0.3": 0.3, ".3": 0.3, "no": 0},
     "optimizer.name": {"adamw": "adamw", "AdamW": "adamw", "sgd": "sgd"},
@@ -98,7 +105,7 @@ def settings(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, 
             yield from settings(inner, f"{prefix}{name}.")
             continue
         yield f"{prefix}{name}", field
-        for argument in get_args(inner):
+        for argument in get_args(inner) if get_origin(inner) is list else ():
             if isinstance(argument, type) and issubclass(argument, BaseModel):
                 yield from settings(argument, f"{prefix}{name}.")
 

@@ -111,9 +111,12 @@ class _OfColours(v2.Transform):
         if not colours:
             return inpt
         pixels = inpt.as_subclass(Tensor)
-        # images with depth are floats, still of 0..255, where torchvision expects floats of 0..1
-        rgb = tv_tensors.Image(pixels[:colours].round().clamp(0, 255).to(torch.uint8))
-        changed = self.steps(rgb).as_subclass(Tensor).to(pixels.dtype)
+        rgb = pixels[:colours]
+        if pixels.is_floating_point() and self.inputs == "image":  # of more than 8 bits; torchvision's floats are 0..1
+            changed = self.steps(tv_tensors.Image(rgb / 255)).as_subclass(Tensor) * 255
+        else:  # beside depth, which floats hold, colours are bytes
+            as_bytes = tv_tensors.Image(rgb.round().clamp(0, 255).to(torch.uint8))
+            changed = self.steps(as_bytes).as_subclass(Tensor).to(pixels.dtype)
         return tv_tensors.wrap(torch.cat([changed, pixels[colours:]]), like=inpt)
 
 
@@ -133,7 +136,8 @@ class _WhiteBalance(v2.Transform):
         return {"gains": torch.empty(3, 1, 1).uniform_(1 - self.strength, 1 + self.strength)}
 
     def transform(self, inpt: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-        image = (inpt.as_subclass(Tensor) * params["gains"]).round_().clamp_(0, 255)
+        image = inpt.as_subclass(Tensor) * params["gains"]
+        image = image.clamp_(0, 1) if inpt.is_floating_point() else image.round_().clamp_(0, 255)
         return tv_tensors.wrap(image.to(inpt.dtype), like=inpt)
 
 

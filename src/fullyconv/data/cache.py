@@ -17,8 +17,10 @@ import PIL
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import fullyconv
-from fullyconv.data import contents, images, masks
+from fullyconv.data import contents, masks
 from fullyconv.data.contents import ImageContent, MaskContent, read_image_content, read_mask_content
+from fullyconv.data.images import gdal, headers, pictures, read, slides, tiff
+from fullyconv.data.images import source as image_source
 from fullyconv.data.published import matlab
 from fullyconv.files import write_whole
 
@@ -132,7 +134,7 @@ def read_stored(file: Path) -> Stored:
 def version() -> str:
     """Return the version of the code that reads files: a digest of ours, and the versions of Pillow and NumPy."""
     source = hashlib.blake2b(digest_size=16)
-    for module in (contents, images, masks, matlab):
+    for module in (contents, read, image_source, headers, pictures, gdal, tiff, slides, masks, matlab):
         try:
             source.update(Path(str(module.__file__)).read_bytes())
         except OSError:  # installed without its source, which the version then identifies

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fullyconv.data.images import eight_bits, open_image, to_array
+from fullyconv.data.images.read import open_source, refuse_too_large
 from fullyconv.data.mask_codes import MaskCode, Unknown, numbers_of_colours
 from fullyconv.data.masks import mask_values, open_mask, to_labels
 from fullyconv.errors import DataError
@@ -21,6 +21,21 @@ ColourNumber = Annotated[int, Field(ge=0, lt=1 << 24)]
 
 SAMPLE = 32
 """Side, in pixels, of the reduced image by which images are first compared."""
+COUNTED = 1 << 16
+"""At most about so many pixels of an image, evenly spread, are what its statistics are of."""
+LEVELS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+"""The shares of pixels whose largest values are kept, as ``BandContent.quantiles``."""
+
+
+class BandContent(BaseModel):
+    """The values of one band of an image, where it holds data."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    mean: float
+    deviation: float
+    quantiles: tuple[float, ...]
+    """The values below which the ``LEVELS`` of the pixels lie."""
 
 
 class ImageContent(BaseModel):
@@ -29,11 +44,20 @@ class ImageContent(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     size: tuple[Side, Side]
-    """Width and height."""
+    """Width and height, as stored."""
     orientation: int
     """The EXIF orientation; 1 means upright."""
     sample: str
     """A digest of the size and some of the pixels: images whose samples differ are different images."""
+    dtype: str
+    """The type of its values, as NumPy calls it."""
+    alpha: bool
+    colour: bool
+    """Whether its bands are red, green and blue."""
+    valid: Annotated[float, Field(ge=0, le=1)]
+    """The share of its pixels that hold data."""
+    bands: tuple[BandContent, ...]
+    """Without alpha."""
 
 
 class MaskContent(BaseModel):
@@ -73,27 +97,54 @@ class MaskContent(BaseModel):
 
 
 def read_image_content(path: Path) -> ImageContent:
-    """Decode and summarize an image. Raises DataError, naming the file, if it is not readable in 8 or 16 bits."""
-    image = open_image(path)
-    turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-    try:
-        narrow = eight_bits(image)
-        some = to_array(narrow.resize((SAMPLE, SAMPLE), Image.Resampling.NEAREST), 3)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    size = f"{image.width}x{image.height}".encode()
-    sample = hashlib.blake2b(size + some.tobytes(), digest_size=16).hexdigest()
-    return ImageContent(size=image.size, orientation=turn if isinstance(turn, int) else 1, sample=sample)
+    """Decode and summarize an image. Raises DataError, naming the file, if it cannot be read."""
+    with open_source(path, upright=False) as source:
+        refuse_too_large(source)
+        values, valid = source.whole()
+        height, width = source.size
+        places = [np.linspace(0, side - 1, SAMPLE).round().astype(int) for side in source.size]
+        some = np.ascontiguousarray(values[:, places[0][:, None], places[1]])
+        head = f"{width}x{height} {len(values)} {values.dtype}".encode()
+        step = max(1, round((height * width / COUNTED) ** 0.5))
+        counted = values[:, ::step, ::step].reshape(len(values), -1)
+        if valid is not None:
+            counted = counted[:, valid[::step, ::step].reshape(-1)]
+        return ImageContent(
+            size=(width, height),
+            orientation=source.orientation,
+            sample=hashlib.blake2b(head + some.tobytes(), digest_size=16).hexdigest(),
+            dtype=str(source.dtype),
+            alpha=source.alpha,
+            colour=source.colour,
+            valid=1.0 if valid is None else float(valid.mean()),
+            bands=tuple(band_content(band) for band in counted),
+        )
+
+
+def band_content(values: np.ndarray) -> BandContent:
+    """The statistics of one band's values, (n,) of any real type; of no values at all, zeros."""
+    if not values.size:
+        return BandContent(mean=0.0, deviation=0.0, quantiles=(0.0,) * len(LEVELS))
+    ranks = np.rint(np.array(LEVELS) * (values.size - 1)).astype(np.int64)
+    if values.dtype in (np.uint8, np.uint16):  # counting is faster than sorting
+        counts = np.bincount(values)
+        numbers = np.arange(len(counts), dtype=np.float64)
+        mean = float(counts @ numbers) / values.size
+        deviation = (float(counts @ (numbers - mean) ** 2) / values.size) ** 0.5
+        found = np.searchsorted(counts.cumsum(), ranks, side="right").astype(np.float64)
+    else:
+        numbers = np.sort(values.astype(np.float64))
+        mean, deviation, found = float(numbers.mean()), float(numbers.std()), numbers[ranks]
+    return BandContent(mean=mean, deviation=deviation, quantiles=tuple(found.tolist()))
 
 
 def digest_pixels(path: Path) -> bytes:
     """Return a digest of all pixels of an image, the same for every lossless format. Raises DataError."""
-    try:
-        pixels = to_array(open_image(path), 3)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels.transpose(1, 2, 0)).data)  # the order in memory, so nothing is copied
+    with open_source(path, upright=False) as source:
+        refuse_too_large(source)
+        values = source.whole().values
+    digest = hashlib.blake2b(f"{values.shape} {values.dtype}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(values.transpose(1, 2, 0)).data)  # as it often lies in memory, without a copy
     return digest.digest()
 
 

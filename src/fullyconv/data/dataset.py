@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from fullyconv.data.catalog import Data
+from fullyconv.data.images.values import ValueRange
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import DataError
 
@@ -49,27 +50,35 @@ class SampleError(DataError):
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
     """One split of a data set, for torch's DataLoader.
 
-    An item is the image, uint8 (channels, H, W), the mask, uint8 (H, W) with IGNORE where a pixel has no
-    class, and its index in ``data.split(split)``. Images with depth are float32; with K labelings masks are
-    (K, H, W). ``transform`` is applied to image and mask together.
-    Raises ConfigError if the data's images have another number of channels, and DataError, naming the file, if a file
-    is missing, broken or wrong; also through a DataLoader's workers.
+    An item is the image (channels, H, W) as ``read_pixels`` gives it for this ``value_range``, the mask, uint8 (H, W)
+    with IGNORE where a pixel has no class or the image no data, and its index in ``data.split(split)``. Images with
+    depth are float32; with K labelings masks are (K, H, W). ``transform`` changes image and mask together.
+    Raises ConfigError if the data's images have another number of channels, and DataError (also out of a
+    DataLoader's workers) naming the file, if one is missing, broken or wrong.
     """
 
-    def __init__(self, data: Data, split: str, transform: Transform | None = None, channels: int = 3) -> None:
+    def __init__(
+        self,
+        data: Data,
+        split: str,
+        transform: Transform | None = None,
+        channels: int = 3,
+        value_range: ValueRange | None = None,
+    ) -> None:
         data.require_channels(channels)
         self.pairs = data.split(split)
         self.codes = data.codes
         self.inputs = data.inputs
         self.transform = transform
-        self.channels = channels
+        self.channels, self.value_range = channels, value_range
+        self.upright = not data.published  # published masks fit the pixels as they are stored
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
         try:
-            pixels, labels = read_pair(self.pairs[index], self.codes, self.channels)
+            pixels, labels = read_pair(self.pairs[index], self.codes, self.channels, self.value_range, self.upright)
         except DataError as error:
             raise SampleError(str(error)) from None
         image, mask = torch.from_numpy(pixels), torch.from_numpy(labels)

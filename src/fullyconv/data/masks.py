@@ -6,25 +6,51 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.images import open_image
+from fullyconv.data.images.files import NOT_READ
+from fullyconv.data.images.headers import decoder_of
+from fullyconv.data.images.pictures import open_picture
+from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, count_colours, list_unknown, numbers_of_colours
 from fullyconv.data.published.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
+from fullyconv.files import absence
 
 Mask = Image.Image | np.ndarray
-"""An open mask: an image, or a MATLAB file's matrix (H, W) of whole numbers."""
+"""An open mask: a picture, or the whole numbers (H, W) of a MATLAB file or of an image that Pillow does not read."""
 
 
 def open_mask(path: str | Path, key: str | None) -> Mask:
     """Open a mask file, an image or a MATLAB file that has it under ``key``.
 
-    Raises DataError, naming the file, if it cannot be read.
+    Raises DataError, naming the file, if it cannot be read, or holds other values than whole numbers.
     """
-    if Path(path).suffix.lower() != SUFFIX:
-        return _without_alpha(path, open_image(path))
-    if key is None:
-        raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
-    return read_matrix(path, key)
+    path = Path(path)
+    if path.suffix.lower() == SUFFIX:
+        if key is None:
+            raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
+        return read_matrix(path, key)
+    if not path.is_file():
+        raise DataError(f"{path}: {absence(path)}")
+    if (what := NOT_READ.get(path.suffix.lower())) is not None:
+        raise DataError(f"{path}: is {what}")
+    return _without_alpha(path, open_picture(path)) if decoder_of(path) == "picture" else _open_numbers(path)
+
+
+def _open_numbers(path: Path) -> Mask:
+    """A mask that Pillow does not read: its numbers, whatever their type; or its colours, as a picture."""
+    with open_source(path) as source:
+        stored = source.whole(with_alpha=True).values if source.alpha else source.numbers()
+    if len(stored) in (3, 4) and stored.dtype == np.uint8:
+        return _without_alpha(path, Image.fromarray(np.ascontiguousarray(stored.transpose(1, 2, 0))))
+    if len(stored) != 1:
+        raise DataError(f"{path}: has {len(stored)} bands; a mask has one, or three of 8-bit red, green and blue")
+    numbers = stored[0]
+    if numbers.dtype.kind == "f":
+        whole = np.nan_to_num(numbers, nan=0.5, posinf=0.5, neginf=0.5)
+        if (whole != np.floor(whole)).any() or np.abs(whole).max(initial=0) > 2**31:
+            raise DataError(f"{path}: holds values that are no whole numbers; a mask holds the number of a class")
+        numbers = whole.astype(np.int64)
+    return numbers if numbers.dtype in (np.uint8, np.uint16) else numbers.astype(np.int64)
 
 
 def _without_alpha(path: str | Path, mask: Image.Image) -> Image.Image:

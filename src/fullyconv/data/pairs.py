@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.images import open_image, read_image, to_planes
+from fullyconv.data.images.planes import read_planes
+from fullyconv.data.images.read import read_pixels
+from fullyconv.data.images.values import ValueRange
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.masks import mask_values, open_mask, read_mask
 from fullyconv.errors import DataError
@@ -18,7 +20,7 @@ from fullyconv.errors import DataError
 class Pair:
     """An image and its mask; ``mask`` is None where there is none.
 
-    - ``more``: files whose channels follow the image's, HHA or depth (see ``to_planes``).
+    - ``more``: files whose channels follow the image's, HHA or depth (see ``read_planes``).
     - ``more_masks``: further labelings of the same image.
     - ``valid``: a mask of the area that counts; pixels where it is 0 have no class.
     """
@@ -53,21 +55,32 @@ def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
     return labelings[0] if len(labelings) == 1 else np.stack(labelings)
 
 
-def read_pair(pair: Pair, codes: Sequence[MaskCode], channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    pair: Pair,
+    codes: Sequence[MaskCode],
+    channels: int = 3,
+    value_range: ValueRange | None = None,
+    upright: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
     """Read the image, (C, H, W), and its labels, uint8 (H, W) or (K, H, W), by ``read_labels``.
 
-    The image is uint8 with ``channels`` channels (see ``read_image``). If the pair has ``more`` files, it is RGB
-    followed by their channels (see ``to_planes``): float32 if there is depth among them, else uint8.
+    The image is as ``read_pixels`` gives it; where it holds no data, labels are IGNORE. Where other files accompany it,
+    it is RGB followed by their channels, as ``read_planes`` gives them: float32 if a depth is among them, else uint8.
     Raises DataError if a file is missing, broken or wrong, or their sizes differ.
     """
-    image, labels = read_image(pair.image, 3 if pair.more else channels), read_labels(pair, codes)
+    (image, valid), labels = (
+        read_pixels(pair.image, 3 if pair.more else channels, value_range, upright),
+        read_labels(pair, codes),
+    )
     if pair.more:
-        planes = [_read_planes(path) for path in pair.more]
+        planes = [read_planes(path) for path in pair.more]
         for path, plane in zip(pair.more, planes, strict=True):
             _same_size(path, plane, pair.image, image)
         image = np.concatenate([image, *planes])
     assert pair.mask is not None
     _same_size(pair.mask, labels, pair.image, image, "its image ")
+    if valid is not None:
+        labels = np.where(valid, labels, np.uint8(IGNORE))
     return image, labels
 
 
@@ -80,13 +93,6 @@ def _read_valid(path: Path) -> np.ndarray:
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     return values >= 128 if path.suffix.lower() in (".jpg", ".jpeg") else values != 0
-
-
-def _read_planes(path: Path) -> np.ndarray:
-    try:
-        return to_planes(open_image(path))
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _same_size(path: Path, array: np.ndarray, other: Path, wanted: np.ndarray, what: str = "") -> None:

@@ -20,7 +20,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from fullyconv.data.images import write_image
+from fullyconv.data.images.files import write_image
 from fullyconv.data.parallel import Progress
 from fullyconv.demo import drawing
 from fullyconv.demo.drawing import Array

@@ -17,7 +17,8 @@ from fullyconv import geometry
 from fullyconv.convolutionalization import convolutionalize
 from fullyconv.data import open_data
 from fullyconv.data.catalog import Data
-from fullyconv.data.images import read_image, write_image
+from fullyconv.data.images.files import write_image
+from fullyconv.data.images.read import read_image
 from fullyconv.demo.shapes import CROP, make
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.metrics import Result

@@ -83,6 +83,7 @@ def description(net: FCN, probabilities: bool, source: str, int8: bool = False) 
         "heads": net.heads,
         "in_channels": net.in_channels,
         "inputs": net.inputs,
+        "value_range": net.value_range,
         "dtype": str(input_dtype(net)).removeprefix("torch."),
         "probabilities": probabilities,
         "int8": int8,

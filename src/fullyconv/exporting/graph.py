@@ -82,8 +82,8 @@ def _for_any_size(program: torch.export.ExportedProgram) -> torch.export.Exporte
 
 
 def input_dtype(net: FCN) -> torch.dtype:
-    """Return the type of a graph's images: bytes, or floats for networks that take the logarithm of depth."""
-    return torch.float32 if net.takes_depth else torch.uint8
+    """Return the type of a graph's images: bytes, or floats for the logarithm of depth and for a value range."""
+    return torch.float32 if net.takes_depth or net.value_range else torch.uint8
 
 
 class Graph(nn.Module):

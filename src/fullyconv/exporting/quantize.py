@@ -79,7 +79,7 @@ def export_int8(
     if len(data.classes) != len(net.classes):
         raise DataError(f"{data.root} has {len(data.classes)} classes, {net.name} {len(net.classes)}.")
     net = on_cpu(net)
-    examples = SegmentationDataset(data, split, channels=net.in_channels)
+    examples = SegmentationDataset(data, split, channels=net.in_channels, value_range=net.value_range)
     calibrated = (split, min(images, len(examples)))
     about = description(net, probabilities, source)
     in_integers = about.model_copy(update={"int8": True})
@@ -172,7 +172,7 @@ def _cost(
     floats: Runner, integers: Runner, data: Data, split: str, calibrated: tuple[str, int], progress: Progress | None
 ) -> Cost:
     """Measure both graphs on each image of ``split``, which is decoded once; time the first ``TIMED`` again."""
-    dataset = SegmentationDataset(data, split, channels=floats.in_channels)
+    dataset = SegmentationDataset(data, split, channels=floats.in_channels, value_range=floats.value_range)
     confusions = [ConfusionMatrix(len(floats.classes)) for _ in range(2)]
     seconds = [0.0, 0.0]
     timed = min(TIMED, len(dataset))

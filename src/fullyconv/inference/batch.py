@@ -14,16 +14,16 @@ from unicodedata import normalize
 from PIL.Image import DecompressionBombError
 from torch import Tensor
 
-from fullyconv.data.images import SUFFIXES, write_image
+from fullyconv.data.images.files import READ, SUFFIXES, write_image
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.inference import rasters
+from fullyconv.inference.inputs import Input
 from fullyconv.inference.predictor import Predictor, TileOption
 from fullyconv.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from fullyconv.data.parallel import Progress
 
-KINDS = SUFFIXES | rasters.SUFFIXES
+TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
 AHEAD = 4
 """At most so many images are read before their turn, and as many wait to be written."""
 
@@ -73,7 +73,7 @@ def predict_files(
     failed: list[tuple[Path, Exception]] = []
     steps = Steps(len(targets), progress)
 
-    def read(image: Path, _: None) -> Tensor:
+    def read(image: Path, _: None) -> Input:
         try:
             return predictor.read(image)
         except DataError as error:
@@ -81,8 +81,8 @@ def predict_files(
                 raise DataError(f"{error}. Save it as a tiled TIFF, which is read by window") from error
             raise
 
-    def label(_: Path, pixels: Tensor) -> Segmentation:
-        return predictor.segment(pixels, scores, tile)
+    def label(_: Path, read: Input) -> Segmentation:
+        return predictor.segment(*read, scores, tile)
 
     def write(image: Path, segmentation: Segmentation) -> None:
         _write_beside(segmentation, targets[image], overlay, scores)
@@ -216,7 +216,7 @@ def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
     else:
         root = Path(*path.parts[: patterns[0]])
         matches = list(root.glob(str(Path(*path.parts[patterns[0] :]))))
-    files = {p: p.relative_to(root) for p in _below(matches) if p.suffix.lower() in KINDS}
+    files = {p: p.relative_to(root) for p in _below(matches) if p.suffix.lower() in SUFFIXES}
     shown = [(p, files[p]) for p in sorted(files) if not any(part.startswith(".") for part in files[p].parts)]
     if root.resolve().is_relative_to(out.resolve()):
         return shown
@@ -242,11 +242,11 @@ def _below(matches: Iterable[Path]) -> Iterator[Path]:
 
 
 def _is_read_by_window(image: Path, tile: TileOption) -> bool:
-    if image.suffix.lower() not in rasters.SUFFIXES or not image.is_file():
+    if image.suffix.lower() not in TIFF or not image.is_file():
         return False
-    from fullyconv.inference.rasters.source import by_window
+    from fullyconv.data.images.headers import read_by_window
 
-    return tile != "auto" or by_window(image)
+    return tile != "auto" or read_by_window(image)
 
 
 def _located(path: Path) -> Path:
@@ -255,7 +255,7 @@ def _located(path: Path) -> Path:
 
 
 def _nothing_at(given: str | Path) -> str:
-    suffixes = ", ".join(sorted(KINDS))
+    suffixes = ", ".join(sorted(READ))
     if Path(given).is_dir():
         return f"{given}: this folder and those in it hold no images; files ending in {suffixes} were looked for"
     if glob.has_magic(str(given)):

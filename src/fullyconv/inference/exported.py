@@ -39,6 +39,7 @@ class Runner:
         self.name, self.classes, self.palette = description.name, description.classes, description.palette
         self.heads, self.in_channels = description.heads, description.in_channels
         self.takes_depth = description.inputs == "rgb+depth"
+        self.value_range = description.value_range
         self.dtype: torch.dtype = {"uint8": torch.uint8, "float32": torch.float32}[description.dtype]
 
     def predict(self, images: Tensor) -> Tensor:

@@ -1,82 +1,109 @@
 """The forms an image may have in memory or on disk, as the tensor a network takes."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from fullyconv.data.images import open_image, to_array
+from fullyconv.data.images.pictures import bands_of
+from fullyconv.data.images.read import Pixels, luma, read_pixels, wrong_bands
+from fullyconv.data.images.values import ValueRange, on_scale
 from fullyconv.errors import DataError, first_line
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 
-def to_tensor(image: ImageLike, channels: int = 3) -> Tensor:
-    """An image as a tensor (``channels``, H, W) in 0..255, uint8 or, where it was given in floats, float32.
+class Input(NamedTuple):
+    """``pixels`` is (channels, H, W) in 0..255, uint8 or float32; ``valid``, (H, W) bool, says which hold data.
 
-    * a file, or a PIL image of any mode: turned upright by its EXIF orientation
-    * an array (H, W) or (H, W, c), or a tensor (c, H, W): uint8, uint16 (divided by 257), or floats in 0..255
-
-    Grey, RGB and RGBA are converted into each other as ``data.images`` does; other numbers of channels must
-    be the network's own. Raises DataError, naming the file, for what is none of these.
+    ``valid`` is None where all do.
     """
-    if isinstance(image, str | Path | Image.Image):
-        opened = open_image(image) if isinstance(image, str | Path) else image
+
+    pixels: Tensor
+    valid: np.ndarray | None
+
+
+def to_input(image: ImageLike, channels: int = 3, value_range: ValueRange | None = None) -> Input:
+    """Return an image as a network of so many channels and this value range takes it.
+
+    * a file: read by ``read_pixels``, as in training
+    * a PIL image of any mode: turned upright by its EXIF orientation
+    * an array (H, W) or (H, W, c), or a tensor (c, H, W). With a value range it holds numbers as the files do; else it
+      is uint8, uint16 (divided by 257), or floats in 0..255
+
+    Grey is repeated over three channels, three colours are weighed to one; a fourth is left out as alpha where the
+    network takes three or one (pixels of alpha 0 hold no data). Raises DataError, naming the file, for what is none of
+    these.
+    """
+    if isinstance(image, str | Path):
+        return _input(read_pixels(image, channels, value_range))
+    if isinstance(image, Image.Image):
         try:
-            return torch.from_numpy(to_array(ImageOps.exif_transpose(opened), channels).copy())
+            values, alpha = bands_of(ImageOps.exif_transpose(image))
         except Exception as error:  # Pillow's readers raise errors of many kinds on broken metadata
-            name = image if isinstance(image, str | Path) else "the image"
-            raise DataError(f"{name}: {first_line(error)}") from error
-    if not isinstance(image, np.ndarray | Tensor):
+            raise DataError(f"the image: {first_line(error)}") from error
+        if alpha is not None and channels == len(values) + 1:
+            values, alpha = np.concatenate([values, alpha[None]]), None
+    elif isinstance(image, np.ndarray | Tensor):
+        values, alpha = _channels_first(image), None
+        if len(values) == 4 and channels in (1, 3):
+            values, alpha = values[:3], values[3]
+    else:
         raise DataError(f"an image is a path, a PIL image, an array or a tensor; this is a {type(image).__name__}")
-    return _convert(_eight_bits(_channels_first(image)), channels)
+    valid = None if alpha is None or alpha.all() else alpha > 0
+    if value_range is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
+        finite = np.isfinite(values).all(axis=0)
+        valid = finite if valid is None else finite & valid
+    return _input(Pixels(_as_channels(values, channels, value_range), valid))
 
 
-def _channels_first(image: np.ndarray | Tensor) -> Tensor:
+def to_tensor(image: ImageLike, channels: int = 3, value_range: ValueRange | None = None) -> Tensor:
+    """Return the pixels alone of what ``to_input`` gives."""
+    return to_input(image, channels, value_range).pixels
+
+
+def _input(pixels: Pixels) -> Input:
+    values = pixels.values
+    return Input(torch.from_numpy(values if values.flags.writeable else values.copy()), pixels.valid)
+
+
+def _channels_first(image: np.ndarray | Tensor) -> np.ndarray:
     form = "(C, H, W)" if isinstance(image, Tensor) else "(H, W) or (H, W, C)"
     if image.ndim not in ((3,) if isinstance(image, Tensor) else (2, 3)) or 0 in image.shape:
         raise DataError(f"an image has shape {tuple(image.shape)}; {form} is expected, with no length 0")
     if isinstance(image, Tensor):
-        return image.cpu()
-    try:
-        return torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).copy())
-    except TypeError as error:
-        raise DataError(f"an image has values of type {image.dtype}; uint8, uint16 or floats are expected") from error
+        if image.dtype == torch.bfloat16:
+            image = image.float()
+        return image.detach().cpu().numpy().copy()
+    return np.atleast_3d(image).transpose(2, 0, 1).copy()
 
 
-def _eight_bits(image: Tensor) -> Tensor:
-    if image.dtype == torch.uint8:
-        return image
-    if image.dtype == torch.uint16:
-        return ((image.int() + 128) // 257).to(torch.uint8)
-    if not image.is_floating_point():
-        raise DataError(f"an image has values of type {image.dtype}; uint8, uint16 or floats are expected")
-    image = image.float()
+def _as_channels(stored: np.ndarray, channels: int, value_range: ValueRange | None) -> np.ndarray:
+    given = len(stored)
+    if given != channels and (given, channels) not in ((1, 3), (3, 1)):
+        shape = f"{stored.shape} as (C, H, W); arrays have channels last, tensors first"
+        raise DataError(wrong_bands("an image", f"{given} channels ({shape})", channels))
+    if value_range is None and stored.dtype.kind == "f":
+        values = _floats(stored)
+    elif stored.dtype.kind not in "uif" or (value_range is None and stored.dtype not in (np.uint8, np.uint16)):
+        raise DataError(f"an image has values of type {stored.dtype}; uint8, uint16 or floats are expected")
+    else:
+        own = value_range if value_range is None or given == channels else [value_range[0]] * given
+        values = on_scale(stored, own, "an image")
+    if given == channels:
+        return values
+    return values.repeat(3, axis=0) if given == 1 else luma(values)
+
+
+def _floats(image: np.ndarray) -> np.ndarray:
+    """Floats in 0..255, checked, as float32."""
+    image = image.astype(np.float32)
     low, high = float(image.min()), float(image.max())
     if not 0 <= low <= high <= 255:
         raise DataError(f"an image has values from {low:g} to {high:g}; 0 to 255 is expected")
     if high <= 1 and bool((image != image.round()).any()):
         raise DataError(f"an image has values from {low:g} to {high:g}, which looks like 0..1; multiply it by 255")
     return image
-
-
-def _convert(image: Tensor, channels: int) -> Tensor:
-    """Grey, RGB and RGBA into each other, as ``data.images`` does; uint8 stays uint8."""
-    given = len(image)
-    if given == channels:
-        return image
-    if not {given, channels} <= {1, 3, 4}:
-        raise DataError(
-            f"an image has {given} channels, {tuple(image.shape)} as (C, H, W); the network takes {channels} "
-            "(arrays have channels last, tensors first)"
-        )
-    if channels == 1:
-        red, green, blue = image[:3].double()
-        grey = (19595 * red + 38470 * green + 7471 * blue) / 65536  # ITU-R 601-2 in Pillow's fixed point
-        return ((grey + 0.5).floor() if image.dtype == torch.uint8 else grey).to(image.dtype)[None]
-    colour = image[:3].expand(3, -1, -1)
-    if channels == 3:
-        return colour
-    return torch.cat([colour, torch.full_like(colour[:1], 255)])

@@ -22,8 +22,9 @@ from PIL import Image
 from torch import Tensor
 
 from fullyconv.classes import MAX_CLASSES
+from fullyconv.data.mask_codes import IGNORE
 from fullyconv.errors import ConfigError, DataError, GeometryError
-from fullyconv.inference.inputs import ImageLike, to_tensor
+from fullyconv.inference.inputs import ImageLike, Input, to_input
 from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
 from fullyconv.model.segmenter import Segmenter
@@ -104,14 +105,14 @@ class Predictor:
         return self.flip or self.scales != (1.0,)
 
     def __call__(self, image: ImageLike, probabilities: bool = False, tile: TileOption = "auto") -> Segmentation:
-        """Label one image; see ``to_tensor`` for the forms it may have, and ``segment`` for the rest."""
-        return self.segment(self.read(image), probabilities, tile)
+        """Label one image; see ``to_input`` for the forms it may have, and ``segment`` for the rest."""
+        return self.segment(*self.read(image), probabilities, tile)
 
-    def read(self, image: ImageLike) -> Tensor:
-        """As ``to_tensor`` for the network. Raises DataError for a picture where the network takes depth."""
+    def read(self, image: ImageLike) -> Input:
+        """As ``to_input`` for the network. Raises DataError for a picture where the network takes depth."""
         if isinstance(image, str | Path | Image.Image):
             self.refuse_where_depth_is_missing("the image" if isinstance(image, Image.Image) else image)
-        return to_tensor(image, self.net.in_channels)
+        return to_input(image, self.net.in_channels, self.net.value_range)
 
     def refuse_where_depth_is_missing(self, picture: str | Path) -> None:
         """Raises DataError where the network takes the depth that no picture has."""
@@ -122,11 +123,18 @@ class Predictor:
             )
 
     @torch.inference_mode()
-    def segment(self, image: Tensor, probabilities: bool = False, tile: TileOption = "auto") -> Segmentation:
-        """Label one image (C, H, W), as ``to_tensor`` gives it, within the memory that is left.
+    def segment(
+        self,
+        image: Tensor,
+        valid: np.ndarray | None = None,
+        probabilities: bool = False,
+        tile: TileOption = "auto",
+    ) -> Segmentation:
+        """Label one image (C, H, W), as ``read`` gives it, within the memory that is left.
 
-        ``tile`` other than "auto" asks for tiles: see ``TileOption``. Raises ConfigError where probabilities are asked
-        for and the image is not labelled whole, and as ``method`` and ``windows`` do.
+        Pixels that ``valid`` (H, W) says hold no data are labelled IGNORE (255). ``tile`` other than "auto" asks for
+        tiles: see ``TileOption``. Raises ConfigError where probabilities are asked for and the image is not labelled
+        whole, and as ``method`` and ``windows`` do.
         """
         size = (image.shape[1], image.shape[2])
         method = self.method(size, tile, probabilities=probabilities)
@@ -137,6 +145,8 @@ class Predictor:
             raise ConfigError("probabilities (--scores) are given of images that are labelled whole, not in tiles")
         else:
             labels = self._label_in_parts(image, method)
+        if valid is not None:
+            labels = np.where(valid, labels, np.uint8(IGNORE))
         return Segmentation(labels, displayable(image), self.classes, self.palette, scores)
 
     def method(

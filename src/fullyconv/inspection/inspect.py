@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fullyconv import geometry
-from fullyconv.data.images import read_image
+from fullyconv.data.images.read import read_image
 from fullyconv.demo import shapes
 from fullyconv.errors import ConfigError
 from fullyconv.files import whole_file
@@ -51,7 +51,7 @@ def inspect_model(
         _write(drawn, out)
         yield f"{out}"
         return
-    picture = displayable(torch.from_numpy(read_image(image, net.in_channels))) if image else None
+    picture = displayable(torch.from_numpy(read_image(image, net.in_channels, net.value_range))) if image else None
     traced = geometry.trace(net, picture.shape[:2] if picture is not None else size or SIZE, net.in_channels)
     rows, columns = traced.outputs[0].size
     if cell is not None and not (cell[0] < rows and cell[1] < columns):
@@ -114,7 +114,7 @@ def _heat(net: fcn.FCN, model: str, trained: bool, image: Path | None, heat_clas
         names = ", ".join(net.classes[:30])
         raise ConfigError(f"--heat {heat_class}: expected a class, 0 to {net.num_classes - 1}, or one of {names}.")
     assert image is not None
-    pixels = torch.from_numpy(read_image(image, net.in_channels))
+    pixels = torch.from_numpy(read_image(image, net.in_channels, net.value_range))
     return heat.figure(net, pixels, index, displayable(pixels))
 
 
@@ -126,7 +126,8 @@ def _upsampling(net: fcn.FCN, trained: bool, image: Path | None) -> Figure:
     """
     scene = shapes.draw_scene(np.random.default_rng(SCENE))
     if trained:
-        pixels = np.asarray(scene.image).transpose(2, 0, 1) if image is None else read_image(image, net.in_channels)
+        drawn = np.asarray(scene.image).transpose(2, 0, 1)
+        pixels = drawn if image is None else read_image(image, net.in_channels, net.value_range)
         tensor = torch.from_numpy(pixels.copy())
         coarse, ways = upsampling.of_network(net, tensor)
         learnt = net.method == "transposed"

@@ -35,10 +35,10 @@ class FCN(Scorer):
 
     ``classes`` and ``palette`` (RGB 0..255) name and colour the C_out outputs. ``width`` is None for score fusion, else
     the channels of feature fusion. ``method`` upsamples between taps and at the readout (``transposed``: learnt between
-    taps, and bilinear, fixed, at the readout, as the paper's section 4.3 has it). ``mean`` is subtracted from the
-    images, in 0..255, channel by channel; None: the backbone's. ``inputs`` says what the channels are. With ``heads``,
-    a number of classes for each name, the network labels each pixel once for each head (the paper's section 5, SIFT
-    Flow), and ``classes`` are those of all heads, one after the other.
+    taps, bilinear at the readout, as the paper's section 4.3 has it). Images are normalized by ``mean`` and ``std``, in
+    0..255, channel by channel (None: the backbone's). ``inputs`` and ``value_range`` say what the channels are, and
+    which values of image files become 0 and 255 (None: bytes as they are). With ``heads``, a number of classes for each
+    name, each pixel has a label for each (the paper's section 5, SIFT Flow), and ``classes`` runs through all heads.
     """
 
     mean: Tensor
@@ -58,12 +58,15 @@ class FCN(Scorer):
         dropout: float | None = None,
         padding: Padding | None = None,
         mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        value_range: Sequence[tuple[float, float]] | None = None,
         heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
         self.name, self.classes, self.palette = name, list(classes), list(palette)
         self.in_channels, self.width, self.method, self.dropout = in_channels, width, method, dropout
         self.inputs = inputs
+        self.value_range = list(value_range) if value_range else None
         self.padding, self.heads = padding, dict(heads) if heads else None
         self.backbone = backbone
         channels = width or len(classes)
@@ -79,8 +82,9 @@ class FCN(Scorer):
         self.head = head_of(width, len(classes)) if width else nn.Identity()
         depths = release.DEPTHS.get(inputs, ((), ()))
         means = torch.tensor(mean) if mean is not None else per_channel(backbone.mean, in_channels, depths[0])
+        deviations = torch.tensor(std) if std is not None else per_channel(backbone.std, in_channels, depths[1])
         self.register_buffer("mean", means.view(1, -1, 1, 1))
-        self.register_buffer("std", per_channel(backbone.std, in_channels, depths[1]).view(1, -1, 1, 1))
+        self.register_buffer("std", deviations.view(1, -1, 1, 1))
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -106,6 +110,8 @@ class FCN(Scorer):
             dropout=self.dropout,
             padding=self.padding,
             mean=[round(value, 5) for value in self.mean.flatten().tolist()],
+            std=[round(value, 5) for value in self.std.flatten().tolist()],
+            value_range=self.value_range,
             heads=self.heads,
         )
 
@@ -213,18 +219,9 @@ class FCN(Scorer):
         readout.check_labels(labels, images, self.num_classes, self.heads, ignore_index)
         scores = self.scores(images)
         lattice, _, method, border = self._reading(images, scores)
+        summed = partial(readout.loss, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum")
         losses = [
-            readout.loss(
-                part,
-                plane,
-                lattice,
-                method,
-                border,
-                weight=own,
-                ignore_index=ignore_index,
-                label_smoothing=label_smoothing,
-                reduction="sum",
-            )
+            summed(part, plane, lattice, method, border, weight=own)
             for part, (plane, own) in zip(self.by_head(scores), self._planes(labels, weight), strict=True)
         ]
         total = torch.stack(losses).sum()
@@ -241,10 +238,9 @@ class FCN(Scorer):
     def _planes(self, labels: Tensor, weight: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
         """Each head's labels (N, H, W) and class weights."""
         planes = labels.unbind(1) if self.heads else [labels]
-        weights = (
-            [None] * len(planes) if weight is None else [own[0] for own in self.by_head(weight[None].to(labels.device))]
-        )
-        return list(zip(planes, weights, strict=True))
+        if weight is None:
+            return [(plane, None) for plane in planes]
+        return list(zip(planes, (own[0] for own in self.by_head(weight[None].to(labels.device))), strict=True))
 
     def by_head(self, of_classes: Tensor) -> Sequence[Tensor]:
         """(N, classes, …) head by head."""
@@ -271,6 +267,8 @@ def build(
     dropout: float | None = None,
     padding: Padding | None = None,
     mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    value_range: Sequence[tuple[float, float]] | None = None,
     heads: Mapping[str, int] | None = None,
     pretrained: bool = False,
 ) -> FCN:
@@ -294,6 +292,8 @@ def build(
         "dropout": dropout,
         "padding": padding,
         "mean": None if mean is None else list(mean),
+        "std": None if std is None else list(std),
+        "value_range": None if value_range is None else [tuple(pair) for pair in value_range],
         "heads": dict(heads) if heads else None,
     }
     return from_spec(checked(ModelSpec, values), pretrained)
@@ -319,6 +319,8 @@ def from_spec(spec: ModelSpec, pretrained: bool = False) -> FCN:
         dropout=spec.dropout,
         padding=spec.padding,
         mean=spec.mean,
+        std=spec.std,
+        value_range=spec.value_range,
         heads=spec.heads,
     )
 
@@ -335,8 +337,11 @@ def create(
     dropout: float | None = None,
     padding: Padding | None = None,
     mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    value_range: Sequence[tuple[float, float]] | None = None,
     heads: Mapping[str, int] | None = None,
 ) -> FCN:
     """As ``build``, for classes without names: ``create("fcn8s-resnet50", num_classes=12, pretrained=True)``."""
     shape = partial(build, in_channels=in_channels, inputs=inputs, width=width, upsample=upsample, heads=heads)
-    return shape(name, numbered(num_classes), dropout=dropout, padding=padding, mean=mean, pretrained=pretrained)
+    given = partial(shape, mean=mean, std=std, value_range=value_range)
+    return given(name, numbered(num_classes), dropout=dropout, padding=padding, pretrained=pretrained)

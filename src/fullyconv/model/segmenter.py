@@ -37,6 +37,10 @@ class Segmenter(Protocol):
         """The number of channels of an image."""
 
     @property
+    def value_range(self) -> Sequence[tuple[float, float]] | None:
+        """For each channel of an image file the value that becomes 0, and the one that becomes 255; None: bytes."""
+
+    @property
     def takes_depth(self) -> bool:
         """Whether the fourth channel is the logarithm of depth."""
 

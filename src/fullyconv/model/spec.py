@@ -43,12 +43,22 @@ class Labels(BaseModel):
     in_channels: Annotated[int, Field(ge=1, le=MAX_CHANNELS)] = 3
     inputs: Inputs = "image"
     heads: Annotated[dict[Name, Count], Field(min_length=1, max_length=MAX_CLASSES)] | None = None
+    value_range: list[tuple[Number, Number]] | None = None
+    """For each channel of an image file the value that becomes 0, and the one that becomes 255; None: bytes."""
 
     @model_validator(mode="after")
     def _agree(self) -> "Labels":
         count = len(self.classes)
         if (channels := COUNTS.get(self.inputs, self.in_channels)) != self.in_channels:
             raise ValueError(f"Inputs {self.inputs} have {channels} channels, but in_channels is {self.in_channels}")
+        if self.value_range is not None:
+            if len(self.value_range) != self.in_channels:
+                raise ValueError(
+                    f"The value_range has {len(self.value_range)} pairs for {self.in_channels} channels: one for each "
+                    "is expected"
+                )
+            if any(low >= high for low, high in self.value_range):
+                raise ValueError("Each pair of the value_range is a lower and a higher value")
         if len(self.palette) != count:
             raise ValueError(f"The palette has {len(self.palette)} colours for {count} classes: give one for each")
         if self.heads is None and count > MAX_CLASSES:
@@ -70,12 +80,17 @@ class ModelSpec(Labels):
     dropout: Annotated[float, Field(ge=0, le=1)] | None = None
     padding: Padding | None = None
     mean: list[Number] | None = None
+    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
 
     @model_validator(mode="after")
     def _fit_the_network(self) -> "ModelSpec":
         if self.mean is not None and len(self.mean) != self.in_channels:
             raise ValueError(
                 f"The mean has {len(self.mean)} values for {self.in_channels} channels: give one for each, in 0..255"
+            )
+        if self.std is not None and len(self.std) != self.in_channels:
+            raise ValueError(
+                f"The std has {len(self.std)} values for {self.in_channels} channels: give one for each, in 0..255"
             )
         if self.heads and self.upsample == "transposed" and not self.width:
             raise ValueError("Learnt upsampling of scores would mix the heads' classes: use bilinear, or give a width")

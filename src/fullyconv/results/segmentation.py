@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fullyconv.data.images import write_image
+from fullyconv.data.images.files import write_image
 from fullyconv.errors import ConfigError
 from fullyconv.palettes import Colour
 from fullyconv.results.figures import index_image, overlay, with_legend

@@ -17,6 +17,8 @@ Fraction01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+MAX_CHANNELS = 4096
 
 
 class Section(BaseModel):
@@ -38,8 +40,8 @@ class Model(Section):
     upsample: Literal["bilinear", "nearest", "bicubic", "transposed"] = "bilinear"
     padding: Literal["paper", "same"] | None = None
     """Of the paper's networks: none is theirs, 100 pixels around the image."""
-    in_channels: Literal[1, 3, 4, 6] = 3
-    """4: RGB and log depth; 6: RGB and HHA."""
+    in_channels: Annotated[int, Field(ge=1, le=MAX_CHANNELS)] | None = None
+    """None: three for grey and colour images, else as many as the images have bands."""
     mean: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
     """Of each input channel, in 0..255, in the order of the input; none: the backbone's own."""
     dropout: Fraction01 | None = None
@@ -66,6 +68,22 @@ class Resolution(Section):
         return self
 
 
+class Percentiles(Section):
+    """The values below which so many percent of the train split's pixels lie, band by band, become 0 and 255."""
+
+    percentiles: tuple[Percent, Percent]
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Percentiles":
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError(f"percentiles are a lower and a higher one, found {list(self.percentiles)}")
+        return self
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Pair = tuple[Number, Number]
+
+
 class Data(Section):
     path: Path | None = None
     layout: str | None = None
@@ -76,6 +94,9 @@ class Data(Section):
     """Kinds of problems that do not stop the run, by the names that ``fullyconv data check`` prints."""
     workers: Annotated[int, Field(ge=0)] = 2
     resolutions: list[Resolution] = [Resolution()]
+    range: Literal["auto", "type"] | Percentiles | Pair | list[Pair] = "auto"
+    """Which values of the images become 0 and 255: two numbers for all bands, or for each; percentiles of the train
+    split; the type's smallest and largest. Auto: bytes stay as they are, all else has percentiles 0.5 and 99.5."""
     flip: Fraction01 = 0.5
     color: Fraction01 = 0.3
 
@@ -87,6 +108,13 @@ class Data(Section):
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return names
+
+    @model_validator(mode="after")
+    def _range_rises(self) -> "Data":
+        pairs = self.range if isinstance(self.range, list) else [self.range]
+        if any(isinstance(pair, tuple) and pair[0] >= pair[1] for pair in pairs):
+            raise ValueError(f"range has a lower and a higher value, found {self.range}")
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> "Data":
@@ -172,7 +200,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _a_mean_for_each_channel(self) -> "Config":
-        if self.model.mean is not None and len(self.model.mean) != self.model.in_channels:
+        if self.model.mean is not None and len(self.model.mean) != (self.model.in_channels or len(self.model.mean)):
             raise ValueError(
                 f"model.mean has {len(self.model.mean)} values, model.in_channels is {self.model.in_channels}: "
                 "one mean for each channel"

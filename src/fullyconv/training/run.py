@@ -49,7 +49,7 @@ def train_network(
     """
     _quiet()
     device = best_device()
-    dataset = SegmentationDataset(data, "train", channels=net.in_channels)
+    dataset = SegmentationDataset(data, "train", channels=net.in_channels, value_range=net.value_range)
     images_a_step = config.data.batch_size * config.optimizer.accumulate
     per_epoch = math.ceil(len(dataset) / images_a_step)
     steps, chunk = plan(per_epoch, config)
@@ -89,7 +89,7 @@ def train_network(
         refuse_other_run(checkpoint, begun, module, trainer)
     del begun  # Lightning reads it again
     training = training_loader(dataset, config, chunk, trainer, clock)
-    validation = validation_loader(data, config, net.in_channels, trainer)
+    validation = validation_loader(data, config, net, trainer)
     try:
         trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
@@ -140,11 +140,11 @@ def training_loader(
     )
 
 
-def validation_loader(data: Data, config: Config, channels: int, trainer: lightning.Trainer) -> DataLoader | None:
+def validation_loader(data: Data, config: Config, net: fcn.FCN, trainer: lightning.Trainer) -> DataLoader | None:
     """Whole images, one at a time; each process takes its share."""
     if "val" not in data.splits:
         return None
-    dataset = SegmentationDataset(data, "val", channels=channels)
+    dataset = SegmentationDataset(data, "val", channels=net.in_channels, value_range=net.value_range)
     share = Subset(dataset, range(trainer.global_rank, len(dataset), trainer.world_size))
     return DataLoader(share, batch_size=1, num_workers=config.data.workers)
 

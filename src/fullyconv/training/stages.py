@@ -22,6 +22,7 @@ from fullyconv.training import precision
 from fullyconv.training.checkpoints import read_checkpoint
 from fullyconv.training.clock import seconds_trained
 from fullyconv.training.config import Config, load_config
+from fullyconv.training.inputs import given_images, with_images_given
 from fullyconv.training.precision import Precision, refuse_impossible
 from fullyconv.training.run import train_network
 from fullyconv.weights import run_folder
@@ -54,6 +55,7 @@ def train(
             f"There is no split named val, only {', '.join(data.splits)}: the {kept} is kept, and measured on the "
             "images it was trained on."
         )
+    config = with_images_given(data, config, say if first else _silent)
     strides: Sequence[int | None] = config.training.stages or [None]
     stages = [_stage(config, stride, len(strides)) for stride in strides]
     folders = [*(run / options.model.name for options in stages[:-1]), run]
@@ -95,7 +97,8 @@ def train(
 def _decided(net: fcn.FCN, data: Data, config: Config, run: Path, say: Callable[[str], None]) -> Precision:
     """Return the precision for ``auto``: the first process decides, the others read it in the run's configuration."""
     if rank_zero_only.rank == 0:
-        return precision.choose(net, SegmentationDataset(data, "train", channels=net.in_channels), config, say)
+        dataset = SegmentationDataset(data, "train", channels=net.in_channels, value_range=net.value_range)
+        return precision.choose(net, dataset, config, say)
     began = time.monotonic()
     while time.monotonic() - began < WAIT:
         if (run / CONFIG).exists() and (decided := load_config(run / CONFIG).training.precision) != "auto":
@@ -151,18 +154,20 @@ def _stage(config: Config, stride: int | None, stages: int) -> Config:
 def new_network(data: Data, config: Config, say: Callable[[str], None], untrained: bool = False) -> fcn.FCN:
     """The configured network for the data's classes, from ImageNet weights, from ``init``, or untrained."""
     options = config.model
-    data.require_channels(options.in_channels)
+    given = given_images(data, config)
     net = fcn.build(
         options.name,
         data.classes,
         data.palette,
-        in_channels=options.in_channels,
+        in_channels=given.channels,
         inputs=data.inputs,
+        value_range=given.value_range,
         width=options.width,
         upsample=options.upsample,
         dropout=options.dropout,
         padding=options.padding,
-        mean=options.mean,
+        mean=given.mean,
+        std=given.std,
         heads=data.heads,
         pretrained=options.pretrained and options.init is None and not untrained,
     )

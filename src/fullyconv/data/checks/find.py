@@ -18,7 +18,7 @@ from fullyconv.data.checks.object_masks import object_masks
 from fullyconv.data.checks.problems import Problem, Report
 from fullyconv.data.contents import MaskContent, count_doubtful, count_labels
 from fullyconv.data.frequencies import count_pair, join_counts, total
-from fullyconv.data.images import open_image, to_planes
+from fullyconv.data.images.planes import read_planes
 from fullyconv.data.mask_codes import MaskCode, list_unknown
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
@@ -164,15 +164,11 @@ def _check_image(findings: _Findings, path: Path, files: Contents, published: bo
 
 def _check_more(findings: _Findings, path: Path, size: tuple[int, int] | None) -> None:
     try:
-        image = open_image(path)
+        planes = read_planes(path)
     except DataError as error:
         _add_unreadable(findings, path, error, Kind.NO_IMAGE)
         return
-    try:
-        to_planes(image)
-    except ValueError as error:
-        findings.add(Kind.UNREADABLE, path, str(error), "an image of depths or of HHA")
-    _compare_sizes(findings, path, image.size, size)
+    _compare_sizes(findings, path, (planes.shape[2], planes.shape[1]), size)
 
 
 def _check_mask(

@@ -11,7 +11,7 @@ from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
 from fullyconv.data.contents import digest_pixels
 from fullyconv.data.frequencies import ClassPixels
-from fullyconv.data.images import read_image
+from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import IGNORE
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import in_parallel
@@ -137,7 +137,8 @@ def in_several_splits(chosen: Splits, samples: Mapping[Pair, str], divided: bool
         files = tuple(dict.fromkeys(path for paths in where.values() for path in paths))
         if len(where) < 2:
             continue
-        pixels = read_image(files[0])
+        with open_source(files[0]) as source:
+            pixels = source.whole().values
         if (pixels == pixels[:, :1, :1]).all():
             problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images of something"))
         else:

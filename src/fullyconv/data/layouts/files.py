@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from fullyconv.data.images import SUFFIXES
+from fullyconv.data.images.files import SUFFIXES
 from fullyconv.data.published.archive import read_list
 from fullyconv.errors import DataError
 from fullyconv.files import absence

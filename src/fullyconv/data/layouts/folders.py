@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.object_masks import refuse_folders_of_objects
-from fullyconv.data.images import list_images
+from fullyconv.data.images.files import list_images
 from fullyconv.data.layouts.divide import SPLITS, canonical, divide, letters
 from fullyconv.data.layouts.files import Keyed, holds_images, images_under, require_no_lost_links, subfolders
 from fullyconv.data.layouts.infer import infer_classes

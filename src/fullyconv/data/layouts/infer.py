@@ -13,8 +13,9 @@ from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.checks.judge import judge_masks, judged, paste_values, trimmed
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.contents import MaskContent
-from fullyconv.data.images import SUFFIXES, open_image
+from fullyconv.data.images.files import READ
 from fullyconv.data.mask_codes import MaskCode, colour_of
+from fullyconv.data.masks import open_mask
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError, visible
 from fullyconv.palettes import Colour, default_palette
@@ -61,7 +62,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
     if not masks:
         raise DataError(
             f"{root}: no masks were found; they are sought in masks/ at all depths (or SPLIT/masks/), as "
-            f"{', '.join(sorted(SUFFIXES))}"
+            f"{', '.join(sorted(READ))}"
         )
     files = contents_of(root)
     contents = list(in_parallel(partial(_content, files, judged(masks)), masks))
@@ -83,10 +84,10 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
 def palette_of(mask: Path, count: int) -> list[Colour] | None:
     """Return the first ``count`` colours of a palette mask; None for other or broken masks, and for mere greys."""
     try:
-        image = open_image(mask)
+        image = open_mask(mask, None)
     except DataError:
         return None
-    colours = _palette(image)
+    colours = _palette(image) if isinstance(image, Image.Image) else {}
     return [colours[index] for index in range(count)] if len(colours) >= count else None
 
 

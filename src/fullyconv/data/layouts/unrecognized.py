@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from fullyconv.data.images import SUFFIXES
+from fullyconv.data.images.files import SUFFIXES
 from fullyconv.data.layouts.divide import letters
 
 MOST = 2000

@@ -17,10 +17,10 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from fullyconv.classes import IGNORE
+from fullyconv.data.images.source import Tag
 from fullyconv.errors import ConfigError
 from fullyconv.extras import require
 from fullyconv.files import whole_file
-from fullyconv.inference.rasters.raster import Tag
 from fullyconv.palettes import Colour, table
 
 try:

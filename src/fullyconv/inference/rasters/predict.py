@@ -13,12 +13,12 @@ from torch import Tensor
 
 from fullyconv import __version__
 from fullyconv.classes import IGNORE
+from fullyconv.data.images.read import check_bands, open_source, read_window, takes_alpha
+from fullyconv.data.images.source import Source
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
 from fullyconv.inference.predictor import Method, Predictor, TileOption, Window
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
-from fullyconv.inference.rasters.raster import Raster
-from fullyconv.inference.rasters.source import open_raster
 from fullyconv.model.fcn import FCN
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.segmentation import Segmentation
@@ -46,21 +46,22 @@ def predict_raster(
     predictor.refuse_where_depth_is_missing(image)
     with ExitStack() as stack:
         with decoding(f"{image}: cannot be read"):
-            raster = stack.enter_context(open_raster(image, predictor.net.in_channels, level))
-        block, method = _blocks(predictor.method(raster.size, tile, by_window=True))
-        planned = predictor.windows(raster.size, method)
+            source = stack.enter_context(open_source(image, level))
+        check_bands(source, predictor.net.in_channels)
+        block, method = _blocks(predictor.method(source.size, tile, by_window=True))
+        planned = predictor.windows(source.size, method)
         if whole is not None:
             if method.kind != "whole":
                 raise ConfigError(f"{image}: --overlay and --scores take images that are labelled whole, not in tiles")
             planned = [planned[0]._replace(label=lambda pixels: whole(pixels).labels)]
         job = _job(predictor, image, level, exact=method.kind != "approximate")
-        labels = stack.enter_context(LabelFile(target, raster.size, block, job))
+        labels = stack.enter_context(LabelFile(target, source.size, block, job))
         todo = [window for window in planned if not labels.has(*window.place)]
-        for done, (window, found) in enumerate(_labelled(raster, todo), len(planned) - len(todo) + 1):
+        for done, (window, found) in enumerate(_labelled(predictor.net, source, todo), len(planned) - len(todo) + 1):
             labels.write(*window.place, found)
             if progress is not None:
                 progress(done, len(planned))
-        labels.finish(predictor.classes, predictor.palette, raster.tags)
+        labels.finish(predictor.classes, predictor.palette, source.georeference())
 
 
 @contextmanager
@@ -82,12 +83,12 @@ def _blocks(method: Method) -> tuple[int, Method]:
     return block, Method("tiles", max(block, method.side // block * block))
 
 
-def _labelled(raster: Raster, todo: Iterable[Window]) -> Iterator[tuple[Window, np.ndarray]]:
+def _labelled(net: Segmenter, source: Source, todo: Iterable[Window]) -> Iterator[tuple[Window, np.ndarray]]:
     """Each window's labels. While one is computed, the next is read."""
     with ThreadPoolExecutor(1) as pool:
         waiting = None
         for window in todo:
-            following = (window, pool.submit(_read, raster, window))
+            following = (window, pool.submit(_read, net, source, window))
             if waiting is not None:
                 yield waiting[0], _label(waiting[0], *waiting[1].result())
             waiting = following
@@ -95,13 +96,20 @@ def _labelled(raster: Raster, todo: Iterable[Window]) -> Iterator[tuple[Window, 
             yield waiting[0], _label(waiting[0], *waiting[1].result())
 
 
-def _read(raster: Raster, window: Window) -> tuple[Tensor | None, np.ndarray | None]:
+def _read(net: Segmenter, source: Source, window: Window) -> tuple[Tensor | None, np.ndarray | None]:
     """A window's pixels (None where it holds no data), and which of its labels are of pixels with data (None: all)."""
-    with decoding(f"{raster.path}: the pixels with data cannot be found"):
-        valid = raster.valid(*window.place)
-    if valid is not None and not valid.any():
-        return None, valid
-    return raster.read(*window.crop), valid
+    if source.has_gaps and not takes_alpha(source, net.in_channels):
+        with decoding(f"{source.path}: the pixels with data cannot be found"):
+            valid = source.mask(*window.place)
+        if valid is not None and not valid.any():
+            return None, valid
+    found = read_window(source, *window.crop, net.in_channels, net.value_range)
+    valid = found.valid
+    if valid is not None:
+        places = zip(window.place, window.crop, strict=True)
+        inside = (slice(own.start - read.start, own.stop - read.start) for own, read in places)
+        valid = valid[tuple(inside)]
+    return torch.from_numpy(np.ascontiguousarray(found.values)), valid
 
 
 def _label(window: Window, pixels: Tensor | None, valid: np.ndarray | None) -> np.ndarray:

@@ -5,52 +5,57 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fullyconv.data.images.source import LARGEST_BLOCK, Source
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.inference.rasters.raster import LARGEST_BLOCK, Raster
 
 if TYPE_CHECKING:
-    from tifffile import TiffPageSeries
+    from tifffile import TiffFile, TiffPageSeries
 
 
-class Slide(Raster):
+class Slide(Source):
     """One level of a pyramid, read tile by tile of the file's own."""
 
-    def __init__(self, path: Path, series: "TiffPageSeries", channels: int, level: int):
+    def __init__(self, path: Path, file: "TiffFile", series: "TiffPageSeries", level: int) -> None:
         levels = series.levels
         if not 0 <= level < len(levels):
             raise ConfigError(f"{path}: has no level {level}; its levels are 0 to {len(levels) - 1}")
-        self.path, self.channels, self.tags = path, channels, []
-        self.page = levels[level].keyframe
-        if levels[level].axes not in ("YX", "YXS") or self.page.planarconfig == 2:
+        self.path, self._file = path, file
+        self._page = page = levels[level].keyframe
+        if levels[level].axes not in ("YX", "YXS") or page.planarconfig == 2:
             raise DataError(
                 f"{path}: is laid out as {levels[level].axes}, {levels[level].shape}; one picture of rows, columns and "
                 "colours (YXS) is expected, so save it as that"
             )
-        self.size = (self.page.imagelength, self.page.imagewidth)
-        self.block = (self.page.chunks[0], self.page.chunks[1])
-        dtype = self.page.dtype
-        self.check(self.page.samplesperpixel, dtype)
-        assert dtype is not None
-        if self.block[0] * self.block[1] * self.page.samplesperpixel * dtype.itemsize > LARGEST_BLOCK:
+        self.size = (page.imagelength, page.imagewidth)
+        self.bands, self.dtype = page.samplesperpixel, np.dtype(page.dtype)
+        self.colour = self.bands == 3
+        self._block_size = (page.chunks[0], page.chunks[1])
+        if self._block_size[0] * self._block_size[1] * self.bands * self.dtype.itemsize > LARGEST_BLOCK:
             raise DataError(
-                f"{path}: is stored in blocks of {self.block} pixels, too large to be decoded: store it tiled"
+                f"{path}: is stored in blocks of {self._block_size} pixels, too large to be decoded: store it tiled"
             )
 
-    def pixels(self, rows: slice, columns: slice) -> np.ndarray:
-        page, (height, width) = self.page, self.block
-        shape = (rows.stop - rows.start, columns.stop - columns.start, page.samplesperpixel)
-        result = np.full(shape, page.nodata, page.dtype)  # what blocks that were not stored hold
+    def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
+        height, width = self._block_size
+        shape = (rows.stop - rows.start, columns.stop - columns.start, self.bands)
+        result = np.full(shape, self._page.nodata, self.dtype)  # what blocks that were not stored hold
         across = -(-self.size[1] // width)
         for down in range(rows.start // height, -(-rows.stop // height)):
             for right in range(columns.start // width, -(-columns.stop // width)):
                 block = self._block(down * across + right)
                 if block is not None:
                     _paste(result, block, down * height - rows.start, right * width - columns.start)
-        return result
+        return result.transpose(2, 0, 1)
+
+    def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
+        return None
+
+    def close(self) -> None:
+        self._file.close()
 
     def _block(self, index: int) -> np.ndarray | None:
         """(h, w, bands); None where the file holds nothing."""
-        page = self.page
+        page = self._page
         count = page.databytecounts[index]
         if not count:
             return None

@@ -1,0 +1,70 @@
+"""Which files are images, and writing pictures whole or not at all."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from fullyconv.files import write_whole
+
+READ = frozenset(
+    (
+        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".webp", ".avif", ".tga"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".jp2", ".j2k"),
+    )
+)
+"""Suffixes of image files that are read. What a file is, its first bytes say."""
+
+NOT_READ = {
+    ".heic": "a HEIC photograph; save it as JPEG or PNG",
+    ".heif": "a HEIF photograph; save it as JPEG or PNG",
+    ".jxl": "a JPEG XL image; save it as PNG",
+    ".dng": "a camera's raw file; develop it to TIFF or JPEG",
+    ".cr2": "a camera's raw file; develop it to TIFF or JPEG",
+    ".cr3": "a camera's raw file; develop it to TIFF or JPEG",
+    ".nef": "a camera's raw file; develop it to TIFF or JPEG",
+    ".arw": "a camera's raw file; develop it to TIFF or JPEG",
+    ".psd": "a Photoshop file; export it as PNG or TIFF",
+    ".xcf": "a GIMP file; export it as PNG or TIFF",
+    ".exr": "an OpenEXR image; convert it to a TIFF of floats",
+    ".dcm": "a DICOM image; convert it to a 16-bit TIFF or PNG",
+    ".nii": "a NIfTI volume; write its slices as TIFF or PNG",
+    ".nrrd": "an NRRD volume; write its slices as TIFF or PNG",
+    ".mha": "a MetaImage volume; write its slices as TIFF or PNG",
+    ".czi": "a Zeiss microscope file; export it as TIFF",
+    ".nd2": "a Nikon microscope file; export it as TIFF",
+    ".lif": "a Leica microscope file; export it as TIFF",
+    ".lsm": "a Zeiss microscope file; export it as TIFF",
+    ".ndpi": "a Hamamatsu slide; convert it to a tiled TIFF",
+    ".mrxs": "a 3DHISTECH slide; convert it to a tiled TIFF",
+    ".vrt": "a description that points to other files; write it as a GeoTIFF with gdal_translate",
+    ".img": "an ERDAS or raw image; write it as a GeoTIFF with gdal_translate",
+    ".ecw": "an ECW image; write it as a GeoTIFF with gdal_translate",
+    ".sid": "a MrSID image; write it as a GeoTIFF with gdal_translate",
+}
+"""Suffixes of images that are not read, with what they are and what to do. In a folder they are named as failed."""
+
+SUFFIXES = READ | NOT_READ.keys()
+"""Suffixes of all that a folder's owner would call an image."""
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of a folder by name, hidden ones left out; nothing where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if is_image_name(path))
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a file of this name is an image, readable or not, and not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def write_image(path: Path, picture: Image.Image, **options: int | str) -> None:
+    """Write a picture to ``path`` (.png or .jpg), whole or not at all. ``options`` are Pillow's.
+
+    It is encoded first: where a disk is full while it writes a JPEG file, Pillow breaks off without a word.
+    """
+    encoded = io.BytesIO()
+    picture.save(encoded, format="PNG" if path.suffix.lower() == ".png" else "JPEG", **options)
+    write_whole(path, encoded.getvalue())

@@ -1,0 +1,189 @@
+"""What GDAL decodes: TIFF files of any bands, type, layout and size, with nodata; PNG of 16 bits; JPEG 2000."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fullyconv.data.images.headers import GEOREFERENCE
+from fullyconv.data.images.source import LARGEST_BLOCK, Source, Tag
+from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
+from fullyconv.extras import require
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
+    from rasterio.windows import Window
+
+CACHE = 64 * 2**20
+"""Bytes that GDAL may keep of what it has decoded; by itself it takes 5% of the machine's memory."""
+CLOSED = {
+    "GDAL_DRIVER_PATH": "disable",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
+}
+"""GDAL opens files of this machine: it loads no plug-ins and follows no file beside them to the network."""
+IGNORE = 255
+"""What label files declare as nodata."""
+
+
+class GdalFile(Source):
+    """One image, read by one of GDAL's drivers. ``level`` is that of its overviews (0: the finest)."""
+
+    def __init__(self, path: Path, driver: str, level: int = 0) -> None:
+        rasterio = _rasterio()
+        self.path = path
+        self._open = ExitStack()
+        self._open.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE, **CLOSED))
+        try:
+            options = {"overview_level": level - 1} if level else {}
+            self._dataset: DatasetReader = rasterio.open(path.resolve(), driver=driver, **options)
+        except Exception as error:  # of kinds that rasterio does not derive from one another
+            self.close()
+            if level:
+                raise ConfigError(f"{path}: has no level {level} ({first_line(error)})") from error
+            raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+        self._open.callback(self._dataset.close)
+        try:
+            self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self) -> None:
+        from rasterio.enums import ColorInterp, MaskFlags
+
+        dataset, path = self._dataset, self.path
+        kinds = dataset.colorinterp
+        self.size = (dataset.height, dataset.width)
+        self._bands = [band for band, kind in zip(dataset.indexes, kinds, strict=True) if kind != ColorInterp.alpha]
+        self._alpha = [band for band in dataset.indexes if band not in self._bands]
+        types = {np.dtype(name) for name in dataset.dtypes}
+        if len(types) > 1 or any(kind.kind == "c" for kind in types):
+            found = ", ".join(sorted(map(str, types)))
+            raise DataError(f"{path}: its bands hold values of type {found}; one real type for all bands is expected")
+        (self.dtype,) = types
+        self._palette: np.ndarray | None = None
+        if kinds[0] == ColorInterp.palette and len(self._bands) == 1 and self.dtype == np.uint8:
+            colours = dataset.colormap(1)
+            self._palette = np.array([colours.get(i, (0, 0, 0, 0))[:3] for i in range(256)], np.uint8)
+            if (self._palette == self._palette[:, :1]).all():  # greys, as of single bits, or from white to black
+                self._palette = self._palette[:, :1]
+        self._one_bit = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1"
+        self.bands = len(self._bands) if self._palette is None else self._palette.shape[1]
+        named = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        self.colour = self.bands == 3 and (self._palette is not None or tuple(kinds[:3]) == named)
+        self.alpha = len(self._alpha) == 1
+        self.has_gaps = any(MaskFlags.all_valid not in own for own in dataset.mask_flag_enums)
+        for height, width in dataset.block_shapes:
+            if height * width * self.dtype.itemsize * len(self._bands) > LARGEST_BLOCK:
+                raise DataError(
+                    f"{path}: is stored in blocks of {height}×{width} pixels, each of which has to be decoded whole. "
+                    "Store it in tiles: gdal_translate -co TILED=YES"
+                )
+
+    def georeference(self) -> list[Tag]:
+        return _georeference(self._dataset, self.has_gaps) if self._dataset.driver == "GTiff" else []
+
+    def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
+        bands = sorted(self._bands + self._alpha) if with_alpha else self._bands  # in the file's order
+        values = self._read(lambda: self._dataset.read(bands, window=_window(rows, columns)))
+        if self._palette is None:
+            return values * np.uint8(255) if self._one_bit else values
+        shown = self._palette[values[0]].transpose(2, 0, 1)
+        return np.concatenate([shown, values[1:]]) if with_alpha else shown
+
+    def numbers(self) -> np.ndarray:
+        try:
+            return self._read(lambda: self._dataset.read(self._bands))
+        except FullyConvError:
+            raise
+        except Exception as error:  # as above
+            raise DataError(f"{self.path}: cannot be read as an image ({first_line(error)})") from error
+
+    def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
+        if not self.has_gaps:
+            return None
+        return self._read(lambda: self._dataset.dataset_mask(window=_window(rows, columns))) > 0
+
+    def _read(self, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """What ``read`` gives. Raises DataError where the decoder complains: of damage it gives what it has."""
+        complaints: list[str] = []
+        _heard.complaints = complaints
+        try:
+            found = read()
+        finally:
+            _heard.complaints = None
+        if complaints:
+            raise DataError(f"{self.path}: cannot be read as an image ({complaints[0]})")
+        return found
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@lru_cache(maxsize=1)
+def _rasterio() -> ModuleType:
+    """rasterio, silent about images that lie nowhere on the earth."""
+    rasterio = require("rasterio", "raster", "reads images of more than bytes in grey, RGB or with a palette")
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    return rasterio
+
+
+_heard = threading.local()
+"""``complaints``: what GDAL warns of while this thread reads."""
+
+
+class _Listener(logging.Handler):
+    """Hears GDAL's warnings in place of the terminal, which does not learn which file they are of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complaints = getattr(_heard, "complaints", None)
+        if complaints is not None:
+            complaints.append(record.getMessage())
+
+
+for _name in ("rasterio._err", "rasterio._env"):
+    logging.getLogger(_name).addHandler(_Listener(logging.WARNING))
+
+
+def _window(rows: slice, columns: slice) -> "Window":
+    from rasterio.windows import Window
+
+    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+
+
+def _georeference(dataset: "DatasetReader", gaps: bool) -> list[Tag]:
+    """The tags that GDAL writes for this georeference, wherever it found it. ``gaps``: labels of 255 are nodata."""
+    import rasterio
+    import tifffile
+
+    points, system = dataset.gcps
+    with rasterio.MemoryFile() as memory:
+        options = {"crs": dataset.crs} if dataset.crs else {}
+        if not dataset.transform.is_identity:
+            options["transform"] = dataset.transform
+        if gaps:
+            options["nodata"] = IGNORE
+        with memory.open(driver="GTiff", width=1, height=1, count=1, dtype="uint8", **options) as small:
+            if points:
+                small.gcps = (points, system)
+            if dataset.rpcs:
+                small.rpcs = dataset.rpcs
+            point = dataset.tags().get("AREA_OR_POINT")
+            if point:
+                small.update_tags(AREA_OR_POINT=point)
+        with tifffile.TiffFile(memory) as file:
+            found = [tag for tag in file.pages.first.tags.values() if tag.code in KEPT]
+            return [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found]
+
+
+KEPT = (*GEOREFERENCE, 34736, 34737, 42113, 50844)
+"""Also its parameters as numbers and text, nodata, and rational polynomials."""

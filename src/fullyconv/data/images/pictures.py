@@ -1,0 +1,134 @@
+"""Pictures that Pillow decodes whole."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+
+from fullyconv.data.images.source import Source
+from fullyconv.errors import DataError, first_line
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "TGA")
+"""Pillow's decoders that are used: others start programs (EPS starts Ghostscript), or are seldom tested."""
+FRAMES = ("TIFF", "GIF", "PNG", "WEBP", "AVIF")
+"""Formats of which a file may hold several images, none of which is the image. (Of an MPO the first is.)"""
+
+
+class Bands(NamedTuple):
+    """What a picture's pixels are: (bands, H, W), and (H, W) alpha where there is one."""
+
+    values: np.ndarray
+    alpha: np.ndarray | None
+
+
+class Picture(Source):
+    """A picture, decoded. ``upright``: turned as its EXIF orientation says."""
+
+    def __init__(self, path: Path, upright: bool = True) -> None:
+        image = open_picture(path)
+        try:
+            turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+            self.orientation = turn if turn in range(2, 9) else 1
+            if upright and self.orientation != 1:
+                image, self.orientation = ImageOps.exif_transpose(image), 1
+        except Exception as error:  # Pillow's readers raise errors of many kinds on broken metadata
+            raise DataError(f"{path}: its EXIF data cannot be read ({first_line(error)})") from error
+        self.path, self.size = path, (image.height, image.width)
+        try:
+            self._values, self._alpha = bands_of(image)
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from error
+        self.bands, self.dtype = len(self._values), self._values.dtype
+        self.colour, self.alpha = self.bands == 3, self._alpha is not None
+        self.has_gaps = self._alpha is not None and not self._alpha.all()
+
+    def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
+        if with_alpha and self._alpha is not None:
+            return np.concatenate([self._values, self._alpha[None]])[:, rows, columns]
+        return self._values[:, rows, columns]
+
+    def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
+        return self._alpha[rows, columns] > 0 if self.has_gaps and self._alpha is not None else None
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open and decode a picture to its last byte.
+
+    Raises DataError, naming the file, if it is unreadable, truncated, or holds several images.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            frames = getattr(image, "n_frames", 1) if image.format in FRAMES else 1
+            _refuse_scaled(path, image)
+            image.load()
+            _refuse_bad_indices(path, image)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: cannot be read as an image (its content has no known format)") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(f"{path}: is larger than the {most:,} pixels that are read whole") from error
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's readers raise errors of many kinds on broken files
+        raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+    if frames > 1:
+        refuse_stack(path, frames)
+    # Who writes a GIF may number its colours anew: they alone can be trusted.
+    return image.convert("RGB") if image.format == "GIF" and "transparency" not in image.info else image
+
+
+def refuse_stack(path: Path, images: int) -> None:
+    """Raise DataError: a file holds several images."""
+    raise DataError(f"{path}: holds {images} images; one image a file is expected, so split it or save it as one image")
+
+
+def bands_of(image: Image.Image) -> Bands:
+    """Return the pixels of a decoded picture as bands, and its alpha. Raises ValueError for a mode of another kind."""
+    mode = image.mode
+    if mode == "1":
+        return Bands(np.array(image.convert("L"))[None], None)
+    if mode.startswith("I") or mode == "F":
+        values = np.array(image)
+        if mode == "I" and image.format == "PPM":
+            values = values.astype(np.uint16)
+        return Bands(values.astype(values.dtype.newbyteorder("="), copy=False)[None], None)
+    if mode in ("P", "PA"):
+        image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
+    elif "transparency" in image.info and mode in ("L", "RGB"):  # one grey or colour means transparent
+        image = image.convert("LA" if mode == "L" else "RGBA")
+    elif mode in ("La", "RGBa"):
+        image = image.convert(mode.upper())
+    elif mode not in ("L", "LA", "RGB", "RGBA"):
+        if mode not in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
+            raise ValueError(f"has mode {mode}; a grey or colour image is expected")
+        image = image.convert("RGB")
+    pixels = np.array(image)
+    if pixels.ndim == 2:
+        return Bands(pixels[None], None)
+    planes = pixels.transpose(2, 0, 1)
+    return Bands(planes[:-1], planes[-1]) if len(planes) in (2, 4) else Bands(planes, None)
+
+
+def _refuse_scaled(path: Path, image: Image.Image) -> None:
+    """Raise DataError for a PPM or PGM whose values Pillow would scale: its largest value is neither 255 nor 65535."""
+    if image.format != "PPM" or image.mode in ("1", "F"):
+        return
+    assert isinstance(image, ImageFile)
+    largest = next((tile[3][1] for tile in image.tile if isinstance(tile[3], tuple) and len(tile[3]) > 1), 255)
+    if largest not in (255, 65535) or (largest == 65535 and image.mode != "I"):
+        raise DataError(
+            f"{path}: holds values up to {largest} in {image.mode} pixels; PPM and PGM files of values up to 255, and "
+            "PGM files up to 65535, are read. Save it as PNG or TIFF"
+        )
+
+
+def _refuse_bad_indices(path: Path, image: Image.Image) -> None:
+    """Raise DataError for numbers beyond a BMP's palette: Pillow shows them as black."""
+    if image.mode == "P" and image.format == "BMP":
+        colours, largest = len(image.getpalette() or ()) // 3, image.getextrema()[1]
+        if isinstance(largest, int | float) and largest >= colours:
+            raise DataError(
+                f"{path}: cannot be read as an image (its pixels name colour {largest:.0f} of a palette of {colours})"
+            )

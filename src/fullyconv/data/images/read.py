@@ -1,0 +1,142 @@
+"""The one way in which images are read: any file → the channels and values that a network takes."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fullyconv.data.images.files import NOT_READ
+from fullyconv.data.images.headers import decoder_of
+from fullyconv.data.images.pictures import Picture
+from fullyconv.data.images.source import Source, Stored
+from fullyconv.data.images.values import ValueRange, on_scale
+from fullyconv.errors import DataError
+from fullyconv.files import absence
+
+ALWAYS = 2**24
+"""Pixels that are read without a look at what memory is left."""
+
+
+class Pixels(NamedTuple):
+    """An image as a network takes it.
+
+    ``values`` is (channels, H, W) in 0..255, uint8, or float32 where bytes would lose something. ``valid`` is (H, W)
+    bool, which pixels hold data; None: all.
+    """
+
+    values: np.ndarray
+    valid: np.ndarray | None
+
+
+def read_pixels(
+    path: str | Path, channels: int = 3, value_range: ValueRange | None = None, upright: bool = True
+) -> Pixels:
+    """Read an image file as a network of so many ``channels`` and this ``value_range`` takes it (see ``on_scale``).
+
+    Grey is repeated over three channels, red, green and blue are weighed to one (ITU-R 601-2). An alpha band is a
+    channel where the network takes one more than the image has other bands; else pixels of alpha 0 hold no data.
+    ``upright``: turned as EXIF says; else as it is stored.
+
+    Raises DataError, naming the file, if it cannot be read or has other bands than these.
+    """
+    with open_source(path, upright=upright) as source:
+        return read_window(source, slice(0, source.size[0]), slice(0, source.size[1]), channels, value_range)
+
+
+def read_image(
+    path: str | Path, channels: int = 3, value_range: ValueRange | None = None, upright: bool = True
+) -> np.ndarray:
+    """Return the values alone of what ``read_pixels`` gives."""
+    return read_pixels(path, channels, value_range, upright).values
+
+
+def read_window(
+    source: Source, rows: slice, columns: slice, channels: int, value_range: ValueRange | None = None
+) -> Pixels:
+    """Read a window of an open image as ``read_pixels`` does the whole. Raises DataError as that does."""
+    check_bands(source, channels)
+    refuse_too_large(source, (rows.stop - rows.start) * (columns.stop - columns.start))
+    stored = source.window(rows, columns, with_alpha=takes_alpha(source, channels))
+    return as_channels(stored, channels, value_range, str(source.path))
+
+
+def open_source(path: str | Path, level: int = 0, upright: bool = True) -> Source:
+    """Open an image file of any kind. ``level`` is that of a pyramid (0: the finest); ``upright``: see ``read_pixels``.
+
+    Raises DataError, naming the file, if it is not there or cannot be read, and ConfigError where the package that
+    reads it is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: {absence(path)}")
+    if (what := NOT_READ.get(path.suffix.lower())) is not None:
+        raise DataError(f"{path}: is {what}")
+    decoder = decoder_of(path)
+    if decoder == "picture":
+        return Picture(path, upright)
+    if decoder == "GTiff":
+        from fullyconv.data.images.tiff import open_tiff
+
+        return open_tiff(path, level)
+    from fullyconv.data.images.gdal import GdalFile
+
+    return GdalFile(path, decoder)
+
+
+def takes_alpha(source: Source, channels: int) -> bool:
+    """Whether a network of so many channels takes the alpha band as one of them."""
+    return source.alpha and channels == source.bands + 1
+
+
+def check_bands(source: Source, channels: int) -> None:
+    """Raise DataError where an image's bands cannot be the ``channels`` that a network takes."""
+    if source.bands == channels or (source.bands, channels) == (1, 3) or takes_alpha(source, channels):
+        return
+    if source.colour and channels == 1:
+        return
+    raise DataError(wrong_bands(str(source.path), source.describe(), channels))
+
+
+def wrong_bands(source: str, has: str, channels: int) -> str:
+    """Say that an image's bands are not those that a network takes."""
+    return (
+        f"{source}: has {has}; the network takes {channels} channel{'s' * (channels != 1)}. Give images of the bands "
+        "that it was trained on (gdal_translate -b picks them), or train one whose model.in_channels is that of these"
+    )
+
+
+def as_channels(stored: Stored, channels: int, value_range: ValueRange | None, source: str) -> Pixels:
+    """Bands as they are stored → the channels of a network. The bands must have been checked."""
+    bands = len(stored.values)
+    if bands == 1 and channels == 3:
+        if value_range is None or len(set(value_range)) == 1:
+            grey = on_scale(stored.values, value_range and value_range[:1], source)
+            return Pixels(grey.repeat(3, axis=0), stored.valid)
+        return Pixels(on_scale(stored.values.repeat(3, axis=0), value_range, source), stored.valid)
+    if bands == 3 and channels == 1:
+        return Pixels(luma(on_scale(stored.values, value_range and [*value_range] * 3, source)), stored.valid)
+    return Pixels(on_scale(stored.values, value_range, source), stored.valid)
+
+
+def luma(values: np.ndarray) -> np.ndarray:
+    """Red, green and blue (3, h, w) weighed to one grey (1, h, w) by ITU-R 601-2, in Pillow's fixed point."""
+    red, green, blue = values.astype(np.float64)
+    grey = (19595 * red + 38470 * green + 7471 * blue) / 65536
+    return (np.floor(grey + 0.5) if values.dtype == np.uint8 else grey).astype(values.dtype)[None]
+
+
+def refuse_too_large(source: Source, pixels: int | None = None) -> None:
+    """Raise DataError where memory does not hold so many pixels (None: all) as stored, and once more as floats."""
+    pixels = source.size[0] * source.size[1] if pixels is None else pixels
+    if pixels <= ALWAYS:
+        return
+    import torch
+
+    from fullyconv.resources import available_memory
+
+    needed = pixels * (source.bands + source.alpha) * (source.dtype.itemsize + 4)
+    if needed > (left := available_memory(torch.device("cpu"))):
+        raise DataError(
+            f"{source.path}: its {pixels:,} pixels need {needed / 2**30:.1f} GiB to be read at once; "
+            f"{left / 2**30:.1f} GiB are left. Cut it into smaller images; prediction reads tiled TIFF files by window"
+        )

@@ -1,0 +1,113 @@
+"""TIFF files of every kind: one image, a pyramid, or an image whose channels are pages."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fullyconv.data.images.gdal import GdalFile
+from fullyconv.data.images.headers import ORIENTATION
+from fullyconv.data.images.pictures import refuse_stack
+from fullyconv.data.images.slides import Slide
+from fullyconv.data.images.source import Source
+from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
+from fullyconv.extras import require
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+MOST_PAGES = 256
+"""A file of more is a stack, whatever its pages are."""
+
+
+def open_tiff(path: Path, level: int = 0) -> Source:
+    """Open a TIFF file: with GDAL, or, a pyramid without a georeference or channels in pages, with tifffile.
+
+    ``level`` is that of a pyramid (0: the finest). Raises DataError for what cannot be read, ConfigError for a level
+    that is not there, and where the extra ``raster`` is not installed.
+    """
+    use = "reads TIFF files of more than bytes in grey, RGB or with a palette"
+    tifffile = require("tifffile", "raster", use)
+    file = None
+    try:
+        file = tifffile.TiffFile(path)
+        source = _by_tifffile(path, file, level)
+    except FullyConvError:
+        if file is not None:
+            file.close()
+        raise
+    except Exception as error:  # of many kinds on broken files
+        if file is not None:
+            file.close()
+        raise DataError(f"{path}: cannot be read as a TIFF file ({first_line(error)})") from error
+    if source is not None:
+        return source
+    file.close()
+    return GdalFile(path, "GTiff", level)
+
+
+def _by_tifffile(path: Path, file: "TiffFile", level: int) -> Source | None:
+    """The image where tifffile is to read it; None where GDAL is."""
+    first = file.pages.first
+    georeferenced = first.is_geotiff
+    turned = 1 if georeferenced else first.tags.valueof(ORIENTATION, 1)
+    if turned != 1 and turned in range(9):
+        raise DataError(
+            f"{path}: is stored turned or mirrored (orientation {turned}), which is read of plain TIFF files alone. "
+            f"Store it upright, or, if it is, say so: tiffset -s {ORIENTATION} 1 {path.name}"
+        )
+    if georeferenced:
+        return None
+    series = file.series[0]
+    if series.is_pyramidal:
+        return Slide(path, file, series, level)
+    further = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1}
+    if set(further) == {"C"} and series.axes.replace("C", "", 1).strip("S") in ("YX", "TZYX", "ZYX", "TYX"):
+        if level:
+            raise ConfigError(f"{path}: has no level {level}; it is no pyramid")
+        return ChannelPages(path, file, series)
+    if further:
+        refuse_stack(path, math.prod(further.values()))
+    if len(file.pages) > 1:
+        _refuse_other_images(path, file)
+    return None
+
+
+def _refuse_other_images(path: Path, file: "TiffFile") -> None:
+    """Raise DataError where further pages are images of their own: neither masks nor the first at a smaller size."""
+    if len(file.pages) > MOST_PAGES:
+        refuse_stack(path, len(file.pages))
+    first = file.pages.first
+    pages = [page.aspage() for page in file.pages[1:]]
+    others = [page for page in pages if not (page.is_reduced or page.is_mask)]
+    smaller = all(
+        page.imagelength < first.imagelength
+        and abs(page.imagewidth * first.imagelength / page.imagelength - first.imagewidth)
+        <= first.imagelength / page.imagelength + 1
+        and (page.samplesperpixel, page.dtype) == (first.samplesperpixel, first.dtype)
+        for page in others
+    )
+    if others and not smaller:
+        refuse_stack(path, 1 + len(others))
+
+
+class ChannelPages(Source):
+    """An image whose channels are pages of the file, as ImageJ and OME write them; read whole."""
+
+    def __init__(self, path: Path, file: "TiffFile", series: "TiffPageSeries") -> None:
+        self.path, self._file, self._series = path, file, series
+        shape = dict(zip(series.axes, series.shape, strict=True))
+        self.size, self.bands, self.dtype = (shape["Y"], shape["X"]), shape["C"], np.dtype(series.dtype)
+        self._pixels: np.ndarray | None = None
+
+    def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
+        if self._pixels is None:
+            self._pixels = self._series.asarray().reshape(self.bands, *self.size)
+        return self._pixels[:, rows, columns]
+
+    def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
+        return None
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,115 @@
+"""What the images of a split are: their bands, the type of their values, and how these are distributed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fullyconv.data.cache import contents_of
+from fullyconv.data.catalog import Data
+from fullyconv.data.contents import LEVELS, BandContent, ImageContent
+from fullyconv.data.images.values import Range
+from fullyconv.data.parallel import Progress, in_parallel
+from fullyconv.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """The bands of all images together. ``mean`` and ``deviation`` are one number a band, as stored."""
+
+    bands: int
+    dtype: np.dtype
+    colour: bool
+    alpha: bool
+    """Whether every image has alpha."""
+    mean: list[float]
+    deviation: list[float]
+    contents: Sequence[ImageContent]
+
+    def percentiles(self, low: float, high: float) -> list[Range]:
+        """For each band the values below which ``low`` and ``high`` percent of all pixels lie; never equal."""
+        return [self._of_band(band, low / 100, high / 100) for band in range(self.bands)]
+
+    def _of_band(self, band: int, low: float, high: float) -> Range:
+        """Each image's values between its quantiles count as spread evenly over its pixels."""
+        pixels = np.array([weight(content) for content in self.contents])
+        tables = np.array([_bands(content, self.bands)[band].quantiles for content in self.contents])
+        values = np.unique(tables)
+        if len(values) > MOST_STEPS:
+            values = values[np.linspace(0, len(values) - 1, MOST_STEPS).round().astype(int)]
+        below = np.zeros(len(values))
+        for table, weighs in zip(tables, pixels, strict=True):
+            below += weighs * np.interp(values, *_rising(table))
+        below /= max(pixels.sum(), 1)
+        start, end = (float(np.interp(share, below, values)) for share in (low, high))
+        return (start, end) if end > start else (start, start + 1.0)
+
+
+MOST_STEPS = 4096
+"""Values between which percentiles are interpolated."""
+
+
+def image_statistics(data: Data, split: str, progress: Progress | None = None) -> ImageStatistics:
+    """Read what the images of a split hold, or what is remembered of it, and put it together.
+
+    Raises DataError for an image that cannot be read, images of unlike bands or types, and where none holds data.
+    """
+    files = contents_of(data.root)
+    paths = list(dict.fromkeys(pair.image for pair in data.split(split)))
+    contents = list(in_parallel(files.image, paths, progress))
+    files.save()
+    _refuse_unlike(paths, contents)
+    pixels = np.array([weight(content) for content in contents])
+    if not pixels.sum():
+        raise DataError(f"{data.root}: no image of the split {split!r} holds data: all pixels are marked as without")
+    share = pixels / pixels.sum()
+    bands = max(len(content.bands) for content in contents)
+    means = np.array([[band.mean for band in _bands(content, bands)] for content in contents])
+    deviations = np.array([[band.deviation for band in _bands(content, bands)] for content in contents])
+    mean = share @ means
+    deviation = np.sqrt(share @ (deviations**2 + (means - mean) ** 2))
+    first = contents[0]
+    return ImageStatistics(
+        bands=bands,
+        dtype=np.dtype(first.dtype),
+        colour=any(content.colour for content in contents),
+        alpha=all(content.alpha for content in contents),
+        mean=mean.tolist(),
+        deviation=deviation.tolist(),
+        contents=contents,
+    )
+
+
+def _bands(content: ImageContent, count: int) -> Sequence[BandContent]:
+    """Its bands; a grey one among colour images counts as red, green and blue."""
+    return content.bands if len(content.bands) == count else content.bands * count
+
+
+def weight(content: ImageContent) -> float:
+    """How many of an image's pixels hold data."""
+    return content.size[0] * content.size[1] * content.valid
+
+
+def describe(content: ImageContent) -> str:
+    """An image's bands and type in words."""
+    bands = len(content.bands)
+    return f"{bands} band{'s' * (bands != 1)} of type {content.dtype}"
+
+
+def _refuse_unlike(paths: Sequence[Path], contents: Sequence[ImageContent]) -> None:
+    """Raise DataError for images of unlike types, or bands that are not grey among colour."""
+    first = contents[0]
+    for path, content in zip(paths, contents, strict=True):
+        mixed = {len(content.bands), len(first.bands)} != {1, 3} and len(content.bands) != len(first.bands)
+        if content.dtype != first.dtype or mixed:
+            raise DataError(
+                f"{path}: has {describe(content)}, {paths[0]} has {describe(first)}; images of one data set are "
+                "expected to have the same bands and type, so convert one kind into the other (gdal_translate)"
+            )
+
+
+def _rising(quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values that rise strictly, and the shares of pixels at or below each."""
+    values, last = np.unique(quantiles[::-1], return_index=True)
+    return values, np.array(LEVELS)[len(LEVELS) - 1 - last]

@@ -1,0 +1,107 @@
+"""What a network is given of the images it trains on: how many channels, which range of values, and their mean."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fullyconv.channels import COUNTS
+from fullyconv.data.catalog import Data
+from fullyconv.data.images.read import wrong_bands
+from fullyconv.data.images.values import Range
+from fullyconv.data.statistics import ImageStatistics, image_statistics
+from fullyconv.errors import ConfigError, DataError
+from fullyconv.model.backbones import release, torchvision
+from fullyconv.training.config import Config, Percentiles
+
+AUTO = Percentiles(percentiles=(0.5, 99.5))
+BYTE = (0.0, 255.0)
+
+
+class Given(NamedTuple):
+    """``value_range``: None where bytes stay as they are. ``mean`` and ``std`` are in 0..255; None: the backbone's."""
+
+    channels: int
+    value_range: list[Range] | None
+    mean: list[float] | None
+    std: list[float] | None
+
+
+def with_images_given(data: Data, config: Config, say: Callable[[str], None]) -> Config:
+    """Return the configuration with the channels and the range of values that the images ask for written into it.
+
+    What was decided is said in one line. Raises DataError and ConfigError as ``given_images`` does.
+    """
+    given = given_images(data, config)
+    if given.value_range and not isinstance(config.data.range, list):
+        pairs = list(dict.fromkeys(given.value_range))  # once, where all are equal
+        shown = ", ".join(f"{low:g} to {high:g}" for low, high in pairs[:4])
+        more = f" and {len(pairs) - 4} more bands" if len(pairs) > 4 else ""
+        say(f"Values: {shown}{more} become 0 to 255 (data.range, found from the train split).")
+    config = config.model_copy(deep=True)
+    config.model.in_channels = given.channels
+    config.data.range = list(given.value_range or [BYTE] * given.channels)
+    return config
+
+
+def given_images(data: Data, config: Config) -> Given:
+    """What the network is given of the train split's images.
+
+    Raises DataError for images that cannot be read, are unlike each other or have other bands than
+    ``model.in_channels``, and ConfigError for a range that does not fit them.
+    """
+    options = config.model
+    known = data.channels or COUNTS.get(data.inputs)
+    if known is not None:
+        data.require_channels(options.in_channels or known)
+        return Given(options.in_channels or known, None, options.mean, None)
+    found = image_statistics(data, "train")
+    channels = options.in_channels or (3 if found.bands in (1, 3) else found.bands)
+    bands = found.bands + (found.alpha and channels == found.bands + 1)
+    if bands != channels and (bands, channels) != (1, 3) and not (found.colour and channels == 1):
+        has = f"{found.bands} band{'s' * (found.bands != 1)}{' and alpha' * found.alpha} of type {found.dtype}"
+        raise DataError(wrong_bands(f"{data.root}", has, channels))
+    value_range = _range(found, config, channels)
+    return Given(channels, value_range, *_normalization(found, config, channels, value_range))
+
+
+def _range(found: ImageStatistics, config: Config, channels: int) -> list[Range] | None:
+    setting, dtype = config.data.range, found.dtype
+    if setting == "auto" and dtype == np.uint8:
+        return None
+    if setting == "auto":
+        setting = AUTO
+    if setting == "type":
+        pairs = [(0.0, 1.0)] if dtype.kind == "f" else [(float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))]
+    elif isinstance(setting, Percentiles):
+        pairs = found.percentiles(*setting.percentiles)
+    else:
+        pairs = [setting] if isinstance(setting, tuple) else list(setting)
+    if len(pairs) == 1:
+        pairs *= channels
+    elif found.colour and channels == 1:
+        pairs = [(min(low for low, _ in pairs), max(high for _, high in pairs))]
+    elif len(pairs) == channels - 1 and found.alpha:
+        pairs.append((0.0, float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0))
+    if len(pairs) != channels:
+        raise ConfigError(
+            f"data.range has {len(pairs)} pairs; the network takes {channels} channels: give two numbers, or a pair "
+            "for each channel"
+        )
+    return None if dtype == np.uint8 and set(pairs) == {BYTE} else pairs
+
+
+def _normalization(
+    found: ImageStatistics, config: Config, channels: int, value_range: list[Range] | None
+) -> tuple[list[float] | None, list[float] | None]:
+    """The images' own mean and deviation, where no pretrained backbone prescribes others. Weights of ``init`` do."""
+    options = config.model
+    if options.mean is not None:
+        return options.mean, None
+    published = options.name.partition("-")[2] in release.NAMES or options.name in torchvision.NETWORKS
+    if published or options.init is not None or (options.pretrained and channels == 3) or found.bands != channels:
+        return None, None
+    scales = [255 / (high - low) for low, high in value_range or [BYTE] * channels]
+    lows = [low for low, _ in value_range or [BYTE] * channels]
+    mean = [(m - low) * scale for m, low, scale in zip(found.mean, lows, scales, strict=True)]
+    return mean, [max(d * scale, 1.0) for d, scale in zip(found.deviation, scales, strict=True)]
