@@ -221,6 +221,7 @@ def predict(
     head: str | None = None,
     tile: TileOption = "auto",
     level: int = 0,
+    say: Callable[[str], None] = lambda _: None,
     bar: ProgressBar = no_bar,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
     """Label images, or folders of them, into files in ``out``, as ``fullyconv predict`` does; see ``predict_files``."""
@@ -231,7 +232,7 @@ def predict(
     predictor = Predictor(opened(model), scales=scales, flip=flip, head=head)
     with bar("predicting") as step:
         return predict_files(
-            predictor, given, out, overlay=overlay, scores=scores, tile=tile, level=level, progress=step
+            predictor, given, out, overlay=overlay, scores=scores, tile=tile, level=level, progress=step, say=say
         )
 
 

@@ -219,7 +219,7 @@ def test_black_tiles_in_two_splits_are_no_copies(good, save):
         save(f"{split}/images/black.png", np.zeros((8, 8, 3)))
         save(f"{split}/masks/black.png", np.zeros((8, 8)))
     report = check(open_data(good))
-    assert {problem.kind for problem in report.problems} == {Kind.ONE_COLOUR}
+    assert {problem.kind for problem in report.problems} == {Kind.ONE_COLOUR, Kind.FAINT}
     assert report.errors == []
 
 
@@ -367,3 +367,50 @@ def test_isbi_is_sound_and_a_copy_across_splits_is_not(isbi, tmp_path):
         first = min((tmp_path / "copy" / folder / "train").iterdir())
         shutil.copy(first, tmp_path / "copy" / folder / "test" / "again.png")
     assert {kind for kind, *_ in found(tmp_path / "copy")} == {Kind.IN_SEVERAL_SPLITS}
+
+
+@pytest.fixture
+def of_arrays(tmp_path):
+    """A data set of one split whose images are these arrays, (H, W) or (bands, H, W), as TIFF files."""
+    import tifffile
+
+    def write(*images):
+        for kind in ("images", "masks"):
+            (tmp_path / kind / "train").mkdir(parents=True)
+        for number, image in enumerate(images):
+            planes = "separate" if image.ndim == 3 else None
+            path = tmp_path / f"images/train/{number}.tif"
+            tifffile.imwrite(path, image, photometric="minisblack", planarconfig=planes)
+            mask = Image.fromarray(np.indices(image.shape[-2:]).sum(0).astype(np.uint8) % 2)
+            mask.save(tmp_path / f"masks/train/{number}.png")
+        return {(problem.kind, problem.files[0].name, problem.found) for problem in check(open_data(tmp_path)).problems}
+
+    return write
+
+
+def noise_between(low, high, dtype=np.uint8, bands=()):
+    return np.random.default_rng(0).integers(low, high, (*bands, 20, 20)).astype(dtype)
+
+
+def test_images_of_which_a_network_sees_nothing_are_named(of_arrays):
+    found = of_arrays(noise_between(0, 200), noise_between(0, 3), noise_between(253, 256), noise_between(90, 99))
+    assert found == {(Kind.FAINT, "1.tif", "nearly black"), (Kind.FAINT, "2.tif", "nearly white")}
+
+
+def test_sixteen_bit_images_are_faint_beside_the_others_not_by_their_type(of_arrays):
+    usual = [noise_between(700 + i, 900 + i, np.uint16) for i in range(6)]
+    assert of_arrays(*usual, noise_between(20, 30, np.uint16)) == {(Kind.FAINT, "6.tif", "nearly black")}
+
+
+def test_images_without_data_are_named(of_arrays):
+    found = of_arrays(noise_between(0, 9, np.float32), np.full((20, 20), np.nan, np.float32))
+    assert {(kind, name) for kind, name, _ in found} == {(Kind.NO_DATA, "1.tif")}
+
+
+def test_images_of_other_bands_or_another_type_than_most_are_named(of_arrays):
+    four = noise_between(0, 255, bands=(4,))
+    found = of_arrays(noise_between(0, 255), noise_between(0, 250), four, noise_between(0, 99, np.uint16))
+    assert found == {
+        (Kind.UNLIKE, "2.tif", "4 bands of type uint8"),
+        (Kind.UNLIKE, "3.tif", "1 band of type uint16"),
+    }

@@ -72,6 +72,7 @@ def predict(
         head=head,
         tile=tiles,
         level=level,
+        say=say,
         bar=progress_bar,
     )
     say(f"{len(done)} masks in {out}.")

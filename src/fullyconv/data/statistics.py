@@ -60,9 +60,14 @@ def image_statistics(data: Data, split: str, progress: Progress | None = None) -
     contents = list(in_parallel(files.image, paths, progress))
     files.save()
     _refuse_unlike(paths, contents)
-    pixels = np.array([weight(content) for content in contents])
-    if not pixels.sum():
+    if not any(content.valid for content in contents):
         raise DataError(f"{data.root}: no image of the split {split!r} holds data: all pixels are marked as without")
+    return statistics_of(contents)
+
+
+def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:
+    """Put together what images hold, which have the same bands (or one band among three) and type, and some data."""
+    pixels = np.array([weight(content) for content in contents])
     share = pixels / pixels.sum()
     bands = max(len(content.bands) for content in contents)
     means = np.array([[band.mean for band in _bands(content, bands)] for content in contents])
@@ -92,9 +97,9 @@ def weight(content: ImageContent) -> float:
 
 
 def describe(content: ImageContent) -> str:
-    """An image's bands and type in words."""
+    """An image's bands and type in words: "3 bands and alpha of type uint8"."""
     bands = len(content.bands)
-    return f"{bands} band{'s' * (bands != 1)} of type {content.dtype}"
+    return f"{bands} band{'s' * (bands != 1)}{' and alpha' * content.alpha} of type {content.dtype}"
 
 
 def _refuse_unlike(paths: Sequence[Path], contents: Sequence[ImageContent]) -> None:

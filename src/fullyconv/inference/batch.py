@@ -14,6 +14,7 @@ from unicodedata import normalize
 from PIL.Image import DecompressionBombError
 from torch import Tensor
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.images.files import READ, SUFFIXES, write_image
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.inputs import Input
@@ -29,6 +30,7 @@ AHEAD = 4
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names that Windows keeps for devices, whatever their suffix."""
+EMPTY = f"holds no data; all of its labels are {IGNORE}"
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -43,6 +45,7 @@ def predict_files(
     tile: TileOption = "auto",
     level: int = 0,
     progress: "Progress | None" = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
     """Label files, folders (and those in them) and patterns such as ``day*/*.jpg`` into the folder ``out``.
 
@@ -51,7 +54,7 @@ def predict_files(
     TIFF files that are georeferenced, tiled or large are read by window and give ``out/a/b.tif``, after the others;
     with a ``tile`` other than "auto" all are. ``tile`` "auto" takes an image whole where it fits into memory, else
     in bands, or in tiles where it is read by window or the network cannot run by bands; ``level`` is that of pyramids.
-    ``progress`` counts images, and each tile of those read by window.
+    ``progress`` counts images, and each tile of those read by window. ``say`` is told of images without any data.
     Files are whole or absent. Whatever goes wrong with an image does not stop the rest: returned are the images that
     are done, and those that failed, each with its error.
 
@@ -85,6 +88,8 @@ def predict_files(
         return predictor.segment(*read, scores, tile)
 
     def write(image: Path, segmentation: Segmentation) -> None:
+        if (segmentation.labels == IGNORE).all():
+            say(f"{image}: {EMPTY}")
         _write_beside(segmentation, targets[image], overlay, scores)
         segmentation.save(targets[image])
 
@@ -97,7 +102,8 @@ def predict_files(
             return segmentation
 
         whole = shown if overlay or scores else None
-        predict_raster(predictor, image, targets[image], tile, level, whole, steps.within)
+        if not predict_raster(predictor, image, targets[image], tile, level, whole, steps.within):
+            say(f"{image}: {EMPTY}")
 
     with ThreadPoolExecutor(AHEAD) as pool:
         pixels = _ahead(pool, read, ((image, None) for image in pictures))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.images.files import write_image
 from fullyconv.errors import ConfigError
 from fullyconv.palettes import Colour
@@ -20,7 +21,7 @@ SHOWN = 1024
 class Segmentation:
     """The labels of one image.
 
-    - ``labels``: (H, W) uint8, indices into ``classes`` and ``palette``.
+    - ``labels``: (H, W) uint8, indices into ``classes`` and ``palette``; IGNORE (255) where the image has no data.
     - ``image``: what was labelled, to be shown, (H, W, 3) uint8.
     - ``probabilities``: (C, H, W) float32; None where they were not asked for.
     """
@@ -36,7 +37,7 @@ class Segmentation:
         picture = overlay(self.image, self.labels, self.palette, alpha)
         if not legend:
             return Image.fromarray(picture)
-        present = np.unique(self.labels)
+        present = [label for label in np.unique(self.labels) if label != IGNORE]
         return with_legend(picture, [self.classes[i] for i in present], [self.palette[i] for i in present])
 
     def _repr_png_(self) -> bytes:

@@ -12,11 +12,12 @@ from fullyconv.classes import IGNORE
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks import whole
+from fullyconv.data.checks.images import image_problems
 from fullyconv.data.checks.judge import judge_masks, judged, trimmed, values_remedy
 from fullyconv.data.checks.kinds import Kind, kinds_named
 from fullyconv.data.checks.object_masks import object_masks
 from fullyconv.data.checks.problems import Problem, Report
-from fullyconv.data.contents import MaskContent, count_doubtful, count_labels
+from fullyconv.data.contents import ImageContent, MaskContent, count_doubtful, count_labels
 from fullyconv.data.frequencies import count_pair, join_counts, total
 from fullyconv.data.images.planes import read_planes
 from fullyconv.data.mask_codes import MaskCode, list_unknown
@@ -33,8 +34,7 @@ class _Findings:
     """What reading one pair showed."""
 
     problems: list[Problem] = field(default_factory=list)
-    sample: str | None = None
-    """The image's ``ImageContent.sample``."""
+    image: ImageContent | None = None
     counts: np.ndarray | None = None
     """The pixels of each class, by ``join_counts``; None if a mask cannot be read."""
     mask: MaskContent | None = None
@@ -94,7 +94,10 @@ def check(
     )
     if not data.published:
         problems += _judge(data, findings_of, faulty)
-        samples = {pair: findings.sample for pair, findings in findings_of.items() if findings.sample is not None}
+        images = {pair: findings.image for pair, findings in findings_of.items() if findings.image is not None}
+        samples = {pair: content.sample for pair, content in images.items()}
+        if data.channels is None and data.inputs == "image":
+            problems += image_problems({pair.image: content for pair, content in images.items()})
         problems += whole.in_several_splits(chosen, samples, data.divided)
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
     return Report(data, problems, frequencies, allowed, strict)
@@ -158,7 +161,7 @@ def _check_image(findings: _Findings, path: Path, files: Contents, published: bo
     if content.orientation in TURNED and not published:
         found = f"orientation {content.orientation}"
         findings.add(Kind.ROTATED, path, found, "pixels stored upright (orientation 1, or no EXIF)")
-    findings.sample = content.sample
+    findings.image = content
     return content.size
 
 

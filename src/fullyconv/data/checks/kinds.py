@@ -49,6 +49,12 @@ class Kind(Enum):
         "mask (or depth) of another size than its image",
         "export image and mask at the same size; scale masks by nearest neighbour only",
     )
+    UNLIKE = (
+        "unlike-images",
+        "error, unusable",
+        "image of other bands or another type than most",
+        "convert it to those of the others (`gdal_translate -b` picks bands, `-ot` sets the type), or remove it",
+    )
     ROTATED = (
         "rotated",
         "error",
@@ -139,6 +145,19 @@ class Kind(Enum):
         "warning",
         "image of one colour, in several splits",
         "go on, where tiles without content are to be expected; else see how they came to be",
+    )
+    NO_DATA = (
+        "no-data",
+        "warning",
+        "image without any data",
+        "go on: all of it is void. If it should hold data, see which value the file declares as nodata (`gdalinfo`)",
+    )
+    FAINT = (
+        "faint",
+        "warning",
+        "image that is nearly black or white",
+        "go on, where such images are to be expected. If they should show something, set `data.range` to the values "
+        "that become black and white, as `--set data.range=[0,4095]`",
     )
     SMALL_SPLIT = (
         "small-splits",

@@ -33,15 +33,16 @@ def predict_raster(
     level: int = 0,
     whole: Callable[[Tensor], Segmentation] | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> bool:
     """Label a TIFF file into another: compressed in tiles, with the palette and the image's georeference.
 
     Pixels without data are labelled 255, which the file declares as nodata. Memory is that of one tile. The file
     appears when it is whole; until then its blocks are kept in ``NAME.partial``, and a run that was ended is resumed by
     the next, if that does the same. ``tile`` is rounded down to whole blocks of the file.
 
-    ``whole`` labels an image that must not be tiled, since it is shown, too. Raises DataError for what cannot be read
-    or does not fit the network, ConfigError where ``whole`` is given and there are tiles, and as ``Predictor.windows``.
+    ``whole`` labels an image that must not be tiled, since it is shown, too. Return whether the image holds data, or
+    may hold some in what an earlier run labelled. Raises DataError for what cannot be read or does not fit the network,
+    ConfigError where ``whole`` is given and there are tiles, and as ``Predictor.windows``.
     """
     predictor.refuse_where_depth_is_missing(image)
     with ExitStack() as stack:
@@ -57,11 +58,14 @@ def predict_raster(
         job = _job(predictor, image, level, exact=method.kind != "approximate")
         labels = stack.enter_context(LabelFile(target, source.size, block, job))
         todo = [window for window in planned if not labels.has(*window.place)]
+        filled = len(todo) < len(planned)
         for done, (window, found) in enumerate(_labelled(predictor.net, source, todo), len(planned) - len(todo) + 1):
             labels.write(*window.place, found)
+            filled = filled or bool((found != IGNORE).any())
             if progress is not None:
                 progress(done, len(planned))
         labels.finish(predictor.classes, predictor.palette, source.georeference())
+    return filled
 
 
 @contextmanager
