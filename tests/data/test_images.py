@@ -1,11 +1,19 @@
 """Pictures of every usual form are read as uint8 (channels, H, W)."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
+from fullyconv.data.contents import read_image_content
+from fullyconv.data.images import source
 from fullyconv.data.images.files import list_images, write_image
+from fullyconv.data.images.gdal import GdalFile
+from fullyconv.data.images.planes import read_planes
 from fullyconv.data.images.read import read_image, read_pixels
+from fullyconv.data.masks import open_mask
 from fullyconv.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
@@ -24,6 +32,26 @@ def test_what_is_too_large_to_be_read_whole_is_refused(save, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
     with pytest.raises(DataError, match=r"a\.png: is larger than the 14 pixels that are read whole"):
         read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "plain.tif", "deep.tif"])
+@pytest.mark.parametrize("read", [read_image, lambda path: open_mask(path, None), read_planes, read_image_content])
+def test_what_memory_does_not_hold_is_refused_before_it_is_decoded(tmp_path, monkeypatch, kind, read):
+    """Whatever decodes it and whoever asks: pixels are counted by what the file's head says."""
+    path, deep = tmp_path / f"a.{kind}", kind == "deep.tif"
+    if deep:
+        pytest.importorskip("rasterio")
+    Image.fromarray(np.ones((40, 50), np.uint16 if deep else np.uint8)).save(path)
+    monkeypatch.setattr(source, "ALWAYS", 1000)
+    monkeypatch.setattr(source, "SHARE", 1)
+    monkeypatch.setattr(source, "_memory_left", lambda: 20_000)
+    with suppress(DataError):  # 8 bits are no depth
+        read(path)
+    monkeypatch.setattr(source, "_memory_left", lambda: 10_000)
+    monkeypatch.setattr(GdalFile, "_read", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(ImageFile, "load", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(DataError, match=r"a\.\S+: its 2,000 pixels need 0\.0 GiB to be read at once"):
+        read(path)
 
 
 def test_grey_is_repeated_over_rgb(save):

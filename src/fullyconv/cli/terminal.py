@@ -55,6 +55,7 @@ def fail(*lines: str) -> NoReturn:
 def guard() -> None:
     """Print warnings as lines of ours, and make control characters visible in what libraries log."""
     warnings.formatwarning = warning_line
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")  # memory is asked instead
     if logging.lastResort is not None:  # shows what libraries log of broken files
         logging.lastResort.setFormatter(_VisibleLines())
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fullyconv.data.images.read import open_source, refuse_too_large
+from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, numbers_of_colours
 from fullyconv.data.masks import mask_values, open_mask, to_labels
 from fullyconv.errors import DataError
@@ -99,7 +99,6 @@ class MaskContent(BaseModel):
 def read_image_content(path: Path) -> ImageContent:
     """Decode and summarize an image. Raises DataError, naming the file, if it cannot be read."""
     with open_source(path, upright=False) as source:
-        refuse_too_large(source)
         values, valid = source.whole()
         height, width = source.size
         places = [np.linspace(0, side - 1, SAMPLE).round().astype(int) for side in source.size]
@@ -141,7 +140,6 @@ def band_content(values: np.ndarray) -> BandContent:
 def digest_pixels(path: Path) -> bytes:
     """Return a digest of all pixels of an image, the same for every lossless format. Raises DataError."""
     with open_source(path, upright=False) as source:
-        refuse_too_large(source)
         values = source.whole().values
     digest = hashlib.blake2b(f"{values.shape} {values.dtype}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values.transpose(1, 2, 0)).data)  # as it often lies in memory, without a copy

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fullyconv.data.images.headers import GEOREFERENCE
-from fullyconv.data.images.source import LARGEST_BLOCK, Source, Tag
+from fullyconv.data.images.neighbours import CLOSED, refuse_other_files
+from fullyconv.data.images.source import Source, Tag
 from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
 from fullyconv.extras import require
 
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
 CACHE = 64 * 2**20
 """Bytes that GDAL may keep of what it has decoded; by itself it takes 5% of the machine's memory."""
-CLOSED = {
-    "GDAL_DRIVER_PATH": "disable",
-    "GDAL_VRT_ENABLE_PYTHON": "NO",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
-}
-"""GDAL opens files of this machine: it loads no plug-ins and follows no file beside them to the network."""
 IGNORE = 255
 """What label files declare as nodata."""
 
@@ -43,12 +37,11 @@ class GdalFile(Source):
         self._open = ExitStack()
         self._open.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE, **CLOSED))
         try:
-            options = {"overview_level": level - 1} if level else {}
-            self._dataset: DatasetReader = rasterio.open(path.resolve(), driver=driver, **options)
-        except Exception as error:  # of kinds that rasterio does not derive from one another
+            self._dataset = self._opened(path.resolve(), driver, level)
+        except Exception as error:
             self.close()
-            if level:
-                raise ConfigError(f"{path}: has no level {level} ({first_line(error)})") from error
+            if isinstance(error, FullyConvError):
+                raise
             raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
         self._open.callback(self._dataset.close)
         try:
@@ -56,6 +49,24 @@ class GdalFile(Source):
         except BaseException:
             self.close()
             raise
+
+    def _opened(self, path: Path, driver: str, level: int) -> "DatasetReader":
+        """The file itself, or one of its levels. What GDAL raises is of kinds that are not derived from one another."""
+        import rasterio
+
+        finest = rasterio.open(path, driver=driver)
+        try:
+            refuse_other_files(finest, path, level)
+        except BaseException:
+            finest.close()
+            raise
+        if level == 0:
+            return finest
+        finest.close()
+        try:
+            return rasterio.open(path, driver=driver, overview_level=level - 1)
+        except Exception as error:
+            raise ConfigError(f"{self.path}: has no level {level} ({first_line(error)})") from error
 
     def _describe(self) -> None:
         from rasterio.enums import ColorInterp, MaskFlags
@@ -83,11 +94,7 @@ class GdalFile(Source):
         self.alpha = len(self._alpha) == 1
         self.has_gaps = any(MaskFlags.all_valid not in own for own in dataset.mask_flag_enums)
         for height, width in dataset.block_shapes:
-            if height * width * self.dtype.itemsize * len(self._bands) > LARGEST_BLOCK:
-                raise DataError(
-                    f"{path}: is stored in blocks of {height}×{width} pixels, each of which has to be decoded whole. "
-                    "Store it in tiles: gdal_translate -co TILED=YES"
-                )
+            self.check_block(height, width, dataset.count)
 
     def georeference(self) -> list[Tag]:
         return _georeference(self._dataset, self.has_gaps) if self._dataset.driver == "GTiff" else []
@@ -101,6 +108,7 @@ class GdalFile(Source):
         return np.concatenate([shown, values[1:]]) if with_alpha else shown
 
     def numbers(self) -> np.ndarray:
+        self.check_memory(self.size[0] * self.size[1])
         try:
             return self._read(lambda: self._dataset.read(self._bands))
         except FullyConvError:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from fullyconv.data.images.source import Source
+from fullyconv.data.images.source import Source, refuse_too_large
 from fullyconv.errors import DataError, first_line
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "TGA")
@@ -62,6 +62,8 @@ def open_picture(path: Path) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             frames = getattr(image, "n_frames", 1) if image.format in FRAMES else 1
             _refuse_scaled(path, image)
+            bands = len(image.getbands())  # as Pillow holds them, as an array, and as floats
+            refuse_too_large(path, image.width * image.height, (4 if bands > 1 else 1) + bands * (1 + 4))
             image.load()
             _refuse_bad_indices(path, image)
     except UnidentifiedImageError as error:

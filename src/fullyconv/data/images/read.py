@@ -13,9 +13,6 @@ from fullyconv.data.images.values import ValueRange, on_scale
 from fullyconv.errors import DataError
 from fullyconv.files import absence
 
-ALWAYS = 2**24
-"""Pixels that are read without a look at what memory is left."""
-
 
 class Pixels(NamedTuple):
     """An image as a network takes it.
@@ -55,7 +52,6 @@ def read_window(
 ) -> Pixels:
     """Read a window of an open image as ``read_pixels`` does the whole. Raises DataError as that does."""
     check_bands(source, channels)
-    refuse_too_large(source, (rows.stop - rows.start) * (columns.stop - columns.start))
     stored = source.window(rows, columns, with_alpha=takes_alpha(source, channels))
     return as_channels(stored, channels, value_range, str(source.path))
 
@@ -123,20 +119,3 @@ def luma(values: np.ndarray) -> np.ndarray:
     red, green, blue = values.astype(np.float64)
     grey = (19595 * red + 38470 * green + 7471 * blue) / 65536
     return (np.floor(grey + 0.5) if values.dtype == np.uint8 else grey).astype(values.dtype)[None]
-
-
-def refuse_too_large(source: Source, pixels: int | None = None) -> None:
-    """Raise DataError where memory does not hold so many pixels (None: all) as stored, and once more as floats."""
-    pixels = source.size[0] * source.size[1] if pixels is None else pixels
-    if pixels <= ALWAYS:
-        return
-    import torch
-
-    from fullyconv.resources import available_memory
-
-    needed = pixels * (source.bands + source.alpha) * (source.dtype.itemsize + 4)
-    if needed > (left := available_memory(torch.device("cpu"))):
-        raise DataError(
-            f"{source.path}: its {pixels:,} pixels need {needed / 2**30:.1f} GiB to be read at once; "
-            f"{left / 2**30:.1f} GiB are left. Cut it into smaller images; prediction reads tiled TIFF files by window"
-        )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fullyconv.data.images.source import LARGEST_BLOCK, Source
+from fullyconv.data.images.source import Source
+from fullyconv.data.images.tile_sizes import read_tile, refuse_unbounded
 from fullyconv.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,10 +31,8 @@ class Slide(Source):
         self.bands, self.dtype = page.samplesperpixel, np.dtype(page.dtype)
         self.colour = self.bands == 3
         self._block_size = (page.chunks[0], page.chunks[1])
-        if self._block_size[0] * self._block_size[1] * self.bands * self.dtype.itemsize > LARGEST_BLOCK:
-            raise DataError(
-                f"{path}: is stored in blocks of {self._block_size} pixels, too large to be decoded: store it tiled"
-            )
+        self.check_block(*self._block_size, self.bands)
+        refuse_unbounded(path, page)
 
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
         height, width = self._block_size
@@ -55,12 +54,9 @@ class Slide(Source):
 
     def _block(self, index: int) -> np.ndarray | None:
         """(h, w, bands); None where the file holds nothing."""
-        page = self._page
-        count = page.databytecounts[index]
-        if not count:
+        page, data = self._page, read_tile(self._page, self._page, index)
+        if not data:
             return None
-        page.parent.filehandle.seek(page.dataoffsets[index])
-        data = page.parent.filehandle.read(count)
         block, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
         return None if block is None else block[0]
 

@@ -11,6 +11,7 @@ from fullyconv.data.images.headers import ORIENTATION
 from fullyconv.data.images.pictures import refuse_stack
 from fullyconv.data.images.slides import Slide
 from fullyconv.data.images.source import Source
+from fullyconv.data.images.tile_sizes import DECODED, refuse_larger_tiles, refuse_unbounded
 from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
 from fullyconv.extras import require
 
@@ -60,7 +61,7 @@ def _by_tifffile(path: Path, file: "TiffFile", level: int) -> Source | None:
     if georeferenced:
         return None
     series = file.series[0]
-    if series.is_pyramidal:
+    if series.is_pyramidal and series.keyframe.compression in DECODED:
         return Slide(path, file, series, level)
     further = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1}
     if set(further) == {"C"} and series.axes.replace("C", "", 1).strip("S") in ("YX", "TZYX", "ZYX", "TYX"):
@@ -100,9 +101,15 @@ class ChannelPages(Source):
         shape = dict(zip(series.axes, series.shape, strict=True))
         self.size, self.bands, self.dtype = (shape["Y"], shape["X"]), shape["C"], np.dtype(series.dtype)
         self._pixels: np.ndarray | None = None
+        page = series.keyframe
+        self.check_block(page.chunks[0], page.chunks[1], page.samplesperpixel)
+        refuse_unbounded(path, page)
 
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
         if self._pixels is None:
+            for page in self._series.pages:
+                if page is not None:
+                    refuse_larger_tiles(page, self._series.keyframe)
             self._pixels = self._series.asarray().reshape(self.bands, *self.size)
         return self._pixels[:, rows, columns]
 
