@@ -21,8 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from fullyconv.classes import MAX_CLASSES
-from fullyconv.data.mask_codes import IGNORE
+from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError, GeometryError
 from fullyconv.inference.inputs import ImageLike, Input, to_input
 from fullyconv.model.border import for_inference

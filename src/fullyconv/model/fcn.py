@@ -5,7 +5,6 @@ coarse scores are upsampled, aligned, and the finer ones added. With a wider one
 fused the same way and scored once, at the end. Everything after the finest map is the readout.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -65,26 +64,19 @@ class FCN(Scorer):
         super().__init__()
         self.name, self.classes, self.palette = name, list(classes), list(palette)
         self.in_channels, self.width, self.method, self.dropout = in_channels, width, method, dropout
-        self.inputs = inputs
-        self.value_range = list(value_range) if value_range else None
-        self.padding, self.heads = padding, dict(heads) if heads else None
-        self.backbone = backbone
-        channels = width or len(classes)
-        self.score = nn.ModuleDict(
-            {
-                str(s): scored_by(c, width, len(classes))
-                for s, c in zip(backbone.strides, backbone.channels, strict=True)
-            }
-        )
+        self.inputs, self.value_range = inputs, list(value_range) if value_range else None
+        self.backbone, self.padding, self.heads = backbone, padding, dict(heads) if heads else None
+        taps = zip(backbone.strides, backbone.channels, strict=True)
+        self.score = nn.ModuleDict({str(stride): scored_by(c, width, len(classes)) for stride, c in taps})
         fuse = cropped_fusion if backbone.alignment == "crop" else interpolated_fusion
-        self.fusion: Fusion = fuse(backbone, channels, method)
+        self.fusion: Fusion = fuse(backbone, width or len(classes), method)
         self.upsample = nn.ModuleDict(self.fusion.upsample)
         self.head = head_of(width, len(classes)) if width else nn.Identity()
         depths = release.DEPTHS.get(inputs, ((), ()))
-        means = torch.tensor(mean) if mean is not None else per_channel(backbone.mean, in_channels, depths[0])
-        deviations = torch.tensor(std) if std is not None else per_channel(backbone.std, in_channels, depths[1])
-        self.register_buffer("mean", means.view(1, -1, 1, 1))
-        self.register_buffer("std", deviations.view(1, -1, 1, 1))
+        own = ("mean", mean, backbone.mean, depths[0]), ("std", std, backbone.std, depths[1])
+        for key, given, published, further in own:
+            values = per_channel(published, in_channels, further) if given is None else torch.tensor(given)
+            self.register_buffer(key, values.view(1, -1, 1, 1))
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -144,7 +136,7 @@ class FCN(Scorer):
         x = (images.to(self.mean.dtype) - self.mean) / self.std
         if self.backbone.alignment == "cells":
             cell, least = self.backbone.strides[-1], self.backbone.minimum
-            height, width = (max(least, math.ceil(side / cell) * cell) for side in images.shape[2:])
+            height, width = (max(least, -(-side // cell) * cell) for side in images.shape[2:])
             x = F.pad(x, (0, width - images.shape[3], 0, height - images.shape[2]), mode="replicate")
         return x.contiguous(memory_format=torch.channels_last)
 
@@ -280,11 +272,10 @@ def build(
     ``fcn_resnet50`` and ``fcn_resnet101``; others ``fcn{32,16,8,4,2}s-{timm backbone}``.
     Raises ConfigError for a name or an option that does not exist, WeightsError where weights cannot be fetched.
     """
-    colours = default_palette(len(classes)) if palette is None else [tuple(colour) for colour in palette]
     values = {
         "name": name,
         "classes": list(classes),
-        "palette": colours,
+        "palette": default_palette(len(classes)) if palette is None else [tuple(colour) for colour in palette],
         "in_channels": in_channels,
         "inputs": inputs or ("rgb+hha" if release.is_late_fusion(name) and in_channels == 6 else "image"),
         "width": width,
@@ -342,6 +333,18 @@ def create(
     heads: Mapping[str, int] | None = None,
 ) -> FCN:
     """As ``build``, for classes without names: ``create("fcn8s-resnet50", num_classes=12, pretrained=True)``."""
-    shape = partial(build, in_channels=in_channels, inputs=inputs, width=width, upsample=upsample, heads=heads)
-    given = partial(shape, mean=mean, std=std, value_range=value_range)
-    return given(name, numbered(num_classes), dropout=dropout, padding=padding, pretrained=pretrained)
+    return build(
+        name,
+        numbered(num_classes),
+        in_channels=in_channels,
+        inputs=inputs,
+        width=width,
+        upsample=upsample,
+        dropout=dropout,
+        padding=padding,
+        mean=mean,
+        std=std,
+        value_range=value_range,
+        heads=heads,
+        pretrained=pretrained,
+    )
