@@ -292,8 +292,7 @@ NAMED = [
     (["train", "--data", "{data}", "--set", f"{ACTING}=1"], "Unknown setting"),
     (["train", "--data", "{data}", "--model", f"fcn8s-{ACTING}"], "fcn8s-"),
     (["data", "check", "keys"], "is not a known key"),
-    (["data", "check", "names"], "mask without an image"),
-    (["data", "check", "splits"], "a split cannot have this name"),
+    (["data", "check", "names"], "no mask can be told to be its own"),
     (["data", "check", ACTING], "there is no such file or folder"),
     (["data", "check", "empty"], "no data set found"),
     (["predict", "{model}", "names", "--out", "masks"], "1 of 2 images failed"),
@@ -314,8 +313,6 @@ def test_names_of_strangers_do_not_act_in_the_terminal(fullyconv, data, model, t
         (tmp_path / "names" / name).mkdir(parents=True)
     (tmp_path / "names/images/0.png").symlink_to(ACTING)
     write(tmp_path / "names/masks" / f"{ACTING}.png", scene(0)[1])
-    for name in ("images", "masks"):
-        write(tmp_path / "splits" / name / ACTING / "0.png", scene(0)[1])
     (tmp_path / "empty" / ACTING).mkdir(parents=True)
     tensors, spec = load_file(model / "model.safetensors"), (model / "model.json").read_text()
     save_file(tensors | {ACTING: torch.ones(1)}, tmp_path / "more.safetensors", {"fullyconv": spec})

@@ -169,6 +169,7 @@ def label(net: FCN, seeds: range) -> list[Tensor]:
     return found
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("networks", [1, 2])
 def test_threads_label_as_one_does(networks: int) -> None:
     nets = [new() for _ in range(networks)]

@@ -85,6 +85,7 @@ def windows_error(classifier: nn.Module, dense: nn.Module, image: Tensor, size: 
     return relative_error(dense(image), expected)
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize(("name", "size"), NETWORKS)
 def test_at_the_native_size_it_is_the_classifier(name: str, size: int) -> None:
     classifier = build(name)

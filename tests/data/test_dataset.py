@@ -5,10 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from fullyconv.data import IGNORE, open_data
+from fullyconv.data import IGNORE, check, open_data
 from fullyconv.data.augment import train_transform
 from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
@@ -137,3 +138,22 @@ def test_isbi_is_read_as_rgb_and_two_classes(isbi):
     assert image.shape == (3, 512, 512)
     assert torch.equal(image[0], image[2])
     assert mask.unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("drawn", ["upright", "as stored"])
+def test_a_mask_tells_whether_it_was_drawn_on_the_turned_image(tmp_path, drawn):
+    """An image of 4×6 pixels that EXIF says to turn by a quarter: its mask is of 6×4, or of 4×6."""
+    stored = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    upright = np.rot90(stored, -1)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = 6
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "train").mkdir(parents=True)
+    image.save(tmp_path / "images/train/a.png", exif=image.getexif())
+    wanted = upright if drawn == "upright" else stored
+    Image.fromarray((wanted[..., 0] > 99).astype(np.uint8)).save(tmp_path / "masks/train/a.png")
+    data = open_data(tmp_path)
+    found, labels, _ = SegmentationDataset(data, "train")[0]
+    assert np.array_equal(found, wanted.transpose(2, 0, 1))
+    assert np.array_equal(labels, wanted[..., 0] > 99)
+    assert [error.kind.word for error in check(data).errors] == ([] if drawn == "upright" else ["rotated"])

@@ -107,6 +107,7 @@ def test_one_graph_computes_what_the_network_does_at_any_size(case):
     check()
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("case", TRACED)
 def test_a_trace_holds_for_sizes_it_has_not_seen(case):
     name, options = NETWORKS[case]

@@ -47,6 +47,7 @@ def bands_seen(monkeypatch):
     return seen
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bands_give_the_labels_of_the_whole_image(family, bands_seen):
     net = network(family)

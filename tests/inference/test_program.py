@@ -66,6 +66,7 @@ def edited(path: tuple[str | int, ...], value: object, entry: str = MODEL) -> Ca
 NODES = ("graph_module", "graph", "nodes")
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("name", ["fcn8s-test_resnet", "fcn16s-test_vit", "fcn8s-test_efficientnet", "fcn32s-alexnet"])
 def test_labels_are_those_of_torch_export_itself(name, tmp_path, monkeypatch):
     make_thin(monkeypatch)

@@ -27,6 +27,7 @@ BOUNDARIES = [
 """Height and width of an image, and the side of its tiles."""
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tiles_give_the_scores_and_labels_of_the_whole_image(family):
     net = network(family)

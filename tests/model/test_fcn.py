@@ -52,6 +52,7 @@ def test_float_and_byte_images_are_the_same_image(net):
         torch.testing.assert_close(net(images), net(images.float()))
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("stride", [32, 16, 8])
 @pytest.mark.parametrize("backbone", [VGG, RESNET])
 def test_an_image_moved_by_the_coarsest_stride_moves_the_scores_by_as_much(stride, backbone):
@@ -160,6 +161,7 @@ def test_the_spec_builds_the_same_network(net):
         torch.testing.assert_close(twin(images), net(images))
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize(
     "backbone",
     [
@@ -267,6 +269,7 @@ def test_heads_have_labels_of_their_own():
         net.loss(photograph(40, 40), torch.full((1, 2, 40, 40), 2))
 
 
+@pytest.mark.no_cover  # its lines are run by others; much of its time would be the tracer's
 @pytest.mark.parametrize("upsample", ["bilinear", "nearest"])
 def test_predict_compiles_whole_for_any_size(upsample):
     net = small("fcn8s-test_resnet", upsample=upsample)

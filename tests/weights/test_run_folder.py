@@ -81,7 +81,7 @@ def respell(folder, **changes):
     [
         ({"width": 10**9}, r"model\.safetensors: .*width: .*1000000000"),
         ({"width": 16384}, r"has shape \(8, .*expects \(16384, "),
-        ({"in_channels": 4096, "mean": [0.0] * 4096}, r"expects \(.*4096"),
+        ({"in_channels": 4096, "mean": [0.0] * 4096, "std": [1.0] * 4096}, r"expects \(.*4096"),
         ({"name": "fcn32s-convnext_xxlarge"}, "is missing; fcn32s-convnext_xxlarge needs it"),
         ({"name": "fcn8s-none_such"}, "its network cannot be built: .*no network named"),
         ({"name": "fcn8s-hf_hub:someone/else"}, "its network cannot be built: .*no network named"),

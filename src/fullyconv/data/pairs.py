@@ -64,14 +64,16 @@ def read_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the image, (C, H, W), and its labels, uint8 (H, W) or (K, H, W), by ``read_labels``.
 
-    The image is as ``read_pixels`` gives it; where it holds no data, labels are IGNORE. Where other files accompany it,
+    The image is as ``read_pixels`` gives it (as it is stored, where its masks fit it only so); where it holds no data,
+    labels are IGNORE. Where other files accompany it,
     it is RGB followed by their channels, as ``read_planes`` gives them: float32 if a depth is among them, else uint8.
     Raises DataError if a file is missing, broken or wrong, or their sizes differ.
     """
-    (image, valid), labels = (
-        read_pixels(pair.image, 3 if pair.more else channels, value_range, upright),
-        read_labels(pair, codes),
-    )
+    labels = read_labels(pair, codes)
+    taken = 3 if pair.more else channels
+    image, valid = read_pixels(pair.image, taken, value_range, upright)
+    if upright and labels.shape[-2:] != image.shape[1:] == labels.shape[:-3:-1]:  # drawn before the image is turned
+        image, valid = read_pixels(pair.image, taken, value_range, upright=False)
     if pair.more:
         planes = [read_planes(path) for path in pair.more]
         for path, plane in zip(pair.more, planes, strict=True):

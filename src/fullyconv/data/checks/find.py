@@ -27,6 +27,8 @@ from fullyconv.errors import DataError, visible
 
 TURNED = range(2, 9)
 """EXIF orientations that turn or mirror an image; 1 does not, and others, as 0, mean nothing."""
+LYING = 5
+"""The first EXIF orientation whose images are stored on their side."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ def _judge(data: Data, findings_of: Mapping[Pair, _Findings], faulty: set[Pair])
 
 def _check_pair(pair: Pair, data: Data, files: Contents, judged: bool) -> _Findings:
     findings = _Findings()
-    size = _check_image(findings, pair.image, files, data.published)
+    size = _check_image(findings, pair, data, files)
     if pair.mask is None:
         if pair.image.exists():
             findings.add(Kind.NO_MASK, pair.image, "", "a mask with the image's name")
@@ -151,18 +153,31 @@ def _add_unreadable(findings: _Findings, path: Path, error: DataError, absent: K
     findings.add(kind, path, str(error).removeprefix(visible(f"{path}: ")), "an image file that can be read")
 
 
-def _check_image(findings: _Findings, path: Path, files: Contents, published: bool) -> tuple[int, int] | None:
-    """Check an image and return its width and height; None if it cannot be read."""
+def _check_image(findings: _Findings, pair: Pair, data: Data, files: Contents) -> tuple[int, int] | None:
+    """Check an image and return the width and height that its masks must have; None if it cannot be read."""
+    path = pair.image
     try:
         content = files.image(path)
     except DataError as error:
         _add_unreadable(findings, path, error, Kind.NO_IMAGE)
         return None
-    if content.orientation in TURNED and not published:
+    findings.image = content
+    if content.orientation in TURNED and not data.published:
+        if _fits_upright(pair, content, data.mask_code, files):
+            return content.size[1], content.size[0]
         found = f"orientation {content.orientation}"
         findings.add(Kind.ROTATED, path, found, "pixels stored upright (orientation 1, or no EXIF)")
-    findings.image = content
     return content.size
+
+
+def _fits_upright(pair: Pair, content: ImageContent, code: MaskCode, files: Contents) -> bool:
+    """Whether a mask was surely drawn on the image as EXIF turns it: it lies on its side otherwise."""
+    if pair.mask is None or content.orientation < LYING or content.size[0] == content.size[1]:
+        return False
+    try:
+        return files.mask(pair.mask, code.key).size == content.size[::-1]
+    except DataError:  # reported with the mask
+        return False
 
 
 def _check_more(findings: _Findings, path: Path, size: tuple[int, int] | None) -> None:
