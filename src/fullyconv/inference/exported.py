@@ -129,11 +129,13 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
 
 
 def _open_openvino(path: Path) -> tuple[str, Run]:
+    from fullyconv.inference.constants import check_constants
     from fullyconv.inference.graph_files import check_openvino
 
     openvino = require("openvino", "export")
     check_openvino(path)
     model = openvino.Core().read_model(path)
+    check_constants(path, model, path.with_suffix(".bin").stat().st_size)
     graph = compiled(model)
 
     def run(images: Tensor) -> list[Tensor]:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
+import numpy as np
 from google.protobuf.message import Message
 
 from fullyconv.errors import WeightsError
 from fullyconv.extras import require
+from fullyconv.inference.constants import Layer, check_shapes
 
 if TYPE_CHECKING:
     from onnx import TensorProto
@@ -97,21 +99,29 @@ def check_openvino(path: Path) -> None:
     content = path.read_bytes()
     if b"<!doctype" in content.lower() or b"<!entity" in content.lower() or b"\0" in content:
         raise WeightsError(f"{path} cannot be opened: it defines entities, or is no UTF-8, unlike any export.")
-    _Network(path, weights.name, weights.stat().st_size).read(content)
+    network = _Network(path, weights.name, weights.stat().st_size)
+    network.read(content)
+    values = np.memmap(weights, np.uint8, "r") if network.size else np.zeros(0, np.uint8)
+    check_shapes(path, network.layers, values)
 
 
 class _Network:
-    """The elements of an OpenVINO file as they are read: none of them is kept."""
+    """The elements of an OpenVINO file as they are read; kept is what its layers are, and which need which."""
 
     def __init__(self, path: Path, weights: str, size: int):
         self.path, self.weights, self.size, self.depth = path, weights, size, 0
+        self.layers: dict[str, Layer] = {}
+        self.layer: Layer | None = None
+        self.edges: list[dict[str, str]] = []
 
     def read(self, content: bytes) -> None:
         parser = expat.ParserCreate("utf-8")
         parser.StartElementHandler, parser.EndElementHandler = self.start, self.end
         try:
             parser.Parse(content, True)
-        except (expat.ExpatError, ValueError) as error:
+            for edge in self.edges:
+                self.layers[edge["to-layer"]].inputs[int(edge["to-port"])] = edge["from-layer"]
+        except (expat.ExpatError, ValueError, LookupError) as error:
             raise WeightsError(f"{self.path} cannot be opened: it is no whole XML file ({error}).") from error
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -120,6 +130,16 @@ class _Network:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise WeightsError(f"{self.path} cannot be opened: its elements are nested more than {MAX_DEPTH} deep.")
+        if name.endswith("body"):
+            raise WeightsError(f"{self.path}: it holds loops or branches, which no export of fullyconv does.")
+        if name == "layer":
+            if attributes["id"] in self.layers:
+                raise ValueError(f"two layers have the number {attributes['id'][:20]!r}")
+            self.layer = self.layers[attributes["id"]] = Layer(attributes["type"])
+        elif name == "data" and self.layer is not None:
+            self.layer.data |= attributes
+        elif name == "edge":
+            self.edges.append(attributes)
         if name == "data" and "offset" in attributes:
             offset, length = int(attributes["offset"]), int(attributes.get("size", ""))
             if min(offset, length) < 0 or offset + length > self.size:

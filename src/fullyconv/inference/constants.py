@@ -1,0 +1,262 @@
+"""What OpenVINO computes when it opens a file, bounded before it does.
+
+It computes whatever does not depend on the images: what shapes are made of while it reads a file, the rest when it
+makes the network ready. A few bytes can ask for any amount of memory so, as by a constant that is broadcast.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fullyconv.errors import WeightsError
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+PLENTY, MANY = 64 * 2**20, 32
+"""Constants may take so many bytes, and so many times those of the weights: 8-bit weights are unpacked in steps."""
+FEW = 2**16
+"""Numbers that the shape of a tensor may be computed from, or as many as there are bytes of weights."""
+MOST_SIDES = 64
+"""Dimensions that a tensor may have; an export's have five."""
+READ = 8192
+"""Bytes of a constant that are looked at: shapes are made of few numbers."""
+
+TYPES = {"i64": "<i8", "i32": "<i4", "u64": "<u8", "f32": "<f4", "f64": "<f8", "u8": "u1", "i8": "i1", "boolean": "u1"}
+
+
+class Bound(NamedTuple):
+    """Of numbers that do not depend on the images: how many at most, the largest absolute value, and the dimensions.
+
+    ``least`` is the smallest absolute value, where it is known that there is one above 0.
+    """
+
+    many: float
+    value: float
+    sides: float
+    least: float | None = None
+
+
+UNKNOWN = Bound(math.inf, math.inf, MOST_SIDES)
+
+
+@dataclass
+class Layer:
+    """An operation of a file. ``inputs`` are the layers at its ports, by number; ``data`` its attributes."""
+
+    kind: str
+    data: dict[str, str] = field(default_factory=dict)
+    inputs: dict[int, str] = field(default_factory=dict)
+
+
+def check_shapes(path: Path, layers: dict[str, Layer], weights: np.ndarray) -> None:
+    """Raise WeightsError where reading a file would compute more numbers for a shape than its weights have bytes."""
+    most = max(FEW, weights.nbytes)
+    bounds: dict[str, Bound | None] = {}
+    for name in _in_order(path, layers):
+        layer = layers[name]
+        given = [bounds[source] for _, source in sorted(layer.inputs.items())]
+        for port, bound in zip(sorted(layer.inputs), given, strict=True):
+            if bound is not None and bound.many > most and not _is_data(layer.kind, port):
+                raise WeightsError(
+                    f"{path}: it computes more than {most:,} numbers for the shape of {layer.kind} {name[:20]!r} when "
+                    "it is opened, which no export of fullyconv does: export it anew."
+                )
+        bounds[name] = _bound(layer, given, weights)
+
+
+def check_constants(path: Path, model: "Model", weights: int) -> None:
+    """Raise WeightsError where making a network ready would compute constants far larger than its ``weights`` bytes."""
+    room = PLENTY + MANY * weights
+    fixed: dict[str, bool] = {}
+    for node in model.get_ordered_ops():
+        kind, before = node.get_type_name(), [port.get_source_output().get_node() for port in node.inputs()]
+        given = [fixed[one.get_name()] for one in before]
+        if kind == "ShapeOf":
+            is_fixed = node.input(0).get_partial_shape().is_static or given[0]
+        else:
+            is_fixed = kind == "Constant" or (kind != "Parameter" and all(given))
+        fixed[node.get_name()] = is_fixed
+        if not is_fixed or kind in ("Constant", "Result"):
+            continue
+        for output in node.outputs():
+            shape = output.get_partial_shape()
+            if shape.is_static:
+                room -= math.prod(shape.to_shape()) * output.get_element_type().size
+        if room < 0:
+            raise WeightsError(
+                f"{path}: its {kind} {node.get_friendly_name()[:80]!r} makes its constants larger than "
+                f"{(PLENTY + MANY * weights) / 2**20:.0f} MiB when it is opened, where its weights have "
+                f"{weights / 2**20:.1f}: export it anew."
+            )
+
+
+def _in_order(path: Path, layers: dict[str, Layer]) -> Iterator[str]:
+    """The layers' names, each after those that it needs."""
+    waiting = {name: len(set(layer.inputs.values())) for name, layer in layers.items()}
+    after: dict[str, list[str]] = {}
+    for name, layer in layers.items():
+        for source in set(layer.inputs.values()):
+            after.setdefault(source, []).append(name)
+    ready = [name for name, count in waiting.items() if count == 0]
+    done = 0
+    while ready:
+        name = ready.pop()
+        done += 1
+        yield name
+        for following in after.get(name, ()):
+            waiting[following] -= 1
+            if waiting[following] == 0:
+                ready.append(following)
+    if done < len(layers):
+        raise WeightsError(
+            f"{path} cannot be opened: its layers need each other in a circle, or layers that are missing."
+        )
+
+
+ELEMENTWISE = frozenset(
+    (
+        *(
+            "Add",
+            "Subtract",
+            "Multiply",
+            "Divide",
+            "FloorMod",
+            "Mod",
+            "Maximum",
+            "Minimum",
+            "Power",
+            "SquaredDifference",
+        ),
+        *("Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalXor"),
+        *("Select", "PRelu", "FakeQuantize", "BatchNormInference", "Concat", "MatMul", "Einsum", "Result"),
+    )
+)
+"""Operations that no input gives a shape to (but by its own)."""
+FIRST_TWO = frozenset(("Gather", "GatherND", "GatherElements", "GridSample", "Convolution", "GroupConvolution"))
+FIRST_TWO |= {"ConvolutionBackpropData", "GroupConvolutionBackpropData", "DeformableConvolution"}
+
+
+def _is_data(kind: str, port: int) -> bool:
+    """Whether an input is computed with, rather than that a shape is made of it."""
+    return kind in ELEMENTWISE or port == 0 or (port == 1 and kind in FIRST_TWO)
+
+
+def _bound(layer: Layer, given: Sequence[Bound | None], weights: np.ndarray) -> Bound | None:
+    """None: it depends on the images."""
+    kind = layer.kind
+    if kind == "Const":
+        return _constant(layer, weights)
+    if kind == "ShapeOf" and len(given) == 1:
+        known = given[0] or UNKNOWN
+        return Bound(known.sides, known.many if known.sides <= 1 else math.inf, 1)
+    if kind == "Parameter" or None in given:
+        return None
+    rule = RULES.get(kind)
+    bounds = [bound for bound in given if bound is not None]
+    try:
+        return rule(bounds) if rule is not None else UNKNOWN
+    except (IndexError, OverflowError):  # fewer inputs than there are, or beyond all floats
+        return UNKNOWN
+
+
+def _constant(layer: Layer, weights: np.ndarray) -> Bound:
+    try:
+        sides = [max(1, int(side)) for side in layer.data.get("shape", "").split(",") if side.strip()]
+        offset, size = int(layer.data.get("offset", 0)), int(layer.data.get("size", 0))
+    except ValueError:  # which OpenVINO refuses
+        return UNKNOWN
+    count, kind = math.prod(sides), TYPES.get(layer.data.get("element_type", ""))
+    if kind is None or size > READ or size % np.dtype(kind).itemsize:
+        return Bound(count, math.inf, len(sides))
+    values = np.abs(weights[offset : offset + size].view(kind).astype(np.float64)) if size else np.zeros(1)
+    if not np.isfinite(values).all():
+        return Bound(count, math.inf, len(sides))
+    return Bound(count, float(values.max()), len(sides), float(values.min()) or None)
+
+
+def _join(bounds: Sequence[Bound], value: float) -> Bound:
+    """Of operations on numbers side by side: vectors are of one length, further dimensions may multiply it."""
+    sides = max(bound.sides for bound in bounds)
+    counts = [bound.many for bound in bounds]
+    return Bound(max(counts) if sides <= 1 else math.prod(counts), value, sides)
+
+
+def _divide(bounds: Sequence[Bound]) -> Bound:
+    number, by = bounds
+    return _join(bounds, number.value / by.least if by.least else math.inf)
+
+
+def _spread(count: float, target: Bound) -> Bound:
+    """To a shape, or so many times."""
+    return Bound(max(1, count) * max(1, target.value) ** min(target.many, MOST_SIDES), math.inf, MOST_SIDES)
+
+
+def _broadcast(bounds: Sequence[Bound]) -> Bound:
+    data, target = bounds[:2]
+    return _spread(data.many, target)._replace(value=data.value, sides=target.many)
+
+
+def _tile(bounds: Sequence[Bound]) -> Bound:
+    data, repeats = bounds
+    return _spread(data.many, repeats)._replace(value=data.value, sides=max(data.sides, repeats.many))
+
+
+def _range(bounds: Sequence[Bound]) -> Bound:
+    start, stop, step = bounds
+    value = start.value + stop.value
+    return Bound(1 + value / step.least if step.least else math.inf, value, 1)
+
+
+def _reshape(bounds: Sequence[Bound]) -> Bound:
+    data, target = bounds
+    return data._replace(sides=target.many)
+
+
+def _more_sides(bounds: Sequence[Bound]) -> Bound:
+    return bounds[0]._replace(sides=bounds[0].sides + bounds[1].many)
+
+
+def _gather(bounds: Sequence[Bound]) -> Bound:
+    data, places = bounds[:2]
+    return Bound(data.many * places.many, data.value, max(0, data.sides + places.sides - 1))
+
+
+def _squeeze(bounds: Sequence[Bound]) -> Bound:
+    one = len(bounds) == 2 and bounds[1].many == 1
+    return bounds[0]._replace(sides=max(0, bounds[0].sides - one))
+
+
+def _values(bounds: Sequence[Bound]) -> list[float]:
+    return [bound.value for bound in bounds]
+
+
+RULES: dict[str, Callable[[Sequence[Bound]], Bound]] = {
+    **dict.fromkeys(("Add", "Subtract"), lambda bounds: _join(bounds, sum(_values(bounds)))),
+    "Multiply": lambda bounds: _join(bounds, math.prod(_values(bounds))),
+    "Divide": _divide,
+    **dict.fromkeys(("Maximum", "Minimum", "Select"), lambda bounds: _join(bounds, max(_values(bounds)))),
+    **dict.fromkeys(("FloorMod", "Mod"), lambda bounds: _join(bounds, max(_values(bounds)))),
+    **dict.fromkeys(("Equal", "NotEqual", "Less", "LessEqual", "Greater"), lambda bounds: _join(bounds, 1)),
+    **dict.fromkeys(("GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalNot"), lambda bounds: _join(bounds, 1)),
+    **dict.fromkeys(("Convert", "Abs", "Negative", "Slice", "Split", "VariadicSplit"), lambda bounds: bounds[0]),
+    **dict.fromkeys(("Transpose", "ReduceMax", "ReduceMin"), lambda bounds: bounds[0]),
+    **dict.fromkeys(("Floor", "Ceiling", "Round"), lambda b: b[0]._replace(value=b[0].value + 1, least=None)),
+    "ReduceMean": lambda bounds: bounds[0]._replace(least=None),
+    "Squeeze": _squeeze,
+    "ReduceSum": lambda bounds: bounds[0]._replace(value=bounds[0].value * bounds[0].many, least=None),
+    "ReduceProd": lambda bounds: bounds[0]._replace(value=max(1, bounds[0].value) ** bounds[0].many, least=None),
+    "Concat": lambda b: Bound(sum(one.many for one in b), max(_values(b)), max(one.sides for one in b)),
+    "Reshape": _reshape,
+    "Unsqueeze": _more_sides,
+    "StridedSlice": _more_sides,
+    "Gather": _gather,
+    "Broadcast": _broadcast,
+    "Tile": _tile,
+    "Range": _range,
+}
+"""What operations make of bounds; of others nothing is known."""
