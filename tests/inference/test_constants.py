@@ -38,6 +38,9 @@ MADE = {
     "sizes that are multiplied": lambda images: ops.broadcast(
         np.float32(2), ops.multiply(numbers(SMALL), numbers(SMALL))
     ),
+    "a size beside nothing times the unknown": lambda images: ops.broadcast(
+        np.float32(2), ops.add(numbers(SMALL), ops.multiply(numbers(0), ops.power(numbers(3), numbers(2))))
+    ),
     "sizes that are joined": lambda images: flat(
         ops.broadcast(np.float32(2), ops.concat([numbers(SMALL), numbers(SMALL)], 0))
     ),

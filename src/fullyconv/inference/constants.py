@@ -159,7 +159,8 @@ def _bound(layer: Layer, given: Sequence[Bound | None], weights: np.ndarray) -> 
     rule = RULES.get(kind)
     bounds = [bound for bound in given if bound is not None]
     try:
-        return rule(bounds) if rule is not None else UNKNOWN
+        found = rule(bounds) if rule is not None else UNKNOWN
+        return UNKNOWN if math.isnan(found.many + found.value + found.sides) else found  # nothing times infinity
     except (IndexError, OverflowError):  # fewer inputs than there are, or beyond all floats
         return UNKNOWN
 
