@@ -80,6 +80,14 @@ def test_numbers_of_a_few_objects_are_named_and_can_be_allowed(saved):
     assert check(open_data(root), allow=["object-ids"]).errors == []
 
 
+def test_numbers_with_gaps_in_two_masks_are_named(saved):
+    """As in crops of a larger picture of cells."""
+    ids = np.random.default_rng(0).permutation(np.arange(1, 200))[:100].reshape(2, 5, 10)
+    root = saved([np.kron(own, np.pad(np.ones((6, 6), int), 1)) for own in ids], np.uint16)
+    with pytest.raises(DataError, match="masks that number objects, not classes"):
+        open_data(root)
+
+
 @pytest.mark.parametrize("described", [True, False])
 def test_numbers_of_hundreds_of_objects_are_named_and_the_remedy_works(saved, described):
     root = saved([discs(count, count, 240) for count in (460, 380, 420)], np.uint16)

@@ -24,6 +24,8 @@ MOST = 4096
 """Values or colours of one mask that are judged, the most frequent ones."""
 LOOKED_AT = 6
 """Masks that are decoded again, at most."""
+CROWDED = 40
+"""Values in one mask that are looked at whatever their order: no picture shows so many classes, each in one place."""
 SMALLEST = 8
 """Pixels of the smallest object that is looked at."""
 SIDE = 2048
@@ -85,7 +87,8 @@ def _objects(held: Held, colours: bool, key: str | None) -> Problem | None:
     renumbered = counted and max(numbers) >= 4 and len(set(numbers)) >= min(3, len(numbers))
     unique = len(ids) >= 3 and len(files_with) >= 20 and float(np.median(numbers)) >= 3
     unique = unique and sum(files == 1 for files in files_with.values()) >= 0.7 * len(files_with)
-    if not (unique or (not colours and renumbered and (len(ids) > 1 or max(numbers) >= 20))):
+    crowded = max(numbers) >= CROWDED
+    if not (unique or (not colours and (crowded or (renumbered and (len(ids) > 1 or max(numbers) >= 20))))):
         return None
     several = [path for path, own in ids.items() if len(own) > 1]
     pieces = [_pieces(array, ground) for array in _looked_at(several, key, colours)]

@@ -97,8 +97,12 @@ def _refuse_no_classes(root: Path, contents: Mapping[Path, _Content]) -> None:
     Numbers of few objects may be classes as well, so ``check`` reports them.
     """
     problem = judge_masks({path: content.held for path, content in contents.items() if content.held is not None})
-    if problem is None or (problem.kind is Kind.OBJECT_IDS and not all(c.fault for c in contents.values() if c.held)):
+    if problem is None:
         return
+    if problem.kind is Kind.OBJECT_IDS:
+        highest = max(max(content.values - {IGNORE}, default=0) for content in contents.values())
+        if highest < LIMIT and not all(content.fault for content in contents.values() if content.held):
+            return
     more = f" and {len(problem.files) - 1} more" if len(problem.files) > 1 else ""
     raise DataError(
         f"{root}: {problem.kind.title} ({problem.files[0].name}{more}): {problem.found}; expected: {problem.expected}. "
@@ -117,7 +121,7 @@ def _content(files: Contents, judged: Container[Path], path: Path) -> _Content:
     if len(found.colours) > LIMIT:
         return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks", held=held)
     if len(found.values) > LIMIT:
-        return _Content(fault=f"more than {LIMIT} values, as in smoothed masks", held=held)
+        return _Content(fault=f"more than {LIMIT} values, as with smoothed edges or numbers of objects", held=held)
     colours = frozenset(map(colour_of, found.colours))
     if colours and not all(red == green == blue for red, green, blue in colours):
         return _Content(colours=colours, held=held)
