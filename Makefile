@@ -15,7 +15,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --cov --cov-report json:.coverage.json
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report json:.coverage.json
 	$(BIN)/python -m tests.coverage_gate .coverage.json
 
 MACHINES := bf16 no-bf16 one-core macos windows

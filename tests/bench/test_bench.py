@@ -216,9 +216,8 @@ def test_the_command_refuses_in_words(command, run):
 
 def test_every_row_has_a_cell_for_each_column(here, run, tmp_path, monkeypatch):
     """Those of an exported file, whose operations nobody counts, and of a runtime that failed, too."""
-    pytest.importorskip("onnxruntime")
-    export(run_folder.load(run), tmp_path / "net.onnx")
-    texts = [markdown(bench(str(tmp_path / "net.onnx"), [(32, 32)]))]
+    export(run_folder.load(run), tmp_path / "net.pt2")
+    texts = [markdown(bench(str(tmp_path / "net.pt2"), [(32, 32)]))]
 
     def fails(job):
         return {"error": "this | that"} if job["runtime"] == "openvino-fixed" else measure(job)
