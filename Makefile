@@ -1,12 +1,14 @@
 # make demo   the whole story on built-in data
 # make test   every check that a change must pass
+# make coverage   the tests again, counting the lines of each package that they run, which takes far longer
 # make test-machines   tests on machines unlike this one, simulated: CPUs with bf16 and without, one core, macOS, Windows
 
 PYTHON ?= python3
 BIN := .venv/bin
+TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-machines format clean
+.PHONY: demo test coverage test-machines format clean
 
 demo: .venv/installed
 	$(BIN)/fullyconv demo --out runs/demo
@@ -15,7 +17,10 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report json:.coverage.json
+	$(TESTS)
+
+coverage: .venv/installed-dev
+	$(TESTS) --cov --cov-report json:.coverage.json
 	$(BIN)/python -m tests.coverage_gate .coverage.json
 
 MACHINES := bf16 no-bf16 one-core macos windows

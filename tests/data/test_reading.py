@@ -231,14 +231,3 @@ def test_damage_that_a_decoder_only_warns_of_is_an_error(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.tif: cannot be read as an image"):
         read_pixels(path, 1)
-
-
-def test_an_image_that_memory_does_not_hold_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    from fullyconv import resources
-    from fullyconv.data.images import read
-
-    monkeypatch.setattr(read, "ALWAYS", 100)
-    monkeypatch.setattr(resources, "available_memory", lambda device: 1000)
-    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: its 714 pixels need .* left"):
-        read_pixels(tmp_path / "a.png")
