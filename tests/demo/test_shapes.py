@@ -1,5 +1,6 @@
 """The built-in data set: outlines, scenes, files."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,20 @@ def test_an_interrupted_make_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "set", **SMALL, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
+
+
+def _end(*_: object) -> None:
+    """What becomes of a process that the system kills."""
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_ends_the_drawing_with_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shapes, "_write_scene", _end)
+    with pytest.raises(DataError, match="data was not drawn: a process that draws was ended from outside"):
+        shapes.make(tmp_path / "data", train=1, val=1, test=1, crops_per_class=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ stride of 32 pixels, so that finer fusion makes a visible difference.
 import secrets
 import shutil
 import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -164,8 +165,8 @@ def make(
     each class for train, a quarter as many for val. The same seed gives the same files, byte for byte. ``progress`` is
     called with the number of scenes and crops done and their total.
 
-    Raises DataError if ``root`` exists and is not an empty folder, or cannot be written; ConfigError for a count
-    below 1 or a negative seed.
+    Raises DataError if ``root`` exists and is not an empty folder, cannot be written, or the system ends one of the
+    processes that draw; ConfigError for a count below 1 or a negative seed.
     """
     root = Path(root).resolve()
     scenes = {"train": train, "val": val, "test": test}
@@ -184,12 +185,21 @@ def make(
         tasks += [partial(_write_crop, beside, seed, split, name, i) for i in range(crops[split])]
     try:
         write_whole(beside / "dataset.yaml", _descriptor())
-        # Ctrl-C reaches every process. Only this one handles it, and then ends the others.
-        with Pool(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
-            for done, _ in enumerate(pool.imap_unordered(partial.__call__, tasks, chunksize=8), 1):
-                if progress:
-                    progress(done, len(tasks))
+        # Ctrl-C reaches every process. Only this one handles it, and then gives the others no more to do.
+        with ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+            try:
+                for done, _ in enumerate(pool.map(partial.__call__, tasks, chunksize=8), 1):
+                    if progress:
+                        progress(done, len(tasks))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         beside.replace(root)
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"{root} was not drawn: a process that draws was ended from outside, as systems do when memory runs out. "
+            "Close other programs, and run this again."
+        ) from error
     except OSError as error:
         raise DataError(f"{root} cannot be written: {error.strerror}. Name another folder.") from error
     finally:
