@@ -20,3 +20,9 @@ def count_colours(inputs: Inputs, channels: int) -> int:
     if inputs == "image":
         return 3 if channels == 3 else 0  # what four or more bands are is not known
     return 3 if inputs.startswith("rgb") else 0
+
+
+def in_words(inputs: Inputs) -> str:
+    """Say what the channels of an image are."""
+    words: dict[Inputs, str] = {"image": "the channels of a picture", "hha": "HHA"}
+    return words.get(inputs) or ("colour and HHA" if inputs == "rgb+hha" else "colour and depth")

@@ -1,5 +1,7 @@
 """The paper's data sets, as their archives have them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -160,6 +162,17 @@ def test_nyud_has_the_channels_of_its_layout(kitchen, layout, expected):
         data.inputs
         == {"nyud": "image", "nyud-hha": "hha", "nyud-rgbd": "rgb+depth", "nyud-color-hha": "rgb+hha"}[layout]
     )
+
+
+def test_images_that_a_network_does_not_take_are_refused_in_words(kitchen):
+    hha = open_data(kitchen, "nyud-hha")
+    hha.require_inputs("hha")
+    with pytest.raises(ConfigError, match=r"are HHA in layout nyud-hha; the network takes the channels of a picture"):
+        hha.require_inputs("image")
+    with pytest.raises(ConfigError, match=r"are the channels of a picture in layout nyud; the network takes HHA"):
+        open_data(kitchen, "nyud").require_inputs("hha")
+    own = replace(hha, published=False, inputs="image")
+    own.require_inputs("hha")  # what pictures of one's own hold is not known
 
 
 def test_nyud_trains_on_trainval_as_the_paper_does(tmp_path):

@@ -2,13 +2,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fullyconv.channels import Inputs
+
 
 class ColourNet(nn.Module):
     """Labels each pixel by its strongest channel; its probabilities are the channels' shares of the sum."""
 
     name = "colours"
     heads: dict[str, int] | None = None
-    takes_depth = False
+    inputs: Inputs = "image"
     value_range: list[tuple[float, float]] | None = None
     device = torch.device("cpu")
 

@@ -191,11 +191,12 @@ def test_a_head_that_is_not_there_is_refused(make_net, colour_net):
         Predictor(colour_net, head="depth")
 
 
-def test_a_picture_has_no_depth(make_net, tmp_path):
-    net = make_net(("red", "green", "blue", "deep"), in_channels=4)
-    net.takes_depth = True
+@pytest.mark.parametrize(("inputs", "channels", "words"), [("rgb+depth", 4, "depth"), ("rgb+hha", 6, "HHA")])
+def test_a_picture_has_neither_depth_nor_hha(make_net, tmp_path, inputs, channels, words):
+    net = make_net(tuple(f"class {index}" for index in range(channels)), in_channels=channels)
+    net.inputs = inputs
     Image.new("RGBA", (3, 2)).save(tmp_path / "a.png")
     for picture in (tmp_path / "a.png", Image.new("RGB", (3, 2))):
-        with pytest.raises(DataError, match="colour and depth, of which a picture has no more than the first"):
+        with pytest.raises(DataError, match=rf"colour and {words}, of which .* give an array \(H, W, {channels}\)"):
             Predictor(net)(picture)
-    assert Predictor(net)(np.full((2, 3, 4), 7.8, np.float32)).labels.shape == (2, 3)
+    assert Predictor(net)(np.full((2, 3, channels), 7.8, np.float32)).labels.shape == (2, 3)

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model.backbones.release import trunk_of
 from fullyconv.model.fcn import build, from_spec
 from fullyconv.model.spec import MAX_TEXT, ExportSpec, ModelSpec, parsed
 
@@ -56,13 +57,38 @@ def test_older_exports_of_four_floats_take_depth():
         assert parsed(ExportSpec, older, "here").inputs == inputs
 
 
+@pytest.mark.parametrize(
+    ("name", "trunk"),
+    [
+        ("fcn32s-vgg16", "vgg16"),
+        ("fcn8s-atonce-vgg16", "atonce-vgg16"),
+        ("fcn32s-latefusion-vgg16", "latefusion-vgg16"),
+        ("fcn32s-alexnet", "alexnet"),
+        ("fcn8s-vgg16.tv_in1k", None),
+        ("fcn32s-my-alexnet", None),
+        ("fcn32s-latefusion-vgg16-twice", None),
+        ("other-vgg16", None),
+        ("vgg16", None),
+    ],
+)
+def test_a_trunk_of_the_papers_is_told_by_its_whole_name(name, trunk):
+    assert trunk_of(name) == trunk
+
+
+def test_three_channels_with_the_mean_of_hha_were_hha():
+    older = {key: WHOLE[key] for key in ("name", "classes", "palette", "heads")} | {"in_channels": 3}
+    for mean, inputs in (([132.431, 94.076, 118.477], "hha"), ([92.318, 97.203, 116.190], "image"), (None, "image")):
+        said = json.dumps(older | {"name": "fcn32s-vgg16", "mean": mean})
+        assert parsed(ModelSpec, said, "here").inputs == inputs
+
+
 def test_bands_of_ones_own_are_no_depth_to_the_papers_networks():
     """Red, green, blue and near infrared: neither the kind nor the mean of depths."""
     net = build("fcn32s-alexnet", ["a", "b"], in_channels=4)
-    assert (net.inputs, net.takes_depth) == ("image", False)
+    assert net.inputs == "image"
     assert net.mean.flatten()[3] > 100
     deep = build("fcn8s-test_resnet", ["a", "b"], in_channels=4, inputs="rgb+depth")
-    assert deep.takes_depth
+    assert deep.inputs == "rgb+depth"
     assert deep.mean.flatten()[3].item() == pytest.approx(7.844)
     assert deep.std.flatten()[3].item() == 1
 

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 import fullyconv as fc
 from fullyconv.errors import WeightsError
+from fullyconv.model import fcn
 from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
 from fullyconv.weights.convert import convert
@@ -32,6 +33,31 @@ def test_what_was_saved_is_loaded(net, saved, source):
     with torch.no_grad():
         assert torch.equal(twin(images), net(images))
     assert (twin.classes, twin.palette, twin.training) == (net.classes, net.palette, False)
+
+
+def details(net):
+    named = (*net.named_parameters(), *net.named_buffers())
+    return {name: (t.stride(), t.dtype, t.requires_grad, t.is_meta, t.detach().numpy().tobytes()) for name, t in named}
+
+
+@pytest.mark.parametrize(("upsample", "further"), [("bilinear", False), ("transposed", False), ("bilinear", True)])
+def test_a_network_is_laid_out_once_and_is_as_one_that_was_built(tmp_path, monkeypatch, upsample, further):
+    """Twice where a backbone computes buffers that no file holds: such have values only where there is memory."""
+    built, from_spec = [], fcn.from_spec
+
+    def counted(spec, pretrained=False):
+        built.append(spec)
+        net = from_spec(spec, pretrained)
+        if further:
+            net.register_buffer("places", torch.arange(3.0), persistent=False)
+        return net
+
+    monkeypatch.setattr(fcn, "from_spec", counted)
+    net = fcn.build("fcn8s-test_resnet", ["sky", "road"], upsample=upsample).half().float()
+    run_folder.save(net, tmp_path)
+    built.clear()
+    assert details(run_folder.load(tmp_path)) == details(net)
+    assert len(built) == 1 + further
 
 
 def test_the_weights_file_stands_alone(saved, tmp_path_factory):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fullyconv.channels import Inputs
+from fullyconv.channels import Inputs, in_words
 from fullyconv.classes import FOREGROUND, printable
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
@@ -84,6 +84,14 @@ class Data:
             raise ConfigError(
                 f"the images of {self.root} have {self.channels} channels in layout {self.layout}; the network takes "
                 f"{wanted}. Set model.in_channels to {self.channels}, or choose another data.layout"
+            )
+
+    def require_inputs(self, wanted: Inputs) -> None:
+        """Raise ConfigError if what these images are made of is known not to be what a network takes."""
+        if wanted != self.inputs and (self.published or self.inputs != "image"):
+            raise ConfigError(
+                f"the images of {self.root} are {in_words(self.inputs)} in layout {self.layout}; the network takes "
+                f"{in_words(wanted)}. Choose another layout (--layout), or the network that was trained on this one"
             )
 
     def with_classes(self, classes: Sequence[str], palette: Sequence[Colour]) -> "Data":

@@ -16,9 +16,9 @@ from fullyconv.exporting.graph import input_dtype, trace
 from fullyconv.exporting.verify import Agreement, verify
 from fullyconv.extras import require
 from fullyconv.files import UMASK
-from fullyconv.inference.exported import KEY, open_runner
+from fullyconv.inference.exported import open_runner
 from fullyconv.model.fcn import FCN
-from fullyconv.model.spec import ExportSpec, checked
+from fullyconv.model.spec import KEY, ExportSpec, checked
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     ".onnx": ("onnx", "onnxscript", "onnxruntime"),

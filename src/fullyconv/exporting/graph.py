@@ -83,7 +83,7 @@ def _for_any_size(program: torch.export.ExportedProgram) -> torch.export.Exporte
 
 def input_dtype(net: FCN) -> torch.dtype:
     """Return the type of a graph's images: bytes, or floats for the logarithm of depth and for a value range."""
-    return torch.float32 if net.takes_depth or net.value_range else torch.uint8
+    return torch.float32 if net.inputs == "rgb+depth" or net.value_range else torch.uint8
 
 
 class Graph(nn.Module):

@@ -21,9 +21,9 @@ from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_
 from fullyconv.exporting.formats import check_target, description, move, on_cpu, to_openvino, write
 from fullyconv.exporting.verify import Agreement, verify
 from fullyconv.extras import require
-from fullyconv.inference.exported import KEY, Runner, open_runner
+from fullyconv.inference.exported import Runner, open_runner
 from fullyconv.model.fcn import FCN
-from fullyconv.model.spec import ExportSpec
+from fullyconv.model.spec import KEY, ExportSpec
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -79,6 +79,7 @@ def export_int8(
     if len(data.classes) != len(net.classes):
         raise DataError(f"{data.root} has {len(data.classes)} classes, {net.name} {len(net.classes)}.")
     net = on_cpu(net)
+    data.require_inputs(net.inputs)
     examples = SegmentationDataset(data, split, channels=net.in_channels, value_range=net.value_range)
     calibrated = (split, min(images, len(examples)))
     about = description(net, probabilities, source)

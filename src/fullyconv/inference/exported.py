@@ -14,13 +14,11 @@ from torch import Tensor
 from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
 from fullyconv.extras import require
 from fullyconv.model.fcn import FCN
-from fullyconv.model.spec import ExportSpec, parsed
+from fullyconv.model.spec import KEY, ExportSpec, parsed
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Model
 
-KEY = "fullyconv"
-"""Under which an exported file keeps its description, as JSON."""
 Run = Callable[[Tensor], list[Tensor]]
 
 
@@ -38,7 +36,7 @@ class Runner:
         self.path, self.description, self.run = path, description, run
         self.name, self.classes, self.palette = description.name, description.classes, description.palette
         self.heads, self.in_channels = description.heads, description.in_channels
-        self.takes_depth = description.inputs == "rgb+depth"
+        self.inputs = description.inputs
         self.value_range = description.value_range
         self.dtype: torch.dtype = {"uint8": torch.uint8, "float32": torch.float32}[description.dtype]
 

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from fullyconv.channels import Inputs, in_words
 from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError, GeometryError
 from fullyconv.inference.inputs import ImageLike, Input, to_input
@@ -39,6 +40,13 @@ SMALL, PLENTY = 2**22, 2**13
 """Images of up to so many pixels are labelled whole where so many bytes are left for each: no network takes more."""
 APPROXIMATE, MARGIN = 1024, 256
 """Side and margin of tiles that are not exact, in pixels."""
+
+
+ARRAYS: dict[Inputs, str] = {
+    "rgb+depth": "an array (H, W, 4) of floats: red, green and blue in 0..255 and the natural logarithm of millimetres",
+    "rgb+hha": "an array (H, W, 6) in 0..255: red, green, blue, and the three channels of HHA",
+}
+"""How images are given that are no single picture."""
 
 
 class Method(NamedTuple):
@@ -108,17 +116,17 @@ class Predictor:
         return self.segment(*self.read(image), probabilities, tile)
 
     def read(self, image: ImageLike) -> Input:
-        """As ``to_input`` for the network. Raises DataError for a picture where the network takes depth."""
+        """As ``to_input`` for the network. Raises DataError for a picture where the network takes more than that."""
         if isinstance(image, str | Path | Image.Image):
-            self.refuse_where_depth_is_missing("the image" if isinstance(image, Image.Image) else image)
+            self.refuse_picture("the image" if isinstance(image, Image.Image) else image)
         return to_input(image, self.net.in_channels, self.net.value_range)
 
-    def refuse_where_depth_is_missing(self, picture: str | Path) -> None:
-        """Raises DataError where the network takes the depth that no picture has."""
-        if self.net.takes_depth:
+    def refuse_picture(self, picture: str | Path) -> None:
+        """Raise DataError where the network takes colour and something else, which no picture has."""
+        if (array := ARRAYS.get(self.net.inputs)) is not None:
             raise DataError(
-                f"{picture}: the network takes colour and depth, of which a picture has no more than the first; give "
-                "an array (H, W, 4) of floats, red, green and blue in 0..255 and the natural logarithm of millimetres"
+                f"{picture}: the network takes {in_words(self.net.inputs)}, of which a picture has only the first; "
+                f"give {array}"
             )
 
     @torch.inference_mode()

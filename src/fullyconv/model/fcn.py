@@ -108,11 +108,6 @@ class FCN(Scorer):
         )
 
     @property
-    def takes_depth(self) -> bool:
-        """Whether the fourth channel is the logarithm of depth (the paper's early fusion)."""
-        return self.inputs == "rgb+depth"
-
-    @property
     def interpolation(self) -> Interpolation:
         """The readout's."""
         return "bilinear" if self.method == "transposed" else self.method
@@ -272,12 +267,13 @@ def build(
     ``fcn_resnet50`` and ``fcn_resnet101``; others ``fcn{32,16,8,4,2}s-{timm backbone}``.
     Raises ConfigError for a name or an option that does not exist, WeightsError where weights cannot be fetched.
     """
+    late_fusion = release.trunk_of(name) == release.LATE_FUSION
     values = {
         "name": name,
         "classes": list(classes),
         "palette": default_palette(len(classes)) if palette is None else [tuple(colour) for colour in palette],
         "in_channels": in_channels,
-        "inputs": inputs or ("rgb+hha" if release.is_late_fusion(name) and in_channels == 6 else "image"),
+        "inputs": inputs or ("rgb+hha" if late_fusion and in_channels == 6 else "image"),
         "width": width,
         "upsample": upsample,
         "dropout": dropout,

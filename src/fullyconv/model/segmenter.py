@@ -6,6 +6,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from fullyconv.channels import Inputs
 from fullyconv.palettes import Colour
 
 
@@ -41,8 +42,8 @@ class Segmenter(Protocol):
         """For each channel of an image file the value that becomes 0, and the one that becomes 255; None: bytes."""
 
     @property
-    def takes_depth(self) -> bool:
-        """Whether the fourth channel is the logarithm of depth."""
+    def inputs(self) -> Inputs:
+        """What the channels of an image are."""
 
     @property
     def device(self) -> torch.device:

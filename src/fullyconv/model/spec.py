@@ -17,6 +17,8 @@ from fullyconv.model.backbones import Padding, release
 from fullyconv.model.upsample import Method
 from fullyconv.validation import words
 
+KEY = "fullyconv"
+"""Under which weights files and exported files keep their description, as JSON."""
 MAX_TEXT = 1 << 20
 """Characters of a description; the largest data sets' class names take a hundredth of it."""
 MAX_CHANNELS = 4096
@@ -97,10 +99,14 @@ class ModelSpec(Labels):
         return self
 
     def inputs_if_unsaid(self) -> Inputs:
-        """What they are where an older file does not say: four of the paper's networks had depth, six had HHA."""
-        of_the_paper = self.name.split("-", 1)[-1] in release.NAMES
+        """What they are where an older file does not say: four of the paper's networks had depth, six had HHA.
+
+        Three with the mean of HHA were that.
+        """
         guesses: dict[int, Inputs] = {4: "rgb+depth", 6: "rgb+hha"}
-        return guesses.get(self.in_channels, "image") if of_the_paper else "image"
+        if self.mean == list(release.MEAN_HHA):
+            guesses[3] = "hha"
+        return guesses.get(self.in_channels, "image") if release.trunk_of(self.name) else "image"
 
 
 class ExportSpec(Labels):

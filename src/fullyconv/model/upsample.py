@@ -115,9 +115,11 @@ class Deconvolution(nn.Module):
 
 def _hold_kernel(module: nn.Module, channels: int, kernel: Tensor, method: Method) -> int:
     """Give ``module`` its weight, learnt over all channels or fixed for each; the convolution's groups."""
-    kernel = kernel.to(torch.get_default_device())
+    device = torch.get_default_device()
     if method == "transposed":
-        module.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel)
+        module.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel.to(device))
         return 1
+    if device.type != "meta":  # a fixed kernel is in no file: it is there in a network without memory, too
+        kernel = kernel.to(device)
     module.register_buffer("weight", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
     return channels

@@ -87,7 +87,7 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
 
 
 def _check_name(name: str, source: str) -> None:
-    if not any(name.endswith(f"s-{trunk}") for trunk in trunks.NAMES):
+    if trunks.trunk_of(name) is None:
         raise ConfigError(
             f"--model {name}: expected fcn32s, fcn16s or fcn8s on one of the paper's networks "
             f"({', '.join(trunks.NAMES)}), whose layers {source} holds."
@@ -113,7 +113,7 @@ def _from_layers(
     if count > MAX_CLASSES:
         raise WeightsError(f"{source} holds scores of {count} classes; at most {MAX_CLASSES} are possible.")
     heads = counts if len(counts) > 1 else None
-    channels = 6 if "latefusion" in name else release.input_channels(layers)
+    channels = 6 if trunks.trunk_of(name) == trunks.LATE_FUSION else release.input_channels(layers)
     inputs = _inputs(channels, data)
     fitted = release.fit(release.skeleton(name, count, channels), layers, source, heads=heads, color=inputs != "hha")
     known = _data_set(count, inputs, heads is not None) if data is not None or count == len(VOC_CLASSES) else None

@@ -5,7 +5,7 @@ from typing import cast
 
 from fullyconv.classes import VOC_CLASSES
 from fullyconv.model import fcn
-from fullyconv.model.backbones import Padding
+from fullyconv.model.backbones import Padding, release
 
 ENDINGS = (".safetensors", ".onnx", ".xml", ".pt2", ".pth", ".pt", ".ckpt", ".caffemodel")
 """Endings of files. A dot alone does not tell, as names have some, too: fcn8s-resnet18.a1_in1k."""
@@ -21,6 +21,6 @@ def untrained(name: str, classes: int | None = None, padding: str | None = None)
 
     ``classes`` None means PASCAL VOC's 21. Raises ConfigError.
     """
-    channels = 6 if "latefusion" in name else 3
+    channels = 6 if release.trunk_of(name) == release.LATE_FUSION else 3
     known = cast(Padding | None, padding)  # others are refused
     return fcn.create(name, classes or len(VOC_CLASSES), padding=known, in_channels=channels).eval()

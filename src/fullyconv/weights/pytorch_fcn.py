@@ -6,6 +6,7 @@ Their layers have the names of the paper's release, and their images its order o
 import torch
 from torch import Tensor
 
+from fullyconv.model.backbones import release
 from fullyconv.model.backbones.paper import AT_ONCE
 from fullyconv.weights.caffe import Layers
 
@@ -25,6 +26,6 @@ def layers(tensors: dict[str, Tensor], name: str) -> Layers:
             layer, _, last = full.rpartition(".")
             if last == kind:
                 found.setdefault(layer, []).append(tensor)
-    if "atonce" in name:
+    if release.trunk_of(name) == release.AT_ONCE:
         found |= {f"scale_pool{pool}": [torch.tensor([AT_ONCE[2**pool]])] for pool in (4, 3)}
     return found

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fullyconv.errors import WeightsError
 from fullyconv.model import fcn
+from fullyconv.model.backbones import release as trunks
 from fullyconv.model.fcn import FCN
 from fullyconv.model.upsample import Method
 from fullyconv.weights.caffe import Layers
@@ -24,6 +25,8 @@ STREAMS = ("color", "hha")
 FIRST = ("conv1_1", "conv1_1_bgrd", "conv1_1color", "conv1", "conv1/7x7_s2")
 _SCORES = {"32": "score_fr", "16": "score_pool4", "8": "score_pool3"}
 _UPSAMPLING = {"16": "upscore2", "8": "upscore_pool4"}
+_ODD_KERNELS = ("alexnet", "googlenet")
+"""Trunks whose cells have their centres on pixels', so that they are upsampled with kernels of odd sides."""
 _CLASSIFIER = re.compile(r"fc8.*|loss\d.*")
 _DECONVOLUTION = re.compile(r"(upscore|upscore16|upscore8|upscore2|upscore_pool4)(_sem|_geo)?")
 
@@ -53,7 +56,7 @@ def refuse_alexnet_order(order: Sequence[str], name: str, source: str) -> None:
     apart.
     """
     for norm, pool in (("norm1", "pool1"), ("norm2", "pool2")):
-        if name.endswith("-alexnet") and norm in order and pool in order[order.index(norm) :]:
+        if trunks.trunk_of(name) == "alexnet" and norm in order and pool in order[order.index(norm) :]:
             raise WeightsError(
                 f"{source}: {norm} runs before {pool}, as in bvlc_alexnet; in {name}, as in CaffeNet, it runs after. "
                 "The weights would fit, but give wrong scores: use bvlc_reference_caffenet.caffemodel."
@@ -141,7 +144,7 @@ def _parts(net: FCN, own_name: str, own: Tensor, heads: Mapping[str, int] | None
         return [_Part(_UPSAMPLING[rest], blob, shape)]
     if group == "score" and heads:
         return [_Part(_SCORES[rest] + HEADS[head], blob, (count, *shape[1:])) for head, count in heads.items()]
-    if group == "score" and net.name.endswith("latefusion-vgg16"):
+    if group == "score" and trunks.trunk_of(net.name) == trunks.LATE_FUSION:
         half = shape if blob else (shape[0], shape[1] // 2, *shape[2:])
         return [_Part(_SCORES[rest] + stream, blob, half) for stream in STREAMS]
     if group == "score":
@@ -220,7 +223,7 @@ def _expected_kernel(net: FCN, layer: str) -> tuple[int, int]:
     if name in _UPSAMPLING.values():
         return 2, 4
     stride = net.backbone.strides[0]
-    return stride, 2 * stride if net.name.endswith("vgg16") else 2 * stride - 1
+    return stride, 2 * stride - (trunks.trunk_of(net.name) in _ODD_KERNELS)
 
 
 def _is_upsampling(layer: str) -> bool:

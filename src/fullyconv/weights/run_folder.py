@@ -12,12 +12,9 @@ from torch import Tensor
 from fullyconv.errors import FullyConvError, WeightsError, first_line
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
-from fullyconv.model.spec import MAX_TEXT, ModelSpec, parsed
+from fullyconv.model.spec import KEY, MAX_TEXT, ModelSpec, parsed
 from fullyconv.weights import HUB
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
-
-KEY = "fullyconv"
-"""The key in a weights file's header under which the architecture is, as JSON."""
 
 FLOATS, INTEGERS = ("F64", "F32", "F16", "BF16"), ("I64", "I32", "I16", "I8", "U8", "BOOL")
 """The types, in safetensors' names, that a network's weights and its counters may have."""
@@ -49,12 +46,19 @@ def load(source: str | Path) -> fcn.FCN:
         spec = _spec(file, path)
         if in_folder:
             _refuse_another_architecture(spec, path)
-        _fit(spec, file, path)
-        net = fcn.from_spec(spec)
-        with torch.no_grad():
-            for name, own in net.state_dict().items():
-                own.copy_(file.get_tensor(name))
+        net = _laid_out(spec, file, path)
+        net.load_state_dict({name: _tensor(file, name, own) for name, own in net.state_dict().items()}, assign=True)
+        if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):  # a backbone's that is in no file
+            whole = fcn.from_spec(spec)
+            whole.load_state_dict(net.state_dict())
+            net = whole
     return net.eval()
+
+
+def _tensor(file: safe_open, name: str, own: Tensor) -> Tensor:
+    """A tensor of a file, in memory of its own, as a network lays out ``own``."""
+    layout = torch.channels_last if own.dim() == 4 else torch.contiguous_format
+    return file.get_tensor(name).to(own.dtype).clone(memory_format=layout)
 
 
 def read(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
@@ -132,10 +136,10 @@ def _text(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read: {first_line(error)}") from error
 
 
-def _fit(spec: ModelSpec, file: safe_open, path: Path) -> None:
-    """Raise WeightsError where the file's tensors are not those of the network that ``spec`` describes.
+def _laid_out(spec: ModelSpec, file: safe_open, path: Path) -> fcn.FCN:
+    """Return the network that ``spec`` describes without memory for its weights, which the file's tensors fit.
 
-    The network is built without memory, so that opening a file takes no more of it than the tensors that it holds.
+    So opening a file takes no more memory than the tensors that it holds. Raises WeightsError where they do not fit.
     """
     try:
         with torch.device("meta"):
@@ -155,3 +159,4 @@ def _fit(spec: ModelSpec, file: safe_open, path: Path) -> None:
     unknown = sorted(found - set(own))
     if unknown:
         raise WeightsError(f"{path}: {unknown[0][:80]} is no part of {net.name}.")
+    return net

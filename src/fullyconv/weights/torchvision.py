@@ -11,6 +11,7 @@ from fullyconv.classes import VOC_CLASSES, numbered
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model import fcn
 from fullyconv.model.backbones import Padding, imagenet
+from fullyconv.model.backbones.release import trunk_of
 from fullyconv.palettes import voc_palette
 
 WHOLE = {
@@ -123,9 +124,9 @@ def _build(name: str, known: list[str] | None, count: int, padding: Padding | No
 
 
 def _refuse_others(name: str) -> None:
-    for other, reason in OTHERS.items():
-        if name == other or name.endswith(f"s-{other}"):
-            raise WeightsError(
-                f"torchvision's {other} is not the paper's network: {reason}. To use it as it is, convolutionalize it: "
-                f'fc.convolutionalize(torchvision.models.{other}(weights="DEFAULT"), image_size=224).'
-            )
+    other = trunk_of(name) or name
+    if (reason := OTHERS.get(other)) is not None:
+        raise WeightsError(
+            f"torchvision's {other} is not the paper's network: {reason}. To use it as it is, convolutionalize it: "
+            f'fc.convolutionalize(torchvision.models.{other}(weights="DEFAULT"), image_size=224).'
+        )

@@ -63,6 +63,7 @@ def evaluate_and_report(
             f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes; "
             "if they are the same, give them the network's names in dataset.yaml"
         )
+    data.require_inputs(net.inputs)
     dataset = SegmentationDataset(data, split, channels=net.in_channels, value_range=net.value_range)
     names = [_name(data, pair.image) for pair in dataset.pairs]
     result, scores = evaluate(net, dataset, split, names, progress=progress, absent_excluded=data.absent_excluded)

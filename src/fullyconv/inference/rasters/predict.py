@@ -44,7 +44,7 @@ def predict_raster(
     may hold some in what an earlier run labelled. Raises DataError for what cannot be read or does not fit the network,
     ConfigError where ``whole`` is given and there are tiles, and as ``Predictor.windows``.
     """
-    predictor.refuse_where_depth_is_missing(image)
+    predictor.refuse_picture(image)
     with ExitStack() as stack:
         with decoding(f"{image}: cannot be read"):
             source = stack.enter_context(open_source(image, level))

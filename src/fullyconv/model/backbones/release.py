@@ -1,5 +1,7 @@
 """The paper's trunks as backbones: their names, their taps, and what their images are normalized by."""
 
+import re
+
 from fullyconv.channels import Inputs
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones.backbone import Backbone, Padding
@@ -12,10 +14,11 @@ DEPTHS: dict[Inputs, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "rgb+hha": (MEAN_HHA, (1.0, 1.0, 1.0)),
 }
 """Mean and deviation of the channels that follow the colours: NYUDv2's logarithm of depth, and HHA."""
+AT_ONCE, LATE_FUSION = "atonce-vgg16", "latefusion-vgg16"
 STRIDES = {
     "vgg16": (8, 16, 32),
-    "atonce-vgg16": (8, 16, 32),
-    "latefusion-vgg16": (32,),
+    AT_ONCE: (8, 16, 32),
+    LATE_FUSION: (32,),
     "alexnet": (32,),
     "googlenet": (32,),
 }
@@ -23,9 +26,10 @@ STRIDES = {
 NAMES = tuple(STRIDES)
 
 
-def is_late_fusion(name: str) -> bool:
-    """Whether a network or a trunk of this name has a stream for colours and one for HHA."""
-    return name.endswith("latefusion-vgg16")
+def trunk_of(network: str) -> str | None:
+    """Return which of ``NAMES`` the network of this name is built on; None: another backbone."""
+    stride, _, trunk = network.partition("-")
+    return trunk if trunk in STRIDES and re.fullmatch(r"fcn\d+s", stride) else None
 
 
 def paper_backbone(
@@ -45,7 +49,7 @@ def paper_backbone(
     from fullyconv.model.backbones.paper import VGG16, AlexNet, GoogLeNet, LateFusion
 
     strides = [stride for stride in STRIDES[name] if stride >= finest]
-    if name == "latefusion-vgg16" and in_channels != 6:
+    if name == LATE_FUSION and in_channels != 6:
         raise ConfigError(f"{name} takes 6 channels, colour and HHA; found in_channels {in_channels}.")
     if finest != strides[0]:
         raise ConfigError(f"{name} has no tap of stride {finest}: the paper has fcn{strides[0]}s-{name}.")
@@ -56,11 +60,11 @@ def paper_backbone(
             body = AlexNet(in_channels, padding, dropout=rate)
         case "googlenet":
             body = GoogLeNet(in_channels, padding, dropout=rate)
-        case "latefusion-vgg16":
+        case _ if name == LATE_FUSION:
             body = LateFusion(padding, dropout=rate)
         case _:
-            body = VGG16(in_channels, padding, strides, scaled=name == "atonce-vgg16", dropout=rate)
-    mean = tuple(value / 255 for value in MEAN + (MEAN_HHA if is_late_fusion(name) else ()))
+            body = VGG16(in_channels, padding, strides, scaled=name == AT_ONCE, dropout=rate)
+    mean = tuple(value / 255 for value in MEAN + (MEAN_HHA if name == LATE_FUSION else ()))
     std = (1 / 255,) * len(mean)
     if pretrained:
         if not isinstance(body, VGG16 | LateFusion):
