@@ -11,6 +11,7 @@ class ColourNet(nn.Module):
     in_channels = 3
     heads = None
     value_range = None
+    inputs = "image"
     device = torch.device("cpu")
 
     def __init__(self) -> None:
