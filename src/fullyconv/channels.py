@@ -14,6 +14,9 @@ Inputs = Literal["image", "rgb+depth", "hha", "rgb+hha"]
 COUNTS: dict[Inputs, int] = {"rgb+depth": 4, "hha": 3, "rgb+hha": 6}
 """The number of channels, except of ``image``, which may have any."""
 
+MAX_CHANNELS = 4096
+"""More are not taken for the channels of an image."""
+
 
 def count_colours(inputs: Inputs, channels: int) -> int:
     """Return how many of an image's first ``channels`` are red, green and blue: three or none."""

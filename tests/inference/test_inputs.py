@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fullyconv.errors import DataError
-from fullyconv.inference.inputs import to_tensor
+from fullyconv.inference.inputs import to_input
+
+
+def to_tensor(image, channels=3):
+    return to_input(image, channels).pixels
+
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
 RGB = torch.from_numpy(PIXELS[..., :3].transpose(2, 0, 1).copy())

@@ -6,14 +6,11 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.images.files import NOT_READ
-from fullyconv.data.images.headers import decoder_of
 from fullyconv.data.images.pictures import open_picture
-from fullyconv.data.images.read import open_source
+from fullyconv.data.images.read import find_decoder, open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, count_colours, list_unknown, numbers_of_colours
 from fullyconv.data.published.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
-from fullyconv.files import absence
 
 Mask = Image.Image | np.ndarray
 """An open mask: a picture, or the whole numbers (H, W) of a MATLAB file or of an image that Pillow does not read."""
@@ -29,11 +26,7 @@ def open_mask(path: str | Path, key: str | None) -> Mask:
         if key is None:
             raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
         return read_matrix(path, key)
-    if not path.is_file():
-        raise DataError(f"{path}: {absence(path)}")
-    if (what := NOT_READ.get(path.suffix.lower())) is not None:
-        raise DataError(f"{path}: is {what}")
-    return _without_alpha(path, open_picture(path)) if decoder_of(path) == "picture" else _open_numbers(path)
+    return _without_alpha(path, open_picture(path)) if find_decoder(path) == "picture" else _open_numbers(path)
 
 
 def _open_numbers(path: Path) -> Mask:

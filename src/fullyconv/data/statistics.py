@@ -9,6 +9,7 @@ import numpy as np
 from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.contents import LEVELS, BandContent, ImageContent
+from fullyconv.data.images.source import describe_bands
 from fullyconv.data.images.values import Range
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError
@@ -34,7 +35,7 @@ class ImageStatistics:
     def _of_band(self, band: int, low: float, high: float) -> Range:
         """Each image's values between its quantiles count as spread evenly over its pixels."""
         pixels = np.array([weight(content) for content in self.contents])
-        tables = np.array([_bands(content, self.bands)[band].quantiles for content in self.contents])
+        tables = np.array([bands_of(content, self.bands)[band].quantiles for content in self.contents])
         values = np.unique(tables)
         if len(values) > MOST_STEPS:
             values = values[np.linspace(0, len(values) - 1, MOST_STEPS).round().astype(int)]
@@ -70,8 +71,8 @@ def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:
     pixels = np.array([weight(content) for content in contents])
     share = pixels / pixels.sum()
     bands = max(len(content.bands) for content in contents)
-    means = np.array([[band.mean for band in _bands(content, bands)] for content in contents])
-    deviations = np.array([[band.deviation for band in _bands(content, bands)] for content in contents])
+    means = np.array([[band.mean for band in bands_of(content, bands)] for content in contents])
+    deviations = np.array([[band.deviation for band in bands_of(content, bands)] for content in contents])
     mean = share @ means
     deviation = np.sqrt(share @ (deviations**2 + (means - mean) ** 2))
     first = contents[0]
@@ -86,7 +87,7 @@ def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:
     )
 
 
-def _bands(content: ImageContent, count: int) -> Sequence[BandContent]:
+def bands_of(content: ImageContent, count: int) -> Sequence[BandContent]:
     """Its bands; a grey one among colour images counts as red, green and blue."""
     return content.bands if len(content.bands) == count else content.bands * count
 
@@ -97,17 +98,21 @@ def weight(content: ImageContent) -> float:
 
 
 def describe(content: ImageContent) -> str:
-    """An image's bands and type in words: "3 bands and alpha of type uint8"."""
+    """An image's bands and type in words; see ``describe_bands``."""
+    return describe_bands(len(content.bands), content.alpha, content.dtype)
+
+
+def form(content: ImageContent) -> tuple[int, str]:
+    """The bands and the type that the images of a data set share; grey ones may lie among those in colour."""
     bands = len(content.bands)
-    return f"{bands} band{'s' * (bands != 1)}{' and alpha' * content.alpha} of type {content.dtype}"
+    return 3 if bands == 1 else bands, content.dtype
 
 
 def _refuse_unlike(paths: Sequence[Path], contents: Sequence[ImageContent]) -> None:
-    """Raise DataError for images of unlike types, or bands that are not grey among colour."""
+    """Raise DataError for an image of another form than the first's."""
     first = contents[0]
     for path, content in zip(paths, contents, strict=True):
-        mixed = {len(content.bands), len(first.bands)} != {1, 3} and len(content.bands) != len(first.bands)
-        if content.dtype != first.dtype or mixed:
+        if form(content) != form(first):
             raise DataError(
                 f"{path}: has {describe(content)}, {paths[0]} has {describe(first)}; images of one data set are "
                 "expected to have the same bands and type, so convert one kind into the other (gdal_translate)"

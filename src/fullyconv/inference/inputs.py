@@ -9,8 +9,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fullyconv.data.images.pictures import bands_of
-from fullyconv.data.images.read import Pixels, luma, read_pixels, wrong_bands
-from fullyconv.data.images.values import ValueRange, on_scale
+from fullyconv.data.images.read import Pixels, as_channels, read_pixels, wrong_bands
+from fullyconv.data.images.source import Stored
+from fullyconv.data.images.values import BYTE, ValueRange
 from fullyconv.errors import DataError, first_line
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
@@ -54,15 +55,13 @@ def to_input(image: ImageLike, channels: int = 3, value_range: ValueRange | None
     else:
         raise DataError(f"an image is a path, a PIL image, an array or a tensor; this is a {type(image).__name__}")
     valid = None if alpha is None or alpha.all() else alpha > 0
-    if value_range is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
+    _check(values, channels, value_range)
+    if values.dtype.kind == "f" and value_range is None:
+        value_range = [BYTE] * channels  # they are on the scale already
+    elif values.dtype.kind == "f" and not np.isfinite(values).all():
         finite = np.isfinite(values).all(axis=0)
         valid = finite if valid is None else finite & valid
-    return _input(Pixels(_as_channels(values, channels, value_range), valid))
-
-
-def to_tensor(image: ImageLike, channels: int = 3, value_range: ValueRange | None = None) -> Tensor:
-    """Return the pixels alone of what ``to_input`` gives."""
-    return to_input(image, channels, value_range).pixels
+    return _input(as_channels(Stored(values, valid), channels, value_range, "an image"))
 
 
 def _input(pixels: Pixels) -> Input:
@@ -81,29 +80,24 @@ def _channels_first(image: np.ndarray | Tensor) -> np.ndarray:
     return np.atleast_3d(image).transpose(2, 0, 1).copy()
 
 
-def _as_channels(stored: np.ndarray, channels: int, value_range: ValueRange | None) -> np.ndarray:
-    given = len(stored)
+def _check(values: np.ndarray, channels: int, value_range: ValueRange | None) -> None:
+    """Raise DataError for bands, types or values of an array that the network does not take."""
+    given = len(values)
     if given != channels and (given, channels) not in ((1, 3), (3, 1)):
-        shape = f"{stored.shape} as (C, H, W); arrays have channels last, tensors first"
+        shape = f"{values.shape} as (C, H, W); arrays have channels last, tensors first"
         raise DataError(wrong_bands("an image", f"{given} channels ({shape})", channels))
-    if value_range is None and stored.dtype.kind == "f":
-        values = _floats(stored)
-    elif stored.dtype.kind not in "uif" or (value_range is None and stored.dtype not in (np.uint8, np.uint16)):
-        raise DataError(f"an image has values of type {stored.dtype}; uint8, uint16 or floats are expected")
-    else:
-        own = value_range if value_range is None or given == channels else [value_range[0]] * given
-        values = on_scale(stored, own, "an image")
-    if given == channels:
-        return values
-    return values.repeat(3, axis=0) if given == 1 else luma(values)
+    if value_range is not None and values.dtype.kind in "uif":
+        return
+    if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
+        raise DataError(f"an image has values of type {values.dtype}; uint8, uint16 or floats are expected")
+    if values.dtype.kind == "f":
+        _check_scale(values)
 
 
-def _floats(image: np.ndarray) -> np.ndarray:
-    """Floats in 0..255, checked, as float32."""
-    image = image.astype(np.float32)
+def _check_scale(image: np.ndarray) -> None:
+    """Raise DataError for floats that are not on the scale of 0 to 255."""
     low, high = float(image.min()), float(image.max())
     if not 0 <= low <= high <= 255:
         raise DataError(f"an image has values from {low:g} to {high:g}; 0 to 255 is expected")
     if high <= 1 and bool((image != image.round()).any()):
         raise DataError(f"an image has values from {low:g} to {high:g}, which looks like 0..1; multiply it by 255")
-    return image

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from fullyconv.channels import COUNTS, Inputs
+from fullyconv.channels import COUNTS, MAX_CHANNELS, Inputs
 from fullyconv.classes import MAX_CLASSES, printable
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones import Padding, release
@@ -21,7 +21,6 @@ KEY = "fullyconv"
 """Under which weights files and exported files keep their description, as JSON."""
 MAX_TEXT = 1 << 20
 """Characters of a description; the largest data sets' class names take a hundredth of it."""
-MAX_CHANNELS = 4096
 MAX_WIDTH = 16384
 
 Name = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(printable)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from fullyconv.channels import MAX_CHANNELS
 from fullyconv.data.checks.kinds import kinds_named
 from fullyconv.errors import ConfigError
 from fullyconv.training.written import TextLoader, as_expected
@@ -18,7 +19,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-MAX_CHANNELS = 4096
 
 
 class Section(BaseModel):

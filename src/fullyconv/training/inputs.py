@@ -7,15 +7,15 @@ import numpy as np
 
 from fullyconv.channels import COUNTS
 from fullyconv.data.catalog import Data
-from fullyconv.data.images.read import wrong_bands
-from fullyconv.data.images.values import Range
+from fullyconv.data.images.read import fits, wrong_bands
+from fullyconv.data.images.source import describe_bands
+from fullyconv.data.images.values import BYTE, Range
 from fullyconv.data.statistics import ImageStatistics, image_statistics
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.model.backbones import release, torchvision
 from fullyconv.training.config import Config, Percentiles
 
 AUTO = Percentiles(percentiles=(0.5, 99.5))
-BYTE = (0.0, 255.0)
 
 
 class Given(NamedTuple):
@@ -57,9 +57,8 @@ def given_images(data: Data, config: Config) -> Given:
         return Given(options.in_channels or known, None, options.mean, None)
     found = image_statistics(data, "train")
     channels = options.in_channels or (3 if found.bands in (1, 3) else found.bands)
-    bands = found.bands + (found.alpha and channels == found.bands + 1)
-    if bands != channels and (bands, channels) != (1, 3) and not (found.colour and channels == 1):
-        has = f"{found.bands} band{'s' * (found.bands != 1)}{' and alpha' * found.alpha} of type {found.dtype}"
+    if not fits(found, channels):
+        has = describe_bands(found.bands, found.alpha, found.dtype)
         raise DataError(wrong_bands(f"{data.root}", has, channels))
     value_range = _range(found, config, channels)
     return Given(channels, value_range, *_normalization(found, config, channels, value_range))
@@ -101,7 +100,8 @@ def _normalization(
     published = options.name.partition("-")[2] in release.NAMES or options.name in torchvision.NETWORKS
     if published or options.init is not None or (options.pretrained and channels == 3) or found.bands != channels:
         return None, None
-    scales = [255 / (high - low) for low, high in value_range or [BYTE] * channels]
-    lows = [low for low, _ in value_range or [BYTE] * channels]
-    mean = [(m - low) * scale for m, low, scale in zip(found.mean, lows, scales, strict=True)]
-    return mean, [max(d * scale, 1.0) for d, scale in zip(found.deviation, scales, strict=True)]
+    mean, std = [], []
+    for band, deviation, (low, high) in zip(found.mean, found.deviation, value_range or [BYTE] * channels, strict=True):
+        mean.append((band - low) * 255 / (high - low))
+        std.append(max(deviation * 255 / (high - low), 1.0))
+    return mean, std

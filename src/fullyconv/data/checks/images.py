@@ -9,7 +9,8 @@ import numpy as np
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
 from fullyconv.data.contents import LEVELS, ImageContent
-from fullyconv.data.statistics import ImageStatistics, describe, statistics_of
+from fullyconv.data.images.values import BYTE
+from fullyconv.data.statistics import ImageStatistics, bands_of, describe, form, statistics_of
 
 DARK, LIGHT = 4.0, 251.0
 """On the scale of 0 to 255: images with 99% of their pixels below the one, or above the other, show nothing."""
@@ -32,11 +33,6 @@ def image_problems(contents: Mapping[Path, ImageContent]) -> list[Problem]:
 
 def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
     """Report images whose bands or type are not those of most. Grey images may lie among images in colour."""
-
-    def form(content: ImageContent) -> tuple[int, str]:
-        bands = len(content.bands)
-        return 3 if bands == 1 else bands, content.dtype
-
     counts = Counter(map(form, contents.values()))
     if len(counts) < 2:
         return []
@@ -52,13 +48,12 @@ def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
 def faint_images(contents: Mapping[Path, ImageContent], together: ImageStatistics) -> list[Problem]:
     """Report images of which a network sees next to nothing: nearly all pixels are black, or nearly all white."""
     in_bytes = together.dtype == np.uint8
-    ranges = [(0.0, 255.0)] * together.bands if in_bytes else together.percentiles(0.5, 99.5)
+    ranges = [BYTE] * together.bands if in_bytes else together.percentiles(0.5, 99.5)
     problems = []
     for path, content in contents.items():
-        bands = content.bands if len(content.bands) == together.bands else content.bands * together.bands
         scaled = [
             [(band.quantiles[level] - low) / (high - low) * 255 for level in (HARDLY_ANY, NEARLY_ALL)]
-            for band, (low, high) in zip(bands, ranges, strict=True)
+            for band, (low, high) in zip(bands_of(content, together.bands), ranges, strict=True)
         ]
         if max(most for _, most in scaled) < DARK:
             problems.append(Problem(Kind.FAINT, (path,), "nearly black", "an image in which something can be seen"))

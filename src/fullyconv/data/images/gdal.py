@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.images.headers import GEOREFERENCE
 from fullyconv.data.images.neighbours import CLOSED, refuse_other_files
-from fullyconv.data.images.source import Source, Tag
-from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
+from fullyconv.data.images.source import Source, Tag, decoding
+from fullyconv.errors import ConfigError, DataError, first_line
 from fullyconv.extras import require
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 CACHE = 64 * 2**20
 """Bytes that GDAL may keep of what it has decoded; by itself it takes 5% of the machine's memory."""
-IGNORE = 255
-"""What label files declare as nodata."""
 
 
 class GdalFile(Source):
@@ -34,21 +33,12 @@ class GdalFile(Source):
     def __init__(self, path: Path, driver: str, level: int = 0) -> None:
         rasterio = _rasterio()
         self.path = path
-        self._open = ExitStack()
-        self._open.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE, **CLOSED))
-        try:
+        with ExitStack() as stack, decoding(f"{path}: cannot be read as an image"):
+            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE, **CLOSED))
             self._dataset = self._opened(path.resolve(), driver, level)
-        except Exception as error:
-            self.close()
-            if isinstance(error, FullyConvError):
-                raise
-            raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
-        self._open.callback(self._dataset.close)
-        try:
+            stack.callback(self._dataset.close)
             self._describe()
-        except BaseException:
-            self.close()
-            raise
+            self._open = stack.pop_all()  # from here on it is closed by close()
 
     def _opened(self, path: Path, driver: str, level: int) -> "DatasetReader":
         """The file itself, or one of its levels. What GDAL raises is of kinds that are not derived from one another."""
@@ -109,12 +99,8 @@ class GdalFile(Source):
 
     def numbers(self) -> np.ndarray:
         self.check_memory(self.size[0] * self.size[1])
-        try:
+        with decoding(f"{self.path}: cannot be read as an image"):
             return self._read(lambda: self._dataset.read(self._bands))
-        except FullyConvError:
-            raise
-        except Exception as error:  # as above
-            raise DataError(f"{self.path}: cannot be read as an image ({first_line(error)})") from error
 
     def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
         if not self.has_gaps:

@@ -1,12 +1,12 @@
 """The one way in which images are read: any file → the channels and values that a network takes."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from fullyconv.data.images.files import NOT_READ
-from fullyconv.data.images.headers import decoder_of
+from fullyconv.data.images.headers import Decoder, decoder_of
 from fullyconv.data.images.pictures import Picture
 from fullyconv.data.images.source import Source, Stored
 from fullyconv.data.images.values import ValueRange, on_scale
@@ -23,6 +23,17 @@ class Pixels(NamedTuple):
 
     values: np.ndarray
     valid: np.ndarray | None
+
+
+class Banded(Protocol):
+    """What has bands, an image or a set of them; for the three facts see ``Source``."""
+
+    @property
+    def bands(self) -> int: ...
+    @property
+    def colour(self) -> bool: ...
+    @property
+    def alpha(self) -> bool: ...
 
 
 def read_pixels(
@@ -63,11 +74,7 @@ def open_source(path: str | Path, level: int = 0, upright: bool = True) -> Sourc
     reads it is not installed.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: {absence(path)}")
-    if (what := NOT_READ.get(path.suffix.lower())) is not None:
-        raise DataError(f"{path}: is {what}")
-    decoder = decoder_of(path)
+    decoder = find_decoder(path)
     if decoder == "picture":
         return Picture(path, upright)
     if decoder == "GTiff":
@@ -79,18 +86,30 @@ def open_source(path: str | Path, level: int = 0, upright: bool = True) -> Sourc
     return GdalFile(path, decoder)
 
 
-def takes_alpha(source: Source, channels: int) -> bool:
+def find_decoder(path: Path) -> Decoder:
+    """Return which decoder reads a file. Raises DataError where there is none, or no file."""
+    if not path.is_file():
+        raise DataError(f"{path}: {absence(path)}")
+    if (what := NOT_READ.get(path.suffix.lower())) is not None:
+        raise DataError(f"{path}: is {what}")
+    return decoder_of(path)
+
+
+def takes_alpha(image: Banded, channels: int) -> bool:
     """Whether a network of so many channels takes the alpha band as one of them."""
-    return source.alpha and channels == source.bands + 1
+    return image.alpha and channels == image.bands + 1
 
 
 def check_bands(source: Source, channels: int) -> None:
     """Raise DataError where an image's bands cannot be the ``channels`` that a network takes."""
-    if source.bands == channels or (source.bands, channels) == (1, 3) or takes_alpha(source, channels):
-        return
-    if source.colour and channels == 1:
-        return
-    raise DataError(wrong_bands(str(source.path), source.describe(), channels))
+    if not fits(source, channels):
+        raise DataError(wrong_bands(str(source.path), source.describe(), channels))
+
+
+def fits(image: Banded, channels: int) -> bool:
+    """Whether the bands can be the channels: as they are, grey repeated, colours weighed, or alpha as a channel."""
+    as_they_are = image.bands == channels or takes_alpha(image, channels)
+    return as_they_are or (image.bands, channels) == (1, 3) or (image.colour and channels == 1)
 
 
 def wrong_bands(source: str, has: str, channels: int) -> str:

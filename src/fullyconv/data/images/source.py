@@ -1,7 +1,8 @@
 """What every open image file offers: its size and bands, and its windows, as they are stored."""
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -83,15 +84,11 @@ class Source(AbstractContextManager["Source"], ABC):
         Raises DataError for a broken file, and for more pixels than memory holds.
         """
         self.check_memory((rows.stop - rows.start) * (columns.stop - columns.start))
-        try:
+        whole = rows == slice(0, self.size[0]) and columns == slice(0, self.size[1])
+        window = "" if whole else f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} "
+        with decoding(f"{self.path}: {window}cannot be read as an image"):
             values = self.stored(rows, columns, with_alpha)
             valid = None if with_alpha else self.mask(rows, columns)
-        except FullyConvError:
-            raise
-        except Exception as error:  # decoders raise errors of many kinds on broken files
-            whole = rows == slice(0, self.size[0]) and columns == slice(0, self.size[1])
-            window = "" if whole else f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} "
-            raise DataError(f"{self.path}: {window}cannot be read as an image ({first_line(_root(error))})") from error
         if values.dtype.kind == "f":
             finite = np.isfinite(values).all(axis=0)
             if not finite.all():
@@ -122,9 +119,24 @@ class Source(AbstractContextManager["Source"], ABC):
             )
 
     def describe(self) -> str:
-        """Its bands and type in words: "3 bands and alpha of type uint8"."""
-        bands = f"{self.bands} band{'s' * (self.bands != 1)}{' and alpha' * self.alpha}"
-        return f"{bands} of type {self.dtype}"
+        """Its bands and type in words; see ``describe_bands``."""
+        return describe_bands(self.bands, self.alpha, self.dtype)
+
+
+def describe_bands(bands: int, alpha: bool, dtype: np.dtype | str) -> str:
+    """An image's bands and type in words: "3 bands and alpha of type uint8"."""
+    return f"{bands} band{'s' * (bands != 1)}{' and alpha' * alpha} of type {dtype}"
+
+
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Raise errors of the libraries that decode files, which have many kinds, as DataError: ``what``, and why."""
+    try:
+        yield
+    except FullyConvError:
+        raise
+    except Exception as error:
+        raise DataError(f"{what} ({first_line(_root(error))})") from error
 
 
 def refuse_too_large(path: Path, pixels: int, bytes_a_pixel: int) -> None:

@@ -1,6 +1,7 @@
 """TIFF files of every kind: one image, a pyramid, or an image whose channels are pages."""
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from fullyconv.data.images.gdal import GdalFile
 from fullyconv.data.images.headers import ORIENTATION
 from fullyconv.data.images.pictures import refuse_stack
 from fullyconv.data.images.slides import Slide
-from fullyconv.data.images.source import Source
+from fullyconv.data.images.source import Source, decoding
 from fullyconv.data.images.tile_sizes import DECODED, refuse_larger_tiles, refuse_unbounded
-from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
+from fullyconv.errors import ConfigError, DataError
 from fullyconv.extras import require
 
 if TYPE_CHECKING:
@@ -30,21 +31,12 @@ def open_tiff(path: Path, level: int = 0) -> Source:
     """
     use = "reads TIFF files of more than bytes in grey, RGB or with a palette"
     tifffile = require("tifffile", "raster", use)
-    file = None
-    try:
-        file = tifffile.TiffFile(path)
+    with ExitStack() as stack, decoding(f"{path}: cannot be read as a TIFF file"):
+        file = stack.enter_context(tifffile.TiffFile(path))
         source = _by_tifffile(path, file, level)
-    except FullyConvError:
-        if file is not None:
-            file.close()
-        raise
-    except Exception as error:  # of many kinds on broken files
-        if file is not None:
-            file.close()
-        raise DataError(f"{path}: cannot be read as a TIFF file ({first_line(error)})") from error
-    if source is not None:
-        return source
-    file.close()
+        if source is not None:
+            stack.pop_all()  # the source closes it
+            return source
     return GdalFile(path, "GTiff", level)
 
 

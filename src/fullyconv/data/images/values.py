@@ -13,6 +13,8 @@ Range = tuple[float, float]
 """The value that becomes 0, and the one that becomes 255; what lies beyond is cut off."""
 ValueRange = Sequence[Range]
 """A range for each channel."""
+BYTE: Range = (0.0, 255.0)
+"""That of bytes, which stay as they are."""
 
 
 def on_scale(values: np.ndarray, value_range: ValueRange | None, source: str) -> np.ndarray:
@@ -33,12 +35,11 @@ def on_scale(values: np.ndarray, value_range: ValueRange | None, source: str) ->
             "no value range, takes uint8 or uint16. Train it on such images (data.range is then found from them), or "
             "scale this one to 0..255 and save it as 8 bits"
         )
-    if values.dtype == np.uint8 and all(tuple(own) == (0, 255) for own in value_range):
+    if values.dtype == np.uint8 and all(tuple(own) == BYTE for own in value_range):
         return values
-    low, high = (np.array(ends, np.float64)[:, None, None] for ends in zip(*value_range, strict=True))
     scaled = np.empty(values.shape, np.float32)
-    for plane, own, start, end in zip(scaled, values, low.ravel(), high.ravel(), strict=True):
-        np.subtract(own, start, out=plane, casting="unsafe")
+    for plane, own, (start, end) in zip(scaled, values, value_range, strict=True):
+        np.subtract(own, start, out=plane, casting="unsafe", dtype=np.float64)
         plane *= 255 / (end - start)
     np.clip(scaled, 0, 255, out=scaled)
     return np.nan_to_num(scaled, copy=False, nan=0.0)

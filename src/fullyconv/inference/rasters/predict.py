@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from torch import Tensor
 from fullyconv import __version__
 from fullyconv.classes import IGNORE
 from fullyconv.data.images.read import check_bands, open_source, read_window, takes_alpha
-from fullyconv.data.images.source import Source
+from fullyconv.data.images.source import Source, decoding
 from fullyconv.data.parallel import Progress
-from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line
+from fullyconv.errors import ConfigError
 from fullyconv.inference.predictor import Method, Predictor, TileOption, Window
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
 from fullyconv.model.fcn import FCN
@@ -66,17 +66,6 @@ def predict_raster(
                 progress(done, len(planned))
         labels.finish(predictor.classes, predictor.palette, source.georeference())
     return filled
-
-
-@contextmanager
-def decoding(what: str) -> Iterator[None]:
-    """Raise errors of the libraries that decode files, which have many kinds, as DataError: ``what``, and why."""
-    try:
-        yield
-    except FullyConvError:
-        raise
-    except Exception as error:
-        raise DataError(f"{what} ({first_line(error)})") from error
 
 
 def _blocks(method: Method) -> tuple[int, Method]:
