@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, numbers_of_colours
-from fullyconv.data.masks import mask_values, open_mask, to_labels
+from fullyconv.data.masks import is_lossy, mask_values, open_mask, to_labels
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
@@ -154,7 +154,7 @@ def read_mask_content(path: Path, key: str | None) -> MaskContent:
     mask = open_mask(path, key)
     if isinstance(mask, np.ndarray):
         return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask))
-    lossy = mask.format in ("JPEG", "MPO")
+    lossy = is_lossy(mask)
     if mask.mode in ("RGB", "RGBA"):
         return MaskContent(size=mask.size, colours=_count_colours(mask), lossy=lossy)
     try:

@@ -185,9 +185,14 @@ def list_unknown(unknown: list[Unknown], limit: int = 5) -> str:
 
 def count_colours(numbers: np.ndarray) -> list[Unknown]:
     """The colours 0xRRGGBB that occur and their pixels, the most frequent first."""
+    return [(colour_of(number), pixels) for number, pixels in _most_first(numbers)]
+
+
+def _most_first(numbers: np.ndarray) -> list[tuple[int, int]]:
+    """The numbers that occur, each with how often, the most frequent first."""
     found, pixels = np.unique(numbers, return_counts=True)
-    most_first = np.argsort(-pixels, kind="stable")
-    return [(colour_of(int(n)), int(c)) for n, c in zip(found[most_first], pixels[most_first], strict=True)]
+    order = np.argsort(-pixels, kind="stable")
+    return list(zip(found[order].tolist(), pixels[order].tolist(), strict=True))
 
 
 def numbers_of_colours(rgb: np.ndarray) -> np.ndarray:
@@ -216,9 +221,7 @@ def _look_up(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, list[Un
     if not strange.any():
         return labels.astype(np.uint8), []
     labels[strange] = IGNORE
-    found, pixels = np.unique(values[strange], return_counts=True)
-    most_first = np.argsort(-pixels, kind="stable")
-    return labels.astype(np.uint8), [(int(found[i]), int(pixels[i])) for i in most_first]
+    return labels.astype(np.uint8), [*_most_first(values[strange])]
 
 
 def _expected(numbering: Mapping[int, int]) -> str:

@@ -29,6 +29,11 @@ def open_mask(path: str | Path, key: str | None) -> Mask:
     return _without_alpha(path, open_picture(path)) if find_decoder(path) == "picture" else _open_numbers(path)
 
 
+def is_lossy(mask: Mask) -> bool:
+    """Whether a mask is of a format that changes values: JPEG, or its kin of several pictures."""
+    return isinstance(mask, Image.Image) and mask.format in ("JPEG", "MPO")
+
+
 def _open_numbers(path: Path) -> Mask:
     """A mask that Pillow does not read: its numbers, whatever their type; or its colours, as a picture."""
     with open_source(path) as source:

@@ -12,7 +12,7 @@ from fullyconv.data.images.planes import read_planes
 from fullyconv.data.images.read import read_pixels
 from fullyconv.data.images.values import ValueRange
 from fullyconv.data.mask_codes import MaskCode
-from fullyconv.data.masks import mask_values, open_mask, read_mask
+from fullyconv.data.masks import is_lossy, mask_values, open_mask, read_mask
 from fullyconv.errors import DataError
 
 
@@ -94,7 +94,7 @@ def _read_valid(path: Path) -> np.ndarray:
         values = np.asarray(mask)[..., :3].max(-1) if colours else mask_values(mask)  # type: ignore[arg-type]
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
-    return values >= 128 if path.suffix.lower() in (".jpg", ".jpeg") else values != 0
+    return values >= 128 if is_lossy(mask) else values != 0
 
 
 def _same_size(path: Path, array: np.ndarray, other: Path, wanted: np.ndarray, what: str = "") -> None:

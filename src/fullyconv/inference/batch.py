@@ -15,7 +15,7 @@ from PIL.Image import DecompressionBombError
 from torch import Tensor
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.images.files import READ, SUFFIXES, write_image
+from fullyconv.data.images.files import READ, is_image_name, write_image
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.inputs import Input
 from fullyconv.inference.predictor import Predictor, TileOption
@@ -222,7 +222,7 @@ def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
     else:
         root = Path(*path.parts[: patterns[0]])
         matches = list(root.glob(str(Path(*path.parts[patterns[0] :]))))
-    files = {p: p.relative_to(root) for p in _below(matches) if p.suffix.lower() in SUFFIXES}
+    files = {p: p.relative_to(root) for p in _below(matches) if is_image_name(p)}
     shown = [(p, files[p]) for p in sorted(files) if not any(part.startswith(".") for part in files[p].parts)]
     if root.resolve().is_relative_to(out.resolve()):
         return shown

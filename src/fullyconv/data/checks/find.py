@@ -97,10 +97,9 @@ def check(
     if not data.published:
         problems += _judge(data, findings_of, faulty)
         images = {pair: findings.image for pair, findings in findings_of.items() if findings.image is not None}
-        samples = {pair: content.sample for pair, content in images.items()}
         if data.channels is None and data.inputs == "image":
             problems += image_problems({pair.image: content for pair, content in images.items()})
-        problems += whole.in_several_splits(chosen, samples, data.divided)
+        problems += whole.in_several_splits(chosen, images, data.divided)
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
     return Report(data, problems, frequencies, allowed, strict)
 

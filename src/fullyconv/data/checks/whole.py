@@ -9,7 +9,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.checks.judge import paste_values
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
-from fullyconv.data.contents import digest_pixels
+from fullyconv.data.contents import ImageContent, digest_pixels
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import IGNORE
@@ -111,7 +111,16 @@ def _shifted(data: Data) -> str:
     )
 
 
-def in_several_splits(chosen: Splits, samples: Mapping[Pair, str], divided: bool) -> list[Problem]:
+def _is_of_one_colour(path: Path, content: ImageContent) -> bool:
+    """Whether all pixels of an image are equal; it is decoded only where those that were counted are."""
+    if any(band.quantiles[0] != band.quantiles[-1] for band in content.bands):
+        return False
+    with open_source(path) as source:
+        pixels = source.whole().values
+    return bool((pixels == pixels[:, :1, :1]).all())
+
+
+def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divided: bool) -> list[Problem]:
     """Report images whose decoded pixels occur in more than one split.
 
     Only images whose samples are equal (see ``ImageContent``) are decoded once more and compared by all of their
@@ -121,25 +130,25 @@ def in_several_splits(chosen: Splits, samples: Mapping[Pair, str], divided: bool
     splits_of: dict[str, set[str]] = {}
     for name, pairs in chosen.items():
         for pair in pairs:
-            if pair in samples:
-                splits_of.setdefault(samples[pair], set()).add(name)
-    places: dict[bytes, dict[str, list[Path]]] = {}
+            if pair in images:
+                splits_of.setdefault(images[pair].sample, set()).add(name)
+    places: dict[bytes, dict[str, list[Pair]]] = {}
     alike = [
-        (name, pair.image)
+        (name, pair)
         for name, pairs in chosen.items()
         for pair in pairs
-        if pair in samples and len(splits_of[samples[pair]]) > 1
+        if pair in images and len(splits_of[images[pair].sample]) > 1
     ]
-    for (name, image), digest in zip(alike, in_parallel(lambda found: digest_pixels(found[1]), alike), strict=True):
-        places.setdefault(digest, {}).setdefault(name, []).append(image)
+    digests = in_parallel(lambda found: digest_pixels(found[1].image), alike)
+    for (name, pair), digest in zip(alike, digests, strict=True):
+        places.setdefault(digest, {}).setdefault(name, []).append(pair)
     problems = []
     for where in places.values():
-        files = tuple(dict.fromkeys(path for paths in where.values() for path in paths))
+        same = [pair for of_split in where.values() for pair in of_split]
+        files = tuple(dict.fromkeys(pair.image for pair in same))
         if len(where) < 2:
             continue
-        with open_source(files[0]) as source:
-            pixels = source.whole().values
-        if (pixels == pixels[:, :1, :1]).all():
+        if _is_of_one_colour(files[0], images[same[0]]):
             problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images of something"))
         else:
             found = f"the same pixels in {' and '.join(where)}"

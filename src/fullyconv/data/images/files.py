@@ -52,12 +52,12 @@ def list_images(folder: Path) -> list[Path]:
     """Return the image files of a folder by name, hidden ones left out; nothing where there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if is_image_name(path))
+    return sorted(path for path in folder.iterdir() if is_image_name(path) and not path.name.startswith("."))
 
 
-def is_image_name(path: Path) -> bool:
-    """Whether a file of this name is an image, readable or not, and not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def is_image_name(name: str | Path) -> bool:
+    """Whether a file of this name is an image, readable or not."""
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def write_image(path: Path, picture: Image.Image, **options: int | str) -> None:

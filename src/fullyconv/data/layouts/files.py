@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from fullyconv.data.images.files import SUFFIXES
+from fullyconv.data.images.files import is_image_name
 from fullyconv.data.published.archive import read_list
 from fullyconv.errors import DataError
 from fullyconv.files import absence
@@ -23,7 +23,7 @@ def subfolders(folder: Path) -> list[Path]:
 def require_no_lost_links(folder: Path) -> None:
     """Raise DataError if a link in ``folder`` may stand for a folder that is not there."""
     for entry in sorted(folder.iterdir()):
-        if entry.is_symlink() and not entry.exists() and not _is_image(entry.name):
+        if entry.is_symlink() and not entry.exists() and not is_image_name(entry.name):
             raise DataError(f"{entry}: {absence(entry)}; a split's folder may be missing, so mend or remove the link")
 
 
@@ -71,7 +71,7 @@ def chosen(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
     suffix = next((path.suffix for path in images), ".png")
     found: Keyed = {}
     for line in read_list(listed):
-        name = str(Path(line).with_suffix("")) if _is_image(line) else line
+        name = str(Path(line).with_suffix("")) if is_image_name(line) else line
         same_stem = by_stem.get(Path(name).name, [])
         path = root / line
         if path not in images:
@@ -108,16 +108,12 @@ def separate(places: Mapping[str, str], found: Mapping[str, Keyed]) -> dict[str,
     return separated
 
 
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
-
-
 def _walk(folder: Path, above: tuple[_Place, ...]) -> Iterator[Path]:
     inside = _entered(folder, above)
     if inside is None:
         return
     for entry in _entries(folder):
-        if _is_image(entry.name):
+        if is_image_name(entry.name):
             yield entry
         elif entry.is_dir():
             yield from _walk(entry, inside)
@@ -141,7 +137,7 @@ def _matches(
     pattern = part.removesuffix(".*") if any_suffix and part != ".*" else part
     regex = re.compile("(.*)".join(map(re.escape, pattern.split("*"))), re.IGNORECASE)
     for entry in _entries(folder):
-        if any_suffix and not _is_image(entry.name):
+        if any_suffix and not is_image_name(entry.name):
             continue
         match = regex.fullmatch(entry.stem if any_suffix else entry.name)
         if match is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from fullyconv.data.images.files import SUFFIXES
+from fullyconv.data.images.files import is_image_name
 from fullyconv.data.layouts.divide import letters
 
 MOST = 2000
@@ -35,7 +35,7 @@ def looks_like(path: Path) -> str:
     if any(endings[suffix] for suffix in _VIDEOS):
         video = next(file for file in files if file.suffix.lower() in _VIDEOS)
         return f"it holds videos, as {video.name}; save the frames that have masks as images. Then {_ONE_EACH}"
-    images = [file for file in files if file.suffix.lower() in SUFFIXES]
+    images = [file for file in files if is_image_name(file)]
     if not images:
         return f"it holds no images ({_names(path)}); {_ONE_EACH}"
     return _images(path, images)
