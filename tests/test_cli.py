@@ -343,6 +343,27 @@ cli.main()
     assert ended.stderr.replace("\n", "").isprintable()
 
 
+def test_what_decoders_remark_without_a_files_name_is_not_printed(tmp_path):
+    """Of a TIFF that breaks off Pillow warns and tifffile logs; the error alone has the name."""
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "cut.tif", np.zeros((64, 64, 3), np.uint16), photometric="rgb")
+    content = (tmp_path / "cut.tif").read_bytes()
+    directory = int.from_bytes(content[4:8], "little")
+    (tmp_path / "cut.tif").write_bytes(content[: directory + 50])
+    program = f"""
+import sys
+from fullyconv import cli
+from fullyconv.data.images.read import read_pixels
+import fullyconv.data
+fullyconv.data.open_data = lambda *_: read_pixels({str(tmp_path / "cut.tif")!r})
+sys.argv = ["fullyconv", "data", "check", "data"]
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == ["fullyconv"]
+
+
 def test_a_run_is_not_overwritten_and_not_reconfigured(fullyconv, data):
     fullyconv("train", "--data", data, *QUICK, "--out", "run")
     code, _, err = fullyconv("train", "--data", data, *QUICK, "--out", "run")

@@ -53,9 +53,13 @@ def fail(*lines: str) -> NoReturn:
 
 
 def guard() -> None:
-    """Print warnings as lines of ours, and make control characters visible in what libraries log."""
+    """Print warnings as lines of ours, and make control characters visible in what libraries log.
+
+    What Pillow and tifffile remark of a file has no file's name, and is left out: what matters is raised with it.
+    """
     warnings.formatwarning = warning_line
-    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")  # memory is asked instead
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     if logging.lastResort is not None:  # shows what libraries log of broken files
         logging.lastResort.setFormatter(_VisibleLines())
 
