@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from fullyconv.errors import DataError, FullyConvError, visible
+from fullyconv.errors import DataError, FullyConvError, first_line, visible
 
 ACTING = ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x9b", "\u2028", "\u2029", "\u202e", "\u2066", "\u200f", "\udc80"]
 
@@ -29,3 +29,15 @@ def test_an_error_has_the_lines_that_it_was_given_and_no_more():
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, FullyConvError)
     assert str(again) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("bad block\nmore"), "bad block"),
+        (KeyError(0), "KeyError: 0"),
+        (IndexError(), "IndexError"),
+    ],
+)
+def test_the_first_line_of_another_librarys_error_has_words(error: Exception, words: str) -> None:
+    assert first_line(error) == words

@@ -55,5 +55,8 @@ class GeometryError(FullyConvError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a third-party error message, or the error's type where the message is empty."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the first line of a third-party error message, with the error's type where the message has no words."""
+    line, kind = (str(error).strip().splitlines() or [""])[0], type(error).__name__
+    if any(character.isalpha() for character in line):
+        return line
+    return f"{kind}: {line}" if line else kind

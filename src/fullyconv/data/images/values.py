@@ -17,6 +17,16 @@ BYTE: Range = (0.0, 255.0)
 """That of bytes, which stay as they are."""
 
 
+def check_type(dtype: np.dtype, value_range: ValueRange | None, source: str) -> None:
+    """Raise DataError, naming ``source``, for values of a type that needs a range, where there is none."""
+    if value_range is None and dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{source}: holds values of type {dtype}; a network that was trained on images of 8 bits, and has "
+            "no value range, takes uint8 or uint16. Train it on such images (data.range is then found from them), or "
+            "scale this one to 0..255 and save it as 8 bits"
+        )
+
+
 def on_scale(values: np.ndarray, value_range: ValueRange | None, source: str) -> np.ndarray:
     """Put stored values (bands, h, w) on the scale of 0 to 255: uint8 where nothing is lost by it, else float32.
 
@@ -25,16 +35,9 @@ def on_scale(values: np.ndarray, value_range: ValueRange | None, source: str) ->
 
     Raises DataError, naming ``source``, for values of another type without a range.
     """
+    check_type(values.dtype, value_range, source)
     if value_range is None:
-        if values.dtype == np.uint8:
-            return values
-        if values.dtype == np.uint16:
-            return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        raise DataError(
-            f"{source}: holds values of type {values.dtype}; a network that was trained on images of 8 bits, and has "
-            "no value range, takes uint8 or uint16. Train it on such images (data.range is then found from them), or "
-            "scale this one to 0..255 and save it as 8 bits"
-        )
+        return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if values.dtype == np.uint8 and all(tuple(own) == BYTE for own in value_range):
         return values
     scaled = np.empty(values.shape, np.float32)

@@ -15,6 +15,7 @@ from fullyconv import __version__
 from fullyconv.classes import IGNORE
 from fullyconv.data.images.read import check_bands, open_source, read_window, takes_alpha
 from fullyconv.data.images.source import Source, decoding
+from fullyconv.data.images.values import check_type
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
 from fullyconv.inference.predictor import Method, Predictor, TileOption, Window
@@ -49,6 +50,7 @@ def predict_raster(
         with decoding(f"{image}: cannot be read"):
             source = stack.enter_context(open_source(image, level))
         check_bands(source, predictor.net.in_channels)
+        check_type(source.dtype, predictor.net.value_range, str(image))
         block, method = _blocks(predictor.method(source.size, tile, by_window=True))
         planned = predictor.windows(source.size, method)
         if whole is not None:
