@@ -83,7 +83,11 @@ class Upsample(nn.Module):
     def __init__(self, channels: int, factor: tuple[int, int], shift: tuple[Fraction, Fraction], method: Method):
         super().__init__()
         self.rows, self.columns = (_Axis(method, f, s) for f, s in zip(factor, shift, strict=True))
-        self.groups = _hold_kernel(self, channels, self.rows.kernel[:, None] * self.columns.kernel, method)
+        self.groups = _hold_kernel(self, channels, method)
+
+    def plane(self) -> Tensor:
+        """Return the kernel of one channel, (rows, columns), as it is before any training."""
+        return self.rows.kernel[:, None] * self.columns.kernel
 
     def forward(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, C, h, w) → (N, C, *size)."""
@@ -105,21 +109,30 @@ class Deconvolution(nn.Module):
 
     def __init__(self, channels: int, factor: int, method: Method):
         super().__init__()
-        along = _Axis(method, factor, Fraction(1 - factor, 2 * factor)).kernel  # centred between its two middle taps
-        self.factor, self.kernel = factor, len(along)
-        self.groups = _hold_kernel(self, channels, along[:, None] * along, method)
+        self.axis = _Axis(method, factor, Fraction(1 - factor, 2 * factor))  # centred between its two middle taps
+        self.factor, self.kernel = factor, len(self.axis.kernel)
+        self.groups = _hold_kernel(self, channels, method)
+
+    def plane(self) -> Tensor:
+        """Return the kernel of one channel, (rows, columns), as it is before any training."""
+        return self.axis.kernel[:, None] * self.axis.kernel
 
     def forward(self, coarse: Tensor) -> Tensor:
         return F.conv_transpose2d(coarse, self.weight, stride=self.factor, groups=self.groups)
 
 
-def _hold_kernel(module: nn.Module, channels: int, kernel: Tensor, method: Method) -> int:
+def _hold_kernel(module: Upsample | Deconvolution, channels: int, method: Method) -> int:
     """Give ``module`` its weight, learnt over all channels or fixed for each; the convolution's groups."""
-    device = torch.get_default_device()
+    plane = module.plane().to(torch.get_default_device())
     if method == "transposed":
-        module.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel.to(device))
+        module.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * plane)
         return 1
-    if device.type != "meta":  # a fixed kernel is in no file: it is there in a network without memory, too
-        kernel = kernel.to(device)
-    module.register_buffer("weight", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
+    module.register_buffer("weight", plane.expand(channels, 1, *plane.shape).clone(), persistent=False)
     return channels
+
+
+def fill_fixed_kernels(network: nn.Module) -> None:
+    """Give the fixed kernels of a network that was laid out without memory their numbers, which are in no file."""
+    for module in network.modules():
+        if isinstance(module, Upsample | Deconvolution) and not isinstance(module.weight, nn.Parameter):
+            module.weight = torch.empty_like(module.weight, device="cpu").copy_(module.plane())

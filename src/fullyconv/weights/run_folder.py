@@ -13,6 +13,7 @@ from fullyconv.errors import FullyConvError, WeightsError, first_line
 from fullyconv.files import write_whole
 from fullyconv.model import fcn
 from fullyconv.model.spec import KEY, MAX_TEXT, ModelSpec, parsed
+from fullyconv.model.upsample import fill_fixed_kernels
 from fullyconv.weights import HUB
 from fullyconv.weights.run_files import ARCHITECTURE, WEIGHTS
 
@@ -48,6 +49,7 @@ def load(source: str | Path) -> fcn.FCN:
             _refuse_another_architecture(spec, path)
         net = _laid_out(spec, file, path)
         net.load_state_dict({name: _tensor(file, name, own) for name, own in net.state_dict().items()}, assign=True)
+        fill_fixed_kernels(net)
         if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):  # a backbone's that is in no file
             whole = fcn.from_spec(spec)
             whole.load_state_dict(net.state_dict())
