@@ -74,7 +74,7 @@ def test_images_and_masks_pair_by_what_the_wildcards_stand_for(draw, mask, descr
     draw(image)
     mask(drawn or "IMD1/IMD1_lesion/IMD1_lesion.bmp")
     if drawn is None:
-        with pytest.raises(DataError, match=r"IMD1\.bmp: no mask can be told to be its own"):
+        with pytest.raises(DataError, match=r"IMD1\.bmp: no mask was found for this"):
             describe(splits={"train": {"images": images, "masks": masks}})
     else:
         assert found(describe(splits={"train": {"images": images, "masks": masks}})) == [(image, drawn)]
@@ -94,7 +94,7 @@ def test_one_folder_of_images_and_masks_with_absolute_places(draw, mask, describ
     [
         ({"images": "all/*.jpg", "masks": "all/*_mask.png"}, r"`images`: no file matches 'all/\*\.jpg'"),
         ({"images": "nowhere", "masks": "all"}, "folders that do not exist: .*nowhere"),
-        ({"images": "all", "masks": "all"}, "is matched by `images` and by `masks`"),
+        ({"images": "all", "masks": "all"}, "is matched by both `images` and `masks`"),
     ],
 )
 def test_places_that_cannot_be(draw, describe, places, message):
@@ -134,7 +134,7 @@ def test_a_link_to_a_folder_that_is_missing_is_told(draw, mask, describe, tmp_pa
     draw("images/0.png")
     mask("masks/0.png")
     (tmp_path / "images/more").symlink_to("unmounted")
-    with pytest.raises(DataError, match=r"images/more: is a link to unmounted, which is not there; a folder may be"):
+    with pytest.raises(DataError, match=r"images/more: is a link to unmounted, which is not there; it may be a folder"):
         describe(splits={"train": {"images": "images", "masks": "masks"}})
 
 
@@ -167,7 +167,7 @@ def test_sources_may_be_folders(draw, mask, describe):
     ("by", "message"),
     [
         ("scene(\\d)", r"1\.png: `split.by` \('scene\(\\\\d\)'\) does not match 'images/1\.png'"),
-        ("folder", "finds one source, 'images', in all 3 images"),
+        ("folder", "finds the same source, 'images', for all 3 images"),
     ],
 )
 def test_an_image_without_a_source_is_refused_by_name(draw, mask, describe, by, message):
@@ -236,7 +236,9 @@ def test_outside_of_the_valid_area_there_is_no_class(draw, save, describe, tmp_p
     save("training/mask/22_training_mask.gif", [[255]])
     assert "1x1 (width x height), the mask " in check(data).errors[0].found
     (tmp_path / "training/mask/22_training_mask.gif").unlink()
-    with pytest.raises(DataError, match=r"22_training\.tif: has no mask of its valid area, as 1 of 2 images of train"):
+    with pytest.raises(
+        DataError, match=r"22_training\.tif: has no mask of its valid area, like 1 of 2 images of train"
+    ):
         describe(splits=yaml.safe_load((tmp_path / "dataset.yaml").read_text())["splits"])
 
 
@@ -336,7 +338,7 @@ def test_folders_that_are_no_splits_stay_together(draw, mask, tmp_path):
     assert {name: len(part) for name, part in data.splits.items()} == {"train": 24, "val": 3, "test": 3}
     patients = [{pair.image.parent.name for pair in part} for part in data.splits.values()]
     assert sum(map(len, patients)) == 10
-    assert "the images lie in 10 folders" in data.notes[0]
+    assert "the images are in 10 folders" in data.notes[0]
 
 
 def test_test_images_without_masks_are_left_out_and_that_is_said(draw, mask, tmp_path):
@@ -344,7 +346,7 @@ def test_test_images_without_masks_are_left_out_and_that_is_said(draw, mask, tmp
     mask("train/masks/a.png", "train/masks/b.png")
     data = open_data(tmp_path)
     assert list(data.splits) == ["train"]
-    assert "test is left out: its 1 images have no masks" in data.notes[0]
+    assert "test split is left out because its 1 images have no masks" in data.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -377,14 +379,14 @@ def test_names_that_differ_by_a_constant_beginning_or_ending_pair(draw, mask, tm
 def test_names_that_could_pair_in_several_ways_are_refused(draw, mask, tmp_path, masks):
     draw("images/x_0_leftImg8bit.png", "images/x_1_leftImg8bit.png")
     mask(*(f"masks/{name}" for name in masks))
-    with pytest.raises(DataError, match=r"(?s)no mask can be told to be its own.*`masks: \"masks/\*_mask\.png\"`"):
+    with pytest.raises(DataError, match=r"(?s)no mask was found for this.*`masks: \"masks/\*_mask\.png\"`"):
         open_data(tmp_path)
 
 
 def test_two_folders_of_masks_are_not_chosen_from(draw, mask, tmp_path):
     draw("training/images/1.png")
     mask("training/1st_manual/1.png", "training/mask/1.png")
-    with pytest.raises(DataError, match=r"1st_manual and mask may each be the masks"):
+    with pytest.raises(DataError, match=r"1st_manual and mask could each be the folder of masks"):
         open_data(tmp_path)
 
 
@@ -403,7 +405,7 @@ def test_what_masks_mean_may_be_said_beside_recognized_folders(draw, mask, descr
     assert (data.layout, data.classes) == ("descriptor", ["gap", "cell"])
     assert {name: len(part) for name, part in data.splits.items()} == {"train": 2, "val": 1, "test": 1}
     (data.root / "gt").rename(data.root / "what")
-    with pytest.raises(DataError, match="no folders are recognized beside it"):
+    with pytest.raises(DataError, match="no folders of images and masks were recognized"):
         open_data(data.root)
 
 
@@ -431,7 +433,7 @@ def test_cvats_labelmap_names_the_classes_and_their_colours(tmp_path, draw, save
     assert not data.published
     assert {name: len(part) for name, part in data.splits.items()} == {"train": 4, "val": 1, "test": 1}
     assert read_pair(data.split("train")[0], data.codes)[1].tolist() == [[0, 1], [2, IGNORE]]
-    assert "default.txt are divided" in data.notes[0]
+    assert "default.txt were divided" in data.notes[0]
     assert check(data).errors == []
 
 
@@ -460,10 +462,14 @@ def test_own_folders_without_class_file_have_vocs_classes_only_if_the_masks_fit(
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("labelmap.txt", "background:0,0,0::\nweed:1,2::\n", "holds the line 'weed:1,2::'; lines as `road:128,64,128"),
-        ("labelmap.txt", "background:0,0,0::\nweed:0,0,0::\n", "has the colour of another line"),
-        ("labelmap.txt", "background:0,0,0::\n", "names 1 classes; 2 to 255 are expected"),
-        ("class_names.txt", "a\na\n", "names the class 'a' twice"),
+        (
+            "labelmap.txt",
+            "background:0,0,0::\nweed:1,2::\n",
+            "has the line 'weed:1,2::'; expected a line such as `road:128,64,128",
+        ),
+        ("labelmap.txt", "background:0,0,0::\nweed:0,0,0::\n", "has the same colour as another line"),
+        ("labelmap.txt", "background:0,0,0::\n", "lists 1 classes; expected 2 to 255"),
+        ("class_names.txt", "a\na\n", "lists the class 'a' twice"),
         ("class_names.txt", "a\nb\u202e\n", "control character"),
     ],
 )

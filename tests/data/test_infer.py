@@ -123,8 +123,8 @@ def test_jpeg_masks_do_not_make_classes(infer, save):
 def test_when_no_mask_can_be_trusted_that_is_said(infer):
     with pytest.raises(DataError) as error:
         infer(np.zeros((8, 8)), np.zeros((8, 8)), suffix=".jpg")
-    assert "its classes cannot be inferred from any of its 2 masks" in str(error.value)
-    assert "masks/1.jpg: JPEG changes the values of a mask" in str(error.value)
+    assert "the classes cannot be inferred from any of the 2 masks" in str(error.value)
+    assert "masks/1.jpg: it is a JPEG file, which changes mask values" in str(error.value)
     assert "write a dataset.yaml" in str(error.value)
 
 
@@ -133,7 +133,7 @@ def test_smoothed_masks_are_refused(infer):
         infer([[(value, 0, 0) for value in range(200)]])
     with pytest.raises(DataError, match="more than 64 values"):
         infer([list(range(200))])
-    with pytest.raises(DataError, match="masks have 100 colours, more than 64"):
+    with pytest.raises(DataError, match="masks have 100 colours; expected at most 64"):
         infer([[(value, 0, 1) for value in range(50)]], [[(value, 0, 2) for value in range(50)]])
 
 

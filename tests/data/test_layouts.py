@@ -96,9 +96,9 @@ def test_a_colour_more_than_classes_is_void(described, tmp_path, save):
         ({"classes": ["a"]}, "`classes`: list should have at least 2 items"),
         ({"classes": [f"c{i}" for i in range(256)]}, "`classes`: list should have at most 255 items"),
         ({"classes": ["a", "b", "a"]}, "the class 'a' is listed twice"),
-        ({"palette": [[0, 0, 0]]}, "palette has 1 colours for 2 classes"),
+        ({"palette": [[0, 0, 0]]}, "`palette` has 1 colours for 2 classes"),
         ({"palette": [[0, 0, 0], [0, 0, 300]]}, "`palette.1.2`: input should be less than or equal to 255"),
-        ({"palette": [[0, 0, 0], [0, 0, 0]]}, "palette has the colour [0, 0, 0] twice"),
+        ({"palette": [[0, 0, 0], [0, 0, 0]]}, "`palette` lists the colour [0, 0, 0] twice"),
         ({"classes": [True, "road"]}, "`classes.0`: text is expected (in quotes where YAML reads a number, yes or no)"),
         ({"classes": ["", "road"]}, "`classes.0`: string should have at least 1 character, found ''"),
         ({"classes": ["ro\x1b[2Jad", "sky"]}, "'ro\\x1b[2Jad' holds the control character U+001B"),
@@ -168,7 +168,7 @@ def test_voc_without_lists_is_refused(tmp_path, write_pairs):
     write_voc(tmp_path, write_pairs)
     for folder in ("JPEGImages", "SegmentationClass"):
         (tmp_path / folder).mkdir()
-    with pytest.raises(DataError, match="ImageSets/Segmentation has no lists"):
+    with pytest.raises(DataError, match="ImageSets/Segmentation no lists"):
         open_data(tmp_path)
 
 
@@ -209,7 +209,9 @@ def test_a_split_that_a_link_leads_to_and_is_not_there_is_missed(tmp_path, write
     write_pairs(form.format("train"), form.format("train").replace("images", "masks"), "a")
     place = tmp_path / (form.format("val") if form[0] == "i" else "val")
     place.symlink_to(tmp_path / "unmounted")
-    with pytest.raises(DataError, match=r"val: is a link to .*unmounted, which is not there; a split's folder may be"):
+    with pytest.raises(
+        DataError, match=r"val: is a link to .*unmounted, which is not there; it may be a split's folder"
+    ):
         open_data(tmp_path)
 
 
@@ -238,7 +240,7 @@ def test_links_that_lead_nowhere_are_no_other_layout_or_list(tmp_path, write_pai
 def test_files_beside_splits_are_refused(tmp_path, write_pairs):
     write_pairs("images/train", "masks/train", "a")
     write_pairs("images", "masks", "b")
-    with pytest.raises(DataError, match=r"2 files, images/b\.jpg among them, lie beside the splits train"):
+    with pytest.raises(DataError, match=r"2 files, such as images/b\.jpg, are outside of the split folders train"):
         open_data(tmp_path)
 
 
@@ -271,13 +273,13 @@ def test_a_layout_can_be_forced(described, tmp_path, write_pairs):
     assert open_data(tmp_path, layout="folders").layout == "folders"
     with pytest.raises(DataError) as error:
         open_data(tmp_path, layout="voc")
-    assert "is not in the layout voc: folders JPEGImages, SegmentationClass and" in str(error.value)
+    assert "does not have the layout voc (folders JPEGImages, SegmentationClass and" in str(error.value)
     with pytest.raises(DataError, match=r"layout is 'coco'; expected one of descriptor, .*voc, .*folders"):
         open_data(tmp_path, layout="coco")
 
 
 def test_nothing_at_a_path_is_said(tmp_path, save):
-    with pytest.raises(DataError, match=r"nowhere: there is no such file or folder"):
+    with pytest.raises(DataError, match=r"nowhere: does not exist"):
         open_data(tmp_path / "nowhere")
 
 

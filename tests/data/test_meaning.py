@@ -87,7 +87,7 @@ def test_a_shift_of_names_is_impossible(described, key):
         described([[0, 1, 2, 3]], classes=["void", "road", "tree"], **key)
     assert "values: {1: road, 2: tree}" in str(error.value)
     assert "values: {1: void, 2: road, 3: tree}" in str(error.value)
-    pasted = yaml.safe_load(str(error.value).split("or\n")[0].split("is meant:\n")[1])
+    pasted = yaml.safe_load(str(error.value).split("or\n")[0].split("is right:\n")[1])
     data, read = described([[0, 1, 2]], **pasted)
     assert (data.classes, read(0)) == (["road", "tree"], [[IGNORE, 0, 1]])
     assert data.legend()[0].startswith("0")
@@ -112,19 +112,19 @@ def test_a_legend_has_colours_too(described):
             "'tre', which is not in `classes`; did you me",
         ),
         ({"values": {0: "road"}, "classes": ["road", "tree"]}, "the class 'tree' has no value in `values`"),
-        ({"values": {0: "road", 3: "tree"}, "void": 3}, "the value 3 is 'tree' in `values` and void"),
-        ({"values": {0: "road"}}, "`values` names 1 class; 2 to 255 can be"),
+        ({"values": {0: "road", 3: "tree"}, "void": 3}, "the value 3 is both 'tree' in `values` and void"),
+        ({"values": {0: "road"}}, "`values` names 1 class; expected 2 to 255"),
         ({"values": {"red": "road"}}, "`values.red.[key]`: input should be a valid integer, found 'red'"),
         ({"values": {70000: "a", 0: "b"}}, "less than or equal to 65535, found 70000"),
         ({"values": {0: "a", 1: "b"}, "void": [1.5]}, "`void.0`: input should be a valid integer, found 1.5"),
         ({"classes": ["a", "b"], "images": "images"}, "`images` and `splits` are both given"),
         ({"classes": ["a", "b"], "split": {"by": "folder"}}, "`split` and `splits` are both given"),
-        ({"classes": ["a", "b"], "splits": None, "images": "images"}, "`masks` is missing beside `images`"),
-        ({"classes": ["a", "b"], "splits": None, "split": {"by": "x"}}, "whose `images` and `masks` are missing"),
-        ({"classes": ["a", "b"], "nearest": True}, "`nearest` needs to know the values or the colours"),
+        ({"classes": ["a", "b"], "splits": None, "images": "images"}, "`images` is given without `masks`"),
+        ({"classes": ["a", "b"], "splits": None, "split": {"by": "x"}}, "but `images` and `masks` are missing"),
+        ({"classes": ["a", "b"], "nearest": True}, "`nearest` needs the values or the colours"),
         (
             {"classes": ["a", "b"], "splits": None, "images": "i", "masks": "m", "split": {"by": "("}},
-            "`split.by` is no regular expression",
+            "which is not a valid regular expression",
         ),
         ({"classes": ["a", "b"], "splits": {"train": {"images": "i", "masks": {"pth": "m"}}}}, "did you mean `path`?"),
         ({"classes": ["a", "b"], "splits": {"train": {"images": "i", "lst": "m"}}}, "did you mean `list`?"),
@@ -159,13 +159,13 @@ def test_files_of_0_and_1_beside_files_of_0_and_255_are_two_classes(save, tmp_pa
         [[1, 1]],
         [[0, 0]],
     ]
-    assert "both 1 and 255 are taken for the foreground" in data.notes[0]
+    assert "both 1 and 255 are read as the foreground" in data.notes[0]
     assert data.legend() == ["0: background · 1 or 255: foreground"]
 
 
 def test_255_that_would_be_void_in_one_file_and_foreground_in_another_is_refused(save, tmp_path):
     with pytest.raises(
-        DataError, match=r"(?s)masks/0\.png: holds 1 and 255, .*masks/1\.png 255 without 1.*`void: 255`"
+        DataError, match=r"(?s)masks/0\.png: holds 1 and 255, but .*masks/1\.png holds 255 without 1.*`void: 255`"
     ):
         open_masks(save, tmp_path, [[0, 1, 255]], [[0, 255]])
 

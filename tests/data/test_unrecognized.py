@@ -18,20 +18,23 @@ CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><im
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, "it is an empty folder; a mask for each image is expected"),
-        ({"s/1.dcm": b"", "s/2.dcm": b""}, "these are DICOM slices, as 1.dcm"),
-        ({"study/IM0001": bytes(128) + b"DICM"}, "these are DICOM slices, as IM0001"),
-        ({"study/1.2.840.1": bytes(128) + b"DICM"}, "these are DICOM slices, as 1.2.840.1"),
-        ({"imagesTr/a.nii.gz": b"", "labelsTr/a.nii.gz": b""}, "these are NIfTI volumes, as a.nii.gz"),
+        ({}, "it is an empty folder; put the images, and one mask for each,"),
+        ({"s/1.dcm": b"", "s/2.dcm": b""}, "it holds DICOM slices, such as 1.dcm"),
+        ({"study/IM0001": bytes(128) + b"DICM"}, "it holds DICOM slices, such as IM0001"),
+        ({"study/1.2.840.1": bytes(128) + b"DICM"}, "it holds DICOM slices, such as 1.2.840.1"),
+        ({"imagesTr/a.nii.gz": b"", "labelsTr/a.nii.gz": b""}, "it holds NIfTI volumes, such as a.nii.gz"),
         ({"annotations/instances.json": COCO, "images/a.jpg": None}, "instances.json is a COCO file; draw them as"),
         ({"images/a.jpg": None, "labels/a.json": LABELME}, "a.json is a LabelMe file"),
         ({"export.json": STUDIO, "a.jpg": None}, "export.json is a Label Studio export"),
-        ({"annotations.xml": CVAT, "images/a.jpg": None}, "annotations.xml is CVAT's XML; export the task again as"),
+        (
+            {"annotations.xml": CVAT, "images/a.jpg": None},
+            "annotations.xml is a CVAT XML file; export the task again as",
+        ),
         ({"images/a.jpg": None, "labels/a.txt": "0 0.1 0.2 0.3 0.4 0.5 0.6\n"}, "a.txt is a YOLO label file"),
-        ({"set.zip": b"PK"}, "it holds archives, as set.zip; unpack them"),
-        ({"clip.MP4": b""}, "it holds videos, as clip.MP4"),
-        ({"a.jpg": None, "b.jpg": None}, "it holds images in one folder, and none of them is known as that of masks"),
-        ({"a.jpg": None, "a_mask.png": None}, "images and masks in one folder, as a_mask.png; a dataset.yaml says wh"),
+        ({"set.zip": b"PK"}, "it holds archives, such as set.zip; unpack them"),
+        ({"clip.MP4": b""}, "it holds videos, such as clip.MP4"),
+        ({"a.jpg": None, "b.jpg": None}, "it holds images in one folder, but no folder with a known name for masks"),
+        ({"a.jpg": None, "a_mask.png": None}, "images and masks in one folder (a_mask.png); say in a dataset.yaml wh"),
         ({"x/a.jpg": None, "y/a.png": None}, "it holds images in 2 folders (x/, y/)"),
         ({"notes.txt": "hello"}, "it holds no images (notes.txt)"),
         ({"broken.json": "{", "deep.json": "[" * 9000}, "it holds no images (broken.json, deep.json)"),
@@ -54,7 +57,9 @@ def test_what_a_folder_looks_like_is_said_with_one_next_step(save, tmp_path, fil
 
 
 def test_a_file_that_is_no_descriptor_is_named(save, tmp_path):
-    with pytest.raises(DataError, match=r"a\.png: no data set found: it is one image; the folder of a data set"):
+    with pytest.raises(
+        DataError, match=r"a\.png: no data set found: it is a single image; expected the folder of a data set"
+    ):
         open_data(save("a.png", np.zeros((2, 2, 3))))
     (tmp_path / "instances.json").write_text(COCO)
     with pytest.raises(DataError, match=r"instances\.json is a COCO file"):

@@ -1,4 +1,4 @@
-"""Read the class lists that annotation tools write beside VOC's folders."""
+"""Read the class lists that annotation tools write next to PASCAL VOC folders."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +22,9 @@ class ClassFile(NamedTuple):
 
 
 def read_class_file(root: Path) -> ClassFile | None:
-    """Read CVAT's labelmap.txt or labelme's class_names.txt in a folder; None if there is neither.
+    """Read CVAT's labelmap.txt or labelme's class_names.txt in ``root``; return None if neither exists.
 
-    Raises DataError for a file that is neither.
+    Raises DataError if the file does not have the format that its name implies.
     """
     if (root / LABELMAP).is_file():
         return _read_labelmap(root / LABELMAP)
@@ -32,7 +32,7 @@ def read_class_file(root: Path) -> ClassFile | None:
 
 
 def _read_labelmap(path: Path) -> ClassFile:
-    """Read lines as ``name:r,g,b:parts:actions``; a label without a colour has VOC's of its place."""
+    """Read lines such as ``name:r,g,b:parts:actions``; a line without a colour gets the VOC colour of its position."""
     entries: dict[str, Colour] = {}
     void = {VOC_VOID: IGNORE}
     for line in read_list(path):
@@ -45,7 +45,7 @@ def _read_labelmap(path: Path) -> ClassFile:
         if name in entries or colour in entries.values():
             twice = "name" if name in entries else "colour"
             raise DataError(
-                f"{path}: the line {line!r} has the {twice} of another line; masks could not tell them apart"
+                f"{path}: the line {line!r} has the same {twice} as another line; give each class its own {twice}"
             )
         entries[name] = colour
     colours = {colour: label for label, colour in enumerate(entries.values())}
@@ -57,23 +57,23 @@ def _colour(path: Path, line: str, text: str, place: int) -> Colour:
         return voc_palette(place + 1)[-1]
     channels = [int(part) if part.strip().isdecimal() else 256 for part in text.split(",")]
     if len(channels) != 3 or max(channels) > 255:
-        raise DataError(f"{path}: holds the line {line!r}; lines as `road:128,64,128::` are expected")
+        raise DataError(f"{path}: has the line {line!r}; expected a line such as `road:128,64,128::`")
     return channels[0], channels[1], channels[2]
 
 
 def _read_class_names(path: Path) -> ClassFile:
-    """Read one name per line; ``__ignore__`` is void and has no number, ``_background_`` is background."""
+    """Read one class name per line; ``__ignore__`` marks void and gets no label, ``_background_`` is the background."""
     names = [name.strip("_") if name.startswith("_") else name for name in read_list(path) if name != "__ignore__"]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: names the class {twice!r} twice")
+        raise DataError(f"{path}: lists the class {twice!r} twice; remove one of the two lines")
     palette = voc_palette(len(names))
     return _class_file(path, names, palette, {VOC_VOID: IGNORE} | {c: label for label, c in enumerate(palette)})
 
 
 def _class_file(path: Path, names: list[str], palette: list[Colour], colours: dict[Colour, int]) -> ClassFile:
     if not 2 <= len(names) <= MAX_CLASSES:
-        raise DataError(f"{path}: names {len(names)} classes; 2 to {MAX_CLASSES} are expected")
+        raise DataError(f"{path}: lists {len(names)} classes; expected 2 to {MAX_CLASSES}")
     try:
         classes = [printable(name) for name in names]
     except ValueError as error:

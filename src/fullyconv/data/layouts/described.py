@@ -8,7 +8,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import folders, voc
 from fullyconv.data.layouts.descriptor import Descriptor, Files, read_descriptor
 from fullyconv.data.layouts.divide import divide, require_several, source_of
-from fullyconv.data.layouts.files import Keyed, chosen, images_at, separate, without
+from fullyconv.data.layouts.files import Keyed, images_at, select_listed, separate, without
 from fullyconv.data.layouts.infer import palette_of
 from fullyconv.data.layouts.meaning import mask_code
 from fullyconv.data.layouts.pairing import Names, Paired, pair
@@ -25,7 +25,11 @@ def is_descriptor(path: Path) -> bool:
 
 
 def open_descriptor(path: Path) -> Data:
-    """Open the data set that a descriptor describes; ``path`` is the file or its folder. Raises DataError."""
+    """Open the data set that a descriptor describes.
+
+    ``path`` is the descriptor or the folder that holds it. Raises DataError if the descriptor is wrong, its files are
+    missing, or images and masks do not pair.
+    """
     path = path / DESCRIPTOR if path.is_dir() else path
     descriptor, root = read_descriptor(path), path.parent
     if descriptor.splits is not None:
@@ -39,8 +43,8 @@ def open_descriptor(path: Path) -> Data:
         paired = folders.arrange(root)
     else:
         raise DataError(
-            f"{path}: says what the masks mean, but not where they are, and no folders are recognized beside it; "
-            "add `images` and `masks`, or `splits`"
+            f"{path}: does not say where the images and masks are, and no folders of images and masks were recognized "
+            "next to it; add `images` and `masks`, or `splits`"
         )
     palette, _ = descriptor.colours()
     count = len(descriptor.classes)
@@ -72,7 +76,7 @@ def _open_splits(path: Path, descriptor: Descriptor, splits: dict[str, Files]) -
 
 
 def _find(path: Path, splits: dict[str, Files]) -> dict[str, Names]:
-    """The files of each split. Raises DataError if folders do not exist, or a pattern matches nothing."""
+    """Find the files of each split. Raises DataError if a folder does not exist or a pattern matches nothing."""
     root, missing = path.parent, []
     names = {}
     for split, files in splits.items():
@@ -88,17 +92,17 @@ def _find(path: Path, splits: dict[str, Files]) -> dict[str, Names]:
         images = found["images"]
         masks = found["masks"]
         if files.names is not None:
-            images = chosen(images, root / files.names, root, files.images)
+            images = select_listed(images, root / files.names, root, files.images)
             unlisted = without(found["images"], images)
             masks = _without_keys(masks, unlisted)
         names[split] = Names(images, masks, found.get("valid"))
     if missing:
-        raise DataError(f"{path}: its splits name folders that do not exist: {', '.join(dict.fromkeys(missing))}")
+        raise DataError(f"{path}: names folders that do not exist: {', '.join(dict.fromkeys(missing))}")
     return names
 
 
 def _without_keys(masks: Keyed, unlisted: Keyed) -> Keyed:
-    """The masks but those of images that a list leaves out."""
+    """Return the masks without those of images that are not listed."""
     others = set(unlisted.values())
     return {mask: key for mask, key in masks.items() if key not in others}
 

@@ -1,4 +1,4 @@
-"""The descriptor of a data set: ``dataset.yaml``."""
+"""Read and validate ``dataset.yaml``, the descriptor of a data set."""
 
 import difflib
 import re
@@ -28,7 +28,7 @@ from fullyconv.yaml_data import read_yaml
 VOID_NAMES = frozenset(
     ("void", "ignore", "ignored", "unlabeled", "unlabelled", "none", "nodata", "no data", "other", "others", "unknown")
 )
-"""Names that people give to what has no class."""
+"""Names that people commonly give to pixels without a class."""
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(printable)]
@@ -38,7 +38,7 @@ Place = Annotated[str, Field(min_length=1)]
 
 
 class Masks(BaseModel):
-    """Where masks are, and whether pixels between the classes take the nearest."""
+    """Where the masks are, and whether unknown values and colours take the nearest class."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,13 +57,13 @@ class Files(BaseModel):
     images: Place
     masks: MaskPlace
     valid: Place | None = None
-    """Masks of the area that counts, as a camera's field of view: 0 is outside."""
+    """Masks of the area that counts, such as a camera's field of view; 0 is outside."""
     names: Annotated[Place | None, Field(alias="list")] = None
-    """A text file that names the split's images, one a line."""
+    """A text file with the names of the split's images, one per line."""
 
 
 class Division(BaseModel):
-    """By what the images are kept together where they are divided into splits."""
+    """Which images stay together when one set is divided into splits."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,21 +76,21 @@ class Division(BaseModel):
         try:
             re.compile(by)
         except re.error as error:
-            raise ValueError(f"`split.by` is no regular expression ({error}): {by!r}") from None
+            raise ValueError(f"`split.by` is {by!r}, which is not a valid regular expression ({error})") from None
         return by
 
 
 class Descriptor(BaseModel):
-    """What ``dataset.yaml`` holds.
+    """The contents of ``dataset.yaml``.
 
-    - ``splits``: the files of each split; or ``images`` and ``masks`` (``valid``, ``split``) of one set that is divided
-      into splits.
-    - ``values``: the class of each value in the masks. Without, values number ``classes`` from 0, skipping those of
-      ``void`` and ``ignore_index``.
+    - ``splits``: the files of each split. Alternatively, ``images`` and ``masks`` (with ``valid`` and ``split``) give
+      one set, which is divided into splits.
+    - ``values``: the class of each mask value. By default, mask values number ``classes`` from 0, skipping the values
+      in ``void`` and ``ignore_index``.
     - ``void``, ``ignore_index``: the values of pixels without a class. With 11 classes and ignore_index 11 or 255,
       values 0 to 10 are the classes; with ignore_index 0, values 1 to 11.
-    - ``palette``: a colour for each class, and possibly one more, that of pixels without a class.
-    - ``nearest``: pixels of other values or colours take the nearest class.
+    - ``palette``: an RGB colour for each class, optionally followed by the colour of pixels without a class.
+    - ``nearest``: pixels of unknown values or colours take the class of the nearest known one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -113,17 +113,17 @@ class Descriptor(BaseModel):
         if self.values is not None:
             self._agree_on_values(self.values)
         elif not self.classes:
-            raise ValueError("`classes` is missing; `classes: [road, sky]`, or `values: {0: road, 1: sky}`")
+            raise ValueError("`classes` is missing; add it, as `classes: [road, sky]` or `values: {0: road, 1: sky}`")
         if len(set(self.classes)) < len(self.classes):
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
-            raise ValueError(f"the class {twice!r} is listed twice")
+            raise ValueError(f"the class {twice!r} is listed twice; remove one of them")
         if self.values is None:
-            self._refuse_a_shift()
+            self._refuse_ambiguous_void()
         if self.palette is not None:
             self._agree_on_palette(self.palette)
         if self.takes_nearest and self.values is None and self.palette is None:
             raise ValueError(
-                "`nearest` needs to know the values or the colours of the classes: give `values`, as "
+                "`nearest` needs the values or the colours of the classes; add `values`, such as "
                 f"{{0: {self.classes[0]}, 255: {self.classes[1]}}}, or `palette`"
             )
         return self
@@ -133,34 +133,36 @@ class Descriptor(BaseModel):
         given = [key for key, value in one_set.items() if value is not None]
         if self.splits is not None and (given or self.split is not None):
             raise ValueError(
-                f"`{(given or ['split'])[0]}` and `splits` are both given: `splits` says where each split lies, "
-                "`images` and `masks` (and `split`) are of one set that is divided"
+                f"`{(given or ['split'])[0]}` and `splits` are both given; keep `splits` if the data have splits "
+                "already, or `images`, `masks` and `split` if one set is to be divided"
             )
         if len(given) == 1:
-            raise ValueError(f"`{'masks' if given == ['images'] else 'images'}` is missing beside `{given[0]}`")
+            raise ValueError(f"`{given[0]}` is given without `{'masks' if given == ['images'] else 'images'}`; add it")
         if self.split is not None and not given:
-            raise ValueError("`split` says how one set is divided, whose `images` and `masks` are missing")
+            raise ValueError("`split` divides one set, but `images` and `masks` are missing; add them")
 
     def _agree_on_values(self, values: dict[int, str]) -> None:
         named = list(dict.fromkeys(values.values()))
         if not self.classes:
             self.classes = named
         if len(self.classes) < 2 or len(self.classes) > MAX_CLASSES:
-            raise ValueError(f"`values` names {len(named)} class{'es' * (len(named) > 1)}; 2 to {MAX_CLASSES} can be")
+            raise ValueError(f"`values` names {len(named)} class{'es' * (len(named) > 1)}; expected 2 to {MAX_CLASSES}")
         for name in named:
             if name not in self.classes:
                 nearest = difflib.get_close_matches(name, self.classes, n=1)
-                advice = f"did you mean {nearest[0]!r}?" if nearest else "add it, or strike `classes`"
+                advice = f"did you mean {nearest[0]!r}?" if nearest else "add it to `classes`, or remove `classes`"
                 raise ValueError(f"`values` names {name!r}, which is not in `classes`; {advice}")
         for name in self.classes:
             if name not in named:
-                raise ValueError(f"the class {name!r} has no value in `values`; give it one, or strike the class")
+                raise ValueError(f"the class {name!r} has no value in `values`; give it one, or remove the class")
         for value in self.voids:
             if value in values:
-                raise ValueError(f"the value {value} is {values[value]!r} in `values` and void; it can only be one")
+                raise ValueError(
+                    f"the value {value} is both {values[value]!r} in `values` and void; remove one of the two"
+                )
 
-    def _refuse_a_shift(self) -> None:
-        """Names that count void in, and a void value inside of the count, can be read in two ways."""
+    def _refuse_ambiguous_void(self) -> None:
+        """Raise ValueError if ``classes`` seems to list void and a void value lies among those of the classes."""
         inside = [value for value in self.voids if 0 <= value < len(self.classes)]
         nameless = [name for name in self.classes if name.lower().strip(" _-").replace("_", " ") in VOID_NAMES]
         if not (inside and nameless):
@@ -169,8 +171,8 @@ class Descriptor(BaseModel):
         usable = [value for value in range(len(self.classes) + len(inside)) if value not in self.voids]
         stepped = dict(zip(usable, self.classes, strict=False))
         raise ValueError(
-            f"value {inside[0]} is void, and the class {nameless[0]!r} is listed as well: that can be read in two ways."
-            f" In place of `classes` and `ignore_index` paste the one that is meant:\n"
+            f"value {inside[0]} is void, but the class {nameless[0]!r} is listed too, so the numbering is ambiguous. "
+            "Replace `classes` and `ignore_index` with the one of these that is right:\n"
             f"    {_paste(listed, self.voids)}\n  or\n    {_paste(stepped, self.voids)}"
         )
 
@@ -178,12 +180,12 @@ class Descriptor(BaseModel):
         count = len(self.classes)
         if len(palette) not in (count, count + 1):
             raise ValueError(
-                f"palette has {len(palette)} colours for {count} classes; give one each, "
-                "and one more for pixels without a class if they have a colour"
+                f"`palette` has {len(palette)} colours for {count} classes; give one colour for each class, "
+                "optionally followed by the colour of pixels without a class"
             )
         if len(set(palette)) < len(palette):
             colour = next(colour for colour in palette if palette.count(colour) > 1)
-            raise ValueError(f"palette has the colour {list(colour)} twice")
+            raise ValueError(f"`palette` lists the colour {list(colour)} twice; give each class its own colour")
 
     @property
     def voids(self) -> list[int]:
@@ -192,29 +194,31 @@ class Descriptor(BaseModel):
 
     @property
     def takes_nearest(self) -> bool:
-        """Whether pixels between the classes take the nearest, in any of the masks."""
+        """Whether unknown values and colours take the nearest class in any of the masks."""
         places = [self.masks, *(files.masks for files in (self.splits or {}).values())]
         return self.nearest or any(place.nearest for place in places if place is not None)
 
     def colours(self) -> tuple[list[Colour], Colour | None]:
-        """Return the classes' colours (empty without a palette), and that of pixels without a class."""
+        """Return the colours of the classes (empty without a palette) and that of void (None if it has none)."""
         palette = self.palette or []
         return palette[: len(self.classes)], palette[-1] if len(palette) > len(self.classes) else None
 
 
 def read_descriptor(path: Path) -> Descriptor:
-    """Read ``dataset.yaml``. Raises DataError that names each wrong key and what was expected."""
+    """Read ``dataset.yaml``. Raises DataError that lists each wrong key and what was expected."""
     try:
         content = read_yaml(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: a mapping with `classes` and `splits` is expected, found {type(content).__name__}")
+        raise DataError(
+            f"{path}: contains a {type(content).__name__}; expected a mapping with keys such as `classes` and `splits`"
+        )
     try:
         return Descriptor.model_validate(content)
     except ValidationError as error:
         lines = [line for fault in error.errors() for line in f"  {_explain(fault)}".split("\n")]
-        raise DataError(f"{path}: is not a data set's description:", *lines) from error
+        raise DataError(f"{path}: is not a valid data set descriptor:", *lines) from error
 
 
 def _paste(values: dict[int, str], voids: Sequence[int]) -> str:
@@ -224,7 +228,7 @@ def _paste(values: dict[int, str], voids: Sequence[int]) -> str:
 
 def _explain(fault: ErrorDetails) -> str:
     *above, key = fault["loc"] or ("",)
-    where = visible(".".join(map(str, fault["loc"])))  # the one part that nobody has checked
+    where = visible(".".join(map(str, fault["loc"])))  # the keys come from the file unchecked
     if fault["type"] == "extra_forbidden":
         right = _keys(above)
         nearest = difflib.get_close_matches(str(key), right, n=1, cutoff=0.5)
@@ -238,7 +242,7 @@ def _explain(fault: ErrorDetails) -> str:
 
 
 def _keys(above: Sequence[int | str]) -> list[str]:
-    """The keys that are known in a section of the descriptor."""
+    """Return the known keys of a section of the descriptor."""
     sections: dict[str, type[BaseModel]] = {"masks": Masks, "split": Division}
     section = sections.get(str(above[-1]), Files) if above else Descriptor
     return [field.alias or name for name, field in section.model_fields.items()]

@@ -1,4 +1,4 @@
-"""Detect which layout a data set has, and open it."""
+"""Detect the layout of a data set, and open it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from fullyconv.errors import DataError
 
 
 class Layout(NamedTuple):
-    """One layout of data sets: its description, whether a path has it, and the function that opens it."""
+    """A layout: its description, the function that recognizes it, and the function that opens it."""
 
     description: str
     fits: Callable[[Path], bool]
@@ -40,12 +40,14 @@ LAYOUTS = {
         sbd.open_union,
     ),
     "voc": Layout(
-        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list per split), or VOCdevkit around; "
-        "of one's own also without lists, with labelmap.txt or class_names.txt",
+        "folders JPEGImages, SegmentationClass and ImageSets/Segmentation (a list per split), or a VOCdevkit with "
+        "them; your own data may have no lists, and labelmap.txt or class_names.txt",
         voc.is_voc,
         voc.open_voc,
     ),
-    "sbd": Layout("SBD: img, cls, train.txt and val.txt, or benchmark_RELEASE around them", sbd.is_sbd, sbd.open_sbd),
+    "sbd": Layout(
+        "SBD: img, cls, train.txt and val.txt, or a benchmark_RELEASE that holds them", sbd.is_sbd, sbd.open_sbd
+    ),
     **{
         name: Layout(
             f"NYUDv2: data/{' and data/'.join(nyud.folders(name))}, segmentation, trainval.txt and test.txt",
@@ -68,8 +70,8 @@ LAYOUTS = {
         cityscapes.open_cityscapes,
     ),
     "folders": Layout(
-        "folders images and masks (or img, photos, labels, annotations, gt and the like), with or without a folder for "
-        "each split in them (or around them)",
+        "folders images and masks (or img, photos, labels, annotations, gt and the like), optionally with a folder for "
+        "each split inside or around them",
         folders.is_folders,
         folders.open_folders,
     ),
@@ -77,31 +79,34 @@ LAYOUTS = {
 
 
 def open_data(path: str | Path, layout: str | None = None) -> Data:
-    """Open a data set: find out which images and masks there are and what the masks mean.
+    """Open a data set: find its images and masks, and what the mask values mean.
 
-    ``path`` is a descriptor or a folder. ``layout`` names the layout; by default it is the first of ``LAYOUTS`` that
-    fits. For users' own data there are:
+    ``path`` is a descriptor or a folder. ``layout`` is a key of ``LAYOUTS``; by default the first one that fits.
+    The layouts for your own data are:
 
     - **descriptor**: a ``dataset.yaml`` (see ``Descriptor``), or a folder that holds one.
-    - **voc**: PASCAL VOC's folders. Each list in ImageSets/Segmentation is a split (see ``voc.arrange``), the classes
-      are VOC's or those of labelmap.txt or class_names.txt (see ``voc.open_voc``).
-    - **folders**: folders of images and of masks, as ``images/`` and ``masks/``, by one of the names in ``folders``;
-      splits are told by folders in them, around them or by their names. Classes come from the masks (see
-      ``infer_classes``). Without splits, the images are divided by the SHA-256 of their names (see ``divide``).
+    - **voc**: PASCAL VOC's folders. Each list in ImageSets/Segmentation is a split (see ``voc.arrange``). The classes
+      are VOC's, or those in labelmap.txt or class_names.txt (see ``voc.open_voc``).
+    - **folders**: a folder of images and one of masks, such as ``images/`` and ``masks/`` (all names: ``folders``).
+      Splits are recognized by the names of folders inside them, around them, or of the folders themselves; without
+      splits, the images are divided by the SHA-256 of their names (see ``divide``). The classes come from the masks
+      (see ``infer_classes``).
 
-    The others are published data sets, each described in the module that opens it. Images and masks are paired by
-    their names (see ``pairing.pair``). Files that do not pair, or cannot be read, are left for ``check`` to report.
-    Raises DataError if no layout fits, folders or lists are missing, the descriptor is wrong, or classes cannot be
-    inferred.
+    The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
+    by their names (see ``pairing.pair``). Files that do not pair or cannot be read raise no error here: ``check``
+    reports them. Raises DataError if no layout fits, a folder or list is missing, the descriptor is wrong, or the
+    classes cannot be inferred.
     """
     path = Path(path)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder; a folder of images and masks, or a dataset.yaml")
+        raise DataError(f"{path}: does not exist; expected a folder of images and masks, or a dataset.yaml")
     fitting = next((name for name in ([layout] if layout else LAYOUTS) if LAYOUTS[name].fits(path)), None)
     if fitting is None and layout is not None:
-        raise DataError(f"{path}: is not in the layout {layout}: {LAYOUTS[layout].description}; {looks_like(path)}")
+        raise DataError(
+            f"{path}: does not have the layout {layout} ({LAYOUTS[layout].description}): {looks_like(path)}"
+        )
     if fitting is None:
         raise DataError(f"{path}: no data set found: {looks_like(path)}")
     return LAYOUTS[fitting].open(path)

@@ -1,4 +1,4 @@
-"""Divide one set of images into train, val and test."""
+"""Divide one set of images into train, val and test splits."""
 
 import hashlib
 import re
@@ -14,27 +14,28 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
-"""What splits are called, in letters and digits, and their usual names."""
+"""The usual name of each split, by the names in use (lower case, letters and digits only)."""
 _PIECE = 1 << 14
 
 
 def canonical(name: str) -> str:
-    """Return the usual name of a split: train for Training, val for valid; other names as they are."""
+    """Return the usual name of a split: train for Training, val for valid. Other names are returned unchanged."""
     return SPLITS.get(letters(name), "trainval" if letters(name) == "trainval" else name)
 
 
 def letters(name: str) -> str:
-    """Return the letters and digits of a name, in lower case."""
+    """Return a name in lower case, reduced to its letters and digits."""
     return re.sub(r"[^a-z0-9]+", "", name.lower())
 
 
 def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -> dict[str, list[Pair]]:
-    """Divide pairs into train, val and test by the SHA-256 of what they are kept together by.
+    """Divide pairs into train, val and test, reproducibly, without separating images that belong together.
 
-    That is ``source`` of an image's path, as a folder or a scene; by default each image is by itself, by its stem.
-    Files that are equal to the last byte are kept together as well, unless all are. By ascending digest the first tenth
-    (rounded, at least one image) is test, the next tenth val, the rest train; a group that begins in a tenth is in it
-    as a whole, and the largest group is always in train. Two groups have no test, and a single one has no val either.
+    Images of the same ``source`` (a function of the image's path that returns, say, its folder or scene) form a group;
+    by default the source is the image's stem. Byte-identical files are in one group as well, unless all files are
+    identical. Groups are ordered by the SHA-256 of their source: the first tenth of the images (rounded, at least one)
+    is test, the next tenth val, the rest train. A group is never split: it belongs to the part in which it begins. The
+    largest group is always in train. With two groups there is no test; with one there is only train.
     """
     groups = _groups(pairs, source)
     largest = max(groups, key=lambda group: (len(groups[group]), group), default=b"")
@@ -42,7 +43,7 @@ def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -
     train, val, test = list(groups.get(largest, [])), list[Pair](), list[Pair]()
     others = [digest for digest in sorted(groups) if digest != largest]
     for digest in others:
-        last = digest == others[-1]  # which is val's if it has none yet
+        last = digest == others[-1]  # goes to val if val is still empty
         if len(others) >= 2 and len(test) < tenth and not (test and last):
             test += groups[digest]
         elif len(val) < tenth:
@@ -54,10 +55,11 @@ def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -
 
 
 def source_of(by: str, root: Path) -> Callable[[Path], str]:
-    """Return what finds an image's source: its folder for ``folder``, else what a regular expression finds in its path.
+    """Return a function that maps an image's path to its source.
 
-    The first group of the expression is the source, or all that it matches where it has none. Paths are seen from
-    ``root`` with forward slashes. The result raises DataError for an image that the expression does not match.
+    If ``by`` is ``folder``, the source is the image's folder. Otherwise ``by`` is a regular expression, and the source
+    is its first group, or the whole match if it has no group. Paths are relative to ``root``, with forward slashes.
+    The returned function raises DataError for an image that the expression does not match.
     """
 
     def source(path: Path) -> str:
@@ -67,8 +69,8 @@ def source_of(by: str, root: Path) -> Callable[[Path], str]:
         match = re.search(by, name)
         if match is None or (match.groups() and match[1] is None):
             raise DataError(
-                f"{path}: `split.by` ({by!r}) does not match {name!r}; it must find in every image's path what the "
-                "image is part of, as a patient, a scene or a video"
+                f"{path}: `split.by` ({by!r}) does not match {name!r}; it must match every image's path, and find what "
+                "the image belongs to, such as a patient, a scene or a video"
             )
         return match[1] if match.groups() else match[0]
 
@@ -76,17 +78,17 @@ def source_of(by: str, root: Path) -> Callable[[Path], str]:
 
 
 def require_several(pairs: Sequence[Pair], source: Callable[[Path], str], by: str) -> None:
-    """Raise DataError if all images have one source, so that they cannot be divided by it."""
+    """Raise DataError if all images have the same source and therefore cannot be divided by it."""
     found = {source(pair.image) for pair in pairs}
     if len(found) == 1 and len(pairs) > 1:
         raise DataError(
-            f"{pairs[0].image}: `split.by` ({by!r}) finds one source, {found.pop()!r}, in all {len(pairs)} images; "
-            "at least two are needed for train and val"
+            f"{pairs[0].image}: `split.by` ({by!r}) finds the same source, {found.pop()!r}, for all {len(pairs)} "
+            "images; train and val need at least two sources"
         )
 
 
 def _groups(pairs: Sequence[Pair], source: Callable[[Path], str] | None) -> dict[bytes, list[Pair]]:
-    """The pairs that are kept together, by the lowest digest of their sources."""
+    """Group the pairs that stay together, keyed by the lowest digest of their sources."""
     names = {pair.image: source(pair.image) if source is not None else pair.image.stem for pair in pairs}
     alone = {name: name for name in names.values()}
     parent = dict(alone)
@@ -100,7 +102,7 @@ def _groups(pairs: Sequence[Pair], source: Callable[[Path], str] | None) -> dict
     for equal in equal_files(names):
         for other in equal[1:]:
             parent[top(names[other])] = top(names[equal[0]])
-    if len(set(map(top, parent))) == 1:  # all are equal, as where somebody tries things out: nothing can be kept apart
+    if len(set(map(top, parent))) == 1:  # all files are identical, as in a first try: divide them all the same
         parent = alone
     together: defaultdict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
@@ -109,7 +111,7 @@ def _groups(pairs: Sequence[Pair], source: Callable[[Path], str] | None) -> dict
 
 
 def equal_files(paths: Iterable[Path]) -> list[list[Path]]:
-    """Return the files that are equal to the last byte, in groups of at least two; what cannot be read is left out."""
+    """Return groups of two or more byte-identical files; files that cannot be read are left out."""
     groups = [list(paths)]
     for fingerprint in (_size, _sample, _content):
         finer: list[list[Path]] = []
@@ -130,7 +132,7 @@ def _size(path: Path) -> int | None:
 
 
 def _sample(path: Path) -> bytes | None:
-    """The beginning, middle and end, which tell most files of one size apart."""
+    """Digest the beginning, middle and end, which differ between most files of equal size."""
     try:
         with path.open("rb") as file:
             size = path.stat().st_size

@@ -10,28 +10,28 @@ from fullyconv.errors import DataError
 from fullyconv.files import absence
 
 Keyed = dict[Path, str]
-"""Files, each with what tells it from the others: its path without suffix, or what the wildcards stand for."""
+"""The key of each file, by which it is paired: its path without suffix, or the text that the wildcards matched."""
 
 _Place = tuple[int, int]
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder by name, hidden ones left out; also those that links lead to."""
+    """Return the folders in a folder, sorted by name, including links to folders; hidden ones are left out."""
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def require_no_lost_links(folder: Path) -> None:
-    """Raise DataError if a link in ``folder`` may stand for a folder that is not there."""
+def refuse_broken_links(folder: Path) -> None:
+    """Raise DataError if ``folder`` holds a broken link that may have led to a folder."""
     for entry in sorted(folder.iterdir()):
         if entry.is_symlink() and not entry.exists() and not is_image_name(entry.name):
-            raise DataError(f"{entry}: {absence(entry)}; a split's folder may be missing, so mend or remove the link")
+            raise DataError(f"{entry}: {absence(entry)}; it may be a split's folder, so repair or remove the link")
 
 
 def images_under(folder: Path) -> Keyed:
-    """Return the image files in a folder at all depths; each one's key is its path in the folder without suffix.
+    """Return the image files in a folder at all depths; the key of each is its path in the folder without suffix.
 
-    Hidden ones are left out. Links to folders are followed, but not in a circle. Returns nothing if there is no such
-    folder; raises DataError if a folder cannot be listed, or a link may lead to a folder that is missing.
+    Hidden files and folders are left out. Links to folders are followed, except in a circle. If the folder does not
+    exist, the result is empty. Raises DataError if a folder cannot be listed, or a broken link may have led to one.
     """
     if not folder.is_dir():
         return {}
@@ -44,10 +44,10 @@ def holds_images(folder: Path) -> bool:
 
 
 def images_at(root: Path, place: str) -> Keyed:
-    """Return the image files of a folder (as ``images_under`` does), or those that a pattern matches.
+    """Return the image files in a folder (see ``images_under``) or those that a pattern matches.
 
-    In a pattern ``*`` stands for any part of a name and ``**`` for folders at all depths. A file's key is what the
-    wildcards stand for. Raises DataError if a folder cannot be listed.
+    In a pattern, ``*`` matches any part of a name and ``**`` folders at all depths. A file's key is the text that the
+    wildcards matched. Raises DataError if a folder cannot be listed.
     """
     if "*" not in place:
         return images_under(root / place)
@@ -58,10 +58,11 @@ def images_at(root: Path, place: str) -> Keyed:
     return {path: "/".join(filter(None, captured)) for path, captured in sorted(found)}
 
 
-def chosen(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
-    """Return the images that a list names, one a line: by path, name or key, with or without suffix.
+def select_listed(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
+    """Return those of ``images`` that the text file ``listed`` names.
 
-    An image that is not there has the path where it was looked for. Raises DataError if the list cannot be read.
+    The file has one image per line: its path, name or key, with or without suffix. An image that does not exist is
+    returned with the path where it was expected. Raises DataError if the list cannot be read.
     """
     by_key: dict[str, Path] = {}
     by_stem: dict[str, list[Path]] = {}
@@ -81,18 +82,22 @@ def chosen(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
 
 
 def specificity(place: str) -> int:
-    """Return how many characters of a place are no wildcards: of two that match a file, the more specific has it."""
+    """Return the number of characters in a pattern that are not wildcards."""
     return len(place.replace("*", "").strip("./"))
 
 
 def without(files: Keyed, taken: Iterable[Path]) -> Keyed:
-    """Return the files that are not ``taken``."""
+    """Return ``files`` without those in ``taken``."""
     other = set(taken)
     return {path: key for path, key in files.items() if path not in other}
 
 
 def separate(places: Mapping[str, str], found: Mapping[str, Keyed]) -> dict[str, Keyed]:
-    """Give each file that several places have to the most specific of them. Raises DataError if two are alike."""
+    """Keep each file only in the most specific of the patterns that match it: ``*_mask.png`` goes before ``*``.
+
+    ``places`` are the patterns and ``found`` their files, by descriptor key. Raises DataError if two patterns that
+    match the same file are equally specific.
+    """
     separated = dict(found)
     for one in found:
         for other in found:
@@ -100,8 +105,8 @@ def separate(places: Mapping[str, str], found: Mapping[str, Keyed]) -> dict[str,
                 ranks = specificity(places[one]), specificity(places[other])
                 if ranks[0] == ranks[1]:
                     raise DataError(
-                        f"{min(both)}: is matched by `{one}` and by `{other}` ({places[one]}, {places[other]}); tell "
-                        'them apart by patterns, as `images: "*.jpg"` and `masks: "*_mask.png"`'
+                        f"{min(both)}: is matched by both `{one}` and `{other}` ({places[one]}, {places[other]}); use "
+                        'patterns that tell them apart, such as `images: "*.jpg"` and `masks: "*_mask.png"`'
                     )
                 loser = one if ranks[0] < ranks[1] else other
                 separated[loser] = without(separated[loser], both)
@@ -118,13 +123,13 @@ def _walk(folder: Path, above: tuple[_Place, ...]) -> Iterator[Path]:
         elif entry.is_dir():
             yield from _walk(entry, inside)
         elif entry.is_symlink() and not entry.exists():
-            raise DataError(f"{entry}: {absence(entry)}; a folder may be missing, so mend or remove the link")
+            raise DataError(f"{entry}: {absence(entry)}; it may be a folder of images, so repair or remove the link")
 
 
 def _matches(
     folder: Path, parts: tuple[str, ...], captured: tuple[str, ...], above: tuple[_Place, ...]
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The files under ``folder`` that match, and what the wildcards stand for."""
+    """Yield the files under ``folder`` that match, each with the texts that the wildcards matched."""
     part, *rest = parts
     if part == "**":
         yield from _matches(folder, tuple(rest) or ("*",), captured, above)
@@ -133,7 +138,7 @@ def _matches(
                 if entry.is_dir():
                     yield from _matches(entry, parts, (*captured, entry.name), inside)
         return
-    any_suffix = not rest and part.endswith("*")  # the suffix of an image is no part of what it is known by
+    any_suffix = not rest and part.endswith("*")  # the suffix of an image is not part of its key
     pattern = part.removesuffix(".*") if any_suffix and part != ".*" else part
     regex = re.compile("(.*)".join(map(re.escape, pattern.split("*"))), re.IGNORECASE)
     for entry in _entries(folder):
@@ -156,14 +161,14 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _entered(folder: Path, above: tuple[_Place, ...]) -> tuple[_Place, ...] | None:
-    """The folders above with this one; None if it is among them, as where a link leads back up."""
+    """Return the folders above and this one; None if this one is already among them because a link leads back up."""
     status = folder.stat()
     here = status.st_dev, status.st_ino
     return None if here in above else (*above, here)
 
 
 def _guess(root: Path, place: str, name: str, suffix: str) -> Path:
-    """Where an image would be that is not there."""
+    """Return the path where a listed image that does not exist was expected."""
     if "*" not in place:
         return root / place / f"{name}{suffix}"
     before, _, after = place.replace("**/", "").partition("*")

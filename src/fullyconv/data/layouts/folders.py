@@ -11,7 +11,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.checks.object_masks import refuse_folders_of_objects
 from fullyconv.data.images.files import list_images
 from fullyconv.data.layouts.divide import SPLITS, canonical, divide, letters
-from fullyconv.data.layouts.files import Keyed, holds_images, images_under, require_no_lost_links, subfolders
+from fullyconv.data.layouts.files import Keyed, holds_images, images_under, refuse_broken_links, subfolders
 from fullyconv.data.layouts.infer import infer_classes
 from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.published.archive import in_order
@@ -62,12 +62,12 @@ MASKS = frozenset(
     ]
 )
 ENDINGS = SPLITS | {"tr": "train", "ts": "test"}  # imagesTr, labelsTr
-DEEPEST = 3
-MOST_FOLDERS = 2000
+MAX_DEPTH = 3
+MAX_FOLDERS = 2000
 
 
 class Site(NamedTuple):
-    """A folder of images and one of masks, and the split that their names, or those of folders above, tell."""
+    """A folder of images and one of masks, and their split if their names or those of the folders above name one."""
 
     images: Path | None
     masks: Path | None
@@ -75,7 +75,7 @@ class Site(NamedTuple):
 
     @property
     def place(self) -> Path:
-        """The folder in which both are."""
+        """The folder that holds both."""
         return (self.images or self.masks or Path()).parent
 
 
@@ -85,7 +85,10 @@ def is_folders(path: Path) -> bool:
 
 
 def open_folders(root: Path) -> Data:
-    """Open folders of images and masks, paired by name, by the rules in ``open_data``. Raises DataError."""
+    """Open folders of images and masks by the rules in ``open_data``.
+
+    Raises DataError if images and masks do not pair or the classes cannot be inferred.
+    """
     paired = arrange(root)
     files = [pair.mask for pairs in paired.splits.values() for pair in pairs if pair.mask]
     code, classes, palette, notes = infer_classes(root, files + paired.unmatched)
@@ -104,12 +107,15 @@ def open_folders(root: Path) -> Data:
 
 
 def arrange(root: Path) -> Paired:
-    """Find the images and masks of each split in folders that are recognized. Raises DataError."""
+    """Find the images and masks of each split in folders with known names.
+
+    Raises DataError if it is ambiguous which folder is which, or images and masks do not pair.
+    """
     sites = list(_sites(root))
     depth = min(len(site.place.parts) for site in sites if site.images and site.masks)
     sites = [site for site in sites if len(site.place.parts) == depth]
     if depth > len(root.parts):
-        require_no_lost_links(root)
+        refuse_broken_links(root)
     names: dict[str, Names] = {}
     notes: list[str] = []
     if not any(site.split or _splits_inside(site) for site in sites):
@@ -123,13 +129,13 @@ def arrange(root: Path) -> Paired:
 
 
 def as_split(name: str) -> str | None:
-    """The split that a folder's name tells: "train" or "uavid_train"; None if it tells none."""
+    """Return the split that a folder's name contains, such as train for "uavid_train"; None if it contains none."""
     known = [SPLITS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in SPLITS]
     return known[0] if len(known) == 1 else None
 
 
 def _divide(root: Path, sites: Sequence[Site]) -> Paired:
-    """One set from all sites, divided into splits; images of one folder are kept together where there are several."""
+    """Join all sites into one set and divide it into splits; with three or more folders, each stays in one split."""
     images: Keyed = {}
     masks: Keyed = {}
     for site in sites:
@@ -147,14 +153,14 @@ def _divide(root: Path, sites: Sequence[Site]) -> Paired:
         return replace(paired, splits=splits, divided=True)
     splits = divide(paired.splits["all"], lambda path: images[path].rpartition("/")[0])
     note = (
-        f"the images lie in {len(folders)} folders, none of them named as a split: each folder is in one split as a "
-        "whole. A dataset.yaml with `images`, `masks` and `split: {by: ...}` says it otherwise"
+        f"the images are in {len(folders)} folders, none of which is named like a split; each folder was put into one "
+        "split. To divide them differently, write a dataset.yaml with `images`, `masks` and `split: {by: ...}`"
     )
     return replace(paired, splits=splits, divided=True, notes=[*paired.notes, note])
 
 
 def _refuse_folders_of_objects(root: Path, names: Names) -> None:
-    """Raise DataError where each image has a folder of masks by its name, or one with the masks of its objects."""
+    """Raise DataError if each image has a folder of its own with one mask for each object."""
     if set(names.images.values()) & set(names.masks.values()):
         return
     by_folder: dict[str, list[Path]] = {}
@@ -170,13 +176,13 @@ def _refuse_folders_of_objects(root: Path, names: Names) -> None:
 
 
 def _add_splits(root: Path, site: Site, names: dict[str, Names], notes: list[str]) -> None:
-    """Add the images and masks of a site to those of its split or splits."""
+    """Add the images and masks of a site to its split or splits in ``names``."""
     inside = _splits_inside(site)
     above = site.place.relative_to(root)
     if not inside:
         if site.split is None and not above.parts:
             raise DataError(
-                f"{site.images}: lies beside folders of splits; move its files into a split, or remove the folders"
+                f"{site.images}: is beside split folders but belongs to no split; move its files into one, or remove it"
             )
         split = site.split or canonical(above.parts[0])
         _add(above, split, site.images, site.masks, names, notes)
@@ -184,8 +190,8 @@ def _add_splits(root: Path, site: Site, names: dict[str, Names], notes: list[str
     loose = [path for folder in (site.images, site.masks) if folder for path in list_images(folder)]
     if loose:
         raise DataError(
-            f"{site.place}: {len(loose)} files, {loose[0].relative_to(site.place)} among them, lie beside the splits "
-            f"{', '.join(inside)}; move them into a split, or remove the split folders"
+            f"{site.place}: {len(loose)} files, such as {loose[0].relative_to(site.place)}, are outside of the split "
+            f"folders {', '.join(inside)}; move them into a split, or remove the split folders"
         )
     for name, (images, masks) in inside.items():
         _add(above, canonical(name), images, masks, names, notes)
@@ -196,7 +202,7 @@ def _add(
 ) -> None:
     found = images_under(images) if images else {}
     if split == "test" and found and (masks is None or not masks.is_dir()):
-        notes.append(f"test is left out: its {len(found)} images have no masks ({images})")
+        notes.append(f"the test split is left out because its {len(found)} images have no masks ({images})")
         return
     drawn = images_under(masks) if masks else {}
     more = Names(*({path: f"{above.as_posix()}/{key}" for path, key in files.items()} for files in (found, drawn)))
@@ -205,28 +211,28 @@ def _add(
 
 
 def _splits_inside(site: Site) -> dict[str, tuple[Path | None, Path | None]]:
-    """The folders of splits in those of images and of masks, by name; nothing where none is named as a split."""
+    """Return the split folders inside the folders of images and masks, by name; empty if none is named like a split."""
     both = [folder for folder in (site.images, site.masks) if folder is not None]
     found = {folder.name for outer in both if outer.is_dir() for folder in subfolders(outer)}
     if not any(letters(name) in SPLITS for name in found):
         return {}
     for outer in both:
-        require_no_lost_links(outer)
+        refuse_broken_links(outer)
     return {name: (site.images and site.images / name, site.masks and site.masks / name) for name in sorted(found)}
 
 
 def _sites(root: Path) -> Iterator[Site]:
-    """The folders of images and masks in ``root`` and in the folders in it, those nearest to it first."""
+    """Yield the folders of images and masks in ``root`` and below it, the uppermost first."""
     level, looked = [root], 0
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         below: list[Path] = []
         for folder in level:
             looked += 1
-            if looked > MOST_FOLDERS:
+            if looked > MAX_FOLDERS:
                 return
             try:
                 inside = subfolders(folder)
-            except OSError:  # it cannot be listed, as a folder of another user
+            except OSError:  # a folder that may not be listed, such as another user's
                 continue
             found = list(_sites_in(root, folder, inside))
             yield from found
@@ -252,18 +258,18 @@ def _sites_in(root: Path, folder: Path, inside: Sequence[Path]) -> Iterator[Site
 
 
 def _one(folder: Path, found: Sequence[Path], usual: str) -> Path | None:
-    """The one folder, or the one that has the usual name. Raises DataError if there are several others."""
+    """Return the only folder, or the one with the usual name. Raises DataError if several folders are possible."""
     named = [path for path in found if path.name.lower() == usual]
     if len(found) > 1 and len(named) != 1:
         raise DataError(
-            f"{folder}: {' and '.join(path.name for path in found)} may each be the {usual}; say which in a "
-            f"dataset.yaml with `images` and `masks`, as `{usual}: {found[0].name}`"
+            f"{folder}: {' and '.join(path.name for path in found)} could each be the folder of {usual}; say which it "
+            f"is in a dataset.yaml with `images` and `masks`, such as `{usual}: {found[0].name}`"
         )
     return next(iter(named or found), None)
 
 
 def _parse(name: str) -> tuple[str | None, str | None]:
-    """What a folder's name tells: "images" or "masks" ("" for neither), and a split; None for another name."""
+    """Return what a folder's name says: "images", "masks" or "" (only a split), and the split; None for nothing."""
     word = letters(name)
     for kind, words in (("images", IMAGES), ("masks", MASKS)):
         if word in words:
@@ -282,8 +288,8 @@ def _parse(name: str) -> tuple[str | None, str | None]:
 
 
 def _may_hold_images(folder: Path) -> bool:
-    """Whether a folder holds images at any depth, or nothing; not text or volumes alone."""
+    """Whether a folder holds images at any depth, or is empty; a folder of only other files does not count."""
     try:
         return holds_images(folder) or not any(path.is_file() for path in folder.rglob("*"))
-    except DataError:  # told when it is opened
+    except DataError:  # reported when the data set is opened
         return True

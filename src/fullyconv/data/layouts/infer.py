@@ -1,4 +1,4 @@
-"""Infer the classes of a data set without a descriptor from its masks."""
+"""Infer the classes of a data set that has no descriptor from its masks."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,25 +21,25 @@ from fullyconv.errors import DataError, visible
 from fullyconv.palettes import Colour, default_palette
 
 LIMIT = 64
-"""More values or colours than this are taken for the shades of smoothed edges or JPEG, not for classes."""
+"""Masks with more values or colours are taken to have smoothed edges or JPEG artefacts, not that many classes."""
 
 _DESCRIBE = "write a dataset.yaml with `classes`, `splits` and, for colour masks, `palette`"
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What one mask holds: integer values, or colours, or neither, with the ``fault`` for which it is left out."""
+    """What one mask holds: integer values or colours, or neither and the ``fault`` because of which it is left out."""
 
     values: frozenset[int] = frozenset()
     colours: frozenset[Colour] = frozenset()
     palette: dict[int, Colour] = field(default_factory=dict)
     fault: str = ""
     held: MaskContent | None = None
-    """All that the mask holds, where it is one of those that are judged."""
+    """The full content of the mask, if it is one of the sample that ``judge_masks`` examines."""
 
 
 class Meaning(NamedTuple):
-    """What masks mean: how they become labels, the classes' names and colours, and what was decided about them."""
+    """What masks mean: how they become labels, the names and colours of the classes, and notes on what was decided."""
 
     code: MaskCode
     classes: list[str]
@@ -48,21 +48,21 @@ class Meaning(NamedTuple):
 
 
 def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
-    """Read all masks and return how they encode the classes, the classes' names and their colours.
+    """Read all masks, and infer the classes, their names and colours, and how the masks encode them.
 
-    - Values 0 and 255 only, or 1-bit masks: background and foreground; so are files of 0 and 1 beside files of 0 and
-      255, where no file has all three.
-    - Other values: classes from 0 to the highest value; 255 is void, not a class. Palette masks give the colours.
-    - Colour masks, or palette masks whose palettes contradict each other: each colour is a class, in
-      ascending order.
+    - Values 0 and 255 only, or 1-bit masks: background and foreground. The same holds if some files contain 0 and 1 and
+      others 0 and 255, as long as none contains 1 and 255.
+    - Other values: classes from 0 to the highest value; 255 is void. Palette masks give the colours.
+    - Colour masks, or palette masks whose palettes contradict each other: each colour is a class, in ascending order.
 
     Masks that are broken, JPEG, or have more than 64 values are left out (``check`` reports each of them).
-    Raises DataError if no mask is left, or all of them together have more than 64 classes.
+    Raises DataError if no mask is left, all masks together have more than 64 classes, or their values are ambiguous or
+    cannot be classes.
     """
     if not masks:
         raise DataError(
-            f"{root}: no masks were found; they are sought in masks/ at all depths (or SPLIT/masks/), as "
-            f"{', '.join(sorted(READ))}"
+            f"{root}: no masks were found; expected them in masks/ at any depth (or in SPLIT/masks/), with one of the "
+            f"suffixes {', '.join(sorted(READ))}"
         )
     files = contents_of(root)
     contents = list(in_parallel(partial(_content, files, judged(masks)), masks))
@@ -71,7 +71,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
     trusted = [content for content in contents if not content.fault]
     if not trusted:
         raise DataError(
-            f"{root}: its classes cannot be inferred from any of its {len(masks)} masks; correct the masks, "
+            f"{root}: the classes cannot be inferred from any of the {len(masks)} masks; correct the masks, "
             f"or {_DESCRIBE}",
             *(f"  {path}: {c.fault}" for path, c in list(zip(masks, contents, strict=True))[:10]),
         )
@@ -82,7 +82,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
 
 
 def palette_of(mask: Path, count: int) -> list[Colour] | None:
-    """Return the first ``count`` colours of a palette mask; None for other or broken masks, and for mere greys."""
+    """Return the first ``count`` colours of a palette mask; None for other or broken masks and for grey palettes."""
     try:
         image = open_mask(mask, None)
     except DataError:
@@ -92,9 +92,9 @@ def palette_of(mask: Path, count: int) -> list[Colour] | None:
 
 
 def _refuse_no_classes(root: Path, contents: Mapping[Path, _Content]) -> None:
-    """Raise DataError where the masks' values are shades or greys, or so many numbers of objects as classes cannot be.
+    """Raise DataError if the mask values are smoothed edges, greys or object ids rather than classes.
 
-    Numbers of few objects may be classes as well, so ``check`` reports them.
+    A few object ids could be classes as well, so those raise no error here; ``check`` reports them.
     """
     problem = judge_masks({path: content.held for path, content in contents.items() if content.held is not None})
     if problem is None:
@@ -116,12 +116,14 @@ def _content(files: Contents, judged: Container[Path], path: Path) -> _Content:
     except DataError as error:
         return _Content(fault=str(error).removeprefix(visible(f"{path}: ")))
     if found.lossy:
-        return _Content(fault="JPEG changes the values of a mask")
+        return _Content(fault="it is a JPEG file, which changes mask values")
     held = trimmed(found) if path in judged else None
     if len(found.colours) > LIMIT:
-        return _Content(fault=f"more than {LIMIT} colours, as in smoothed masks", held=held)
+        return _Content(fault=f"it has more than {LIMIT} colours, as masks with smoothed edges do", held=held)
     if len(found.values) > LIMIT:
-        return _Content(fault=f"more than {LIMIT} values, as with smoothed edges or numbers of objects", held=held)
+        return _Content(
+            fault=f"it has more than {LIMIT} values, as masks with smoothed edges or object ids do", held=held
+        )
     colours = frozenset(map(colour_of, found.colours))
     if colours and not all(red == green == blue for red, green, blue in colours):
         return _Content(colours=colours, held=held)
@@ -141,7 +143,7 @@ def _palette(image: Image.Image) -> dict[int, Colour]:
 
 
 def _common_palette(contents: Sequence[_Content]) -> dict[int, Colour] | None:
-    """Return the colours of the values in palette masks; None if two masks give one value different colours."""
+    """Return the colour of each value in palette masks; None if two masks give a value different colours."""
     common: dict[int, Colour] = {}
     for content in contents:
         if any(common.setdefault(value, colour) != colour for value, colour in content.palette.items()):
@@ -154,8 +156,8 @@ def _by_colour(root: Path, contents: Sequence[_Content]) -> Meaning:
     colours = grey.union(*(content.colours | set(content.palette.values()) for content in contents))
     if len(colours) > LIMIT:
         raise DataError(
-            f"{root}: its masks have {len(colours)} colours, more than {LIMIT}, which cannot all be classes; "
-            f"draw without smoothed edges, or {_DESCRIBE}"
+            f"{root}: the masks have {len(colours)} colours; expected at most {LIMIT}, one for each class. Export the "
+            f"masks without smoothed edges, or {_DESCRIBE}"
         )
     palette = sorted(colours)
     code = MaskCode(len(palette), None, {c: label for label, c in enumerate(palette)}, by_colour=True)
@@ -171,9 +173,9 @@ def _by_value(root: Path, contents: Mapping[Path, _Content], palette: dict[int, 
     count = max(values - {IGNORE}) + 1
     if min(values) < 0 or count > LIMIT:
         raise DataError(
-            f"{root}: its masks have values from {min(values)} to {max(values)}; classes are expected as 0, "
-            f"1, 2, ... below {LIMIT} (255 for void), or as 0 and 255. Number them so, or say in a dataset.yaml which "
-            f"class each is: `{paste_values(sorted(values)[:LIMIT])}`, with your own names"
+            f"{root}: the masks have values from {min(values)} to {max(values)}; expected classes 0, 1, 2, ... below "
+            f"{LIMIT} (255 for void), or 0 and 255. Renumber the masks, or say in a dataset.yaml which class each is: "
+            f"`{paste_values(sorted(values)[:LIMIT])}`, with your own names"
         )
     code = MaskCode(count, IGNORE if IGNORE in values else None)
     colours = [palette.get(index, colour) for index, colour in enumerate(default_palette(count))]
@@ -181,9 +183,9 @@ def _by_value(root: Path, contents: Mapping[Path, _Content], palette: dict[int, 
 
 
 def _two_classes(root: Path, contents: Mapping[Path, _Content]) -> list[str] | None:
-    """Notes on masks of 0, 1 and 255 where 255 is the foreground in some files; None where it is not in any.
+    """Return a note if some masks hold 0 and 1 and others 0 and 255, so that 255 is foreground; None if it is void.
 
-    Raises DataError where it would have to be foreground in one file and void in another.
+    Raises DataError if 255 would be void in one file and foreground in another.
     """
     ones = [path for path, content in contents.items() if 1 in content.values]
     both = [path for path in ones if 255 in contents[path].values]
@@ -192,12 +194,12 @@ def _two_classes(root: Path, contents: Mapping[Path, _Content]) -> list[str] | N
         return None
     if both:
         raise DataError(
-            f"{both[0]}: holds 1 and 255, {alone[0]} 255 without 1: 255 can be void or the foreground. "
+            f"{both[0]}: holds 1 and 255, but {alone[0]} holds 255 without 1, so 255 may be void or the foreground. "
             f"Say which in a dataset.yaml in {root}: {_paste(1)} (255 is void), or {_paste(1, 255)}"
         )
     return [
-        f"{len(ones)} masks hold 0 and 1, {len(alone)} hold 0 and 255 (as {ones[0].name} and {alone[0].name}): "
-        "both 1 and 255 are taken for the foreground"
+        f"{len(ones)} masks hold 0 and 1 (such as {ones[0].name}), {len(alone)} hold 0 and 255 (such as "
+        f"{alone[0].name}); both 1 and 255 are read as the foreground"
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a descriptor says the values and colours in masks mean."""
+"""Turn a descriptor into the code that maps mask values and colours to labels."""
 
 from fullyconv.classes import IGNORE
 from fullyconv.data.layouts.descriptor import Descriptor
@@ -6,10 +6,10 @@ from fullyconv.data.mask_codes import MaskCode, count_values
 
 
 def mask_code(descriptor: Descriptor) -> MaskCode:
-    """How the masks become labels.
+    """Return how the masks that a descriptor describes become labels.
 
-    A palette of greys gives the values of grey masks as well, unless ``values`` does; a file may then also count the
-    classes where no value would mean two things.
+    Without ``values``, a palette of greys also gives the values of grey masks; a file may then instead number the
+    classes from 0, provided that no value would have two meanings.
     """
     count = len(descriptor.classes)
     voids = dict.fromkeys(descriptor.voids, IGNORE)
@@ -30,7 +30,7 @@ def mask_code(descriptor: Descriptor) -> MaskCode:
     if descriptor.takes_nearest:
         if values is None:
             by_colour = True
-        elif not colours:  # grey values in colour files
+        elif not colours:  # grey masks stored as RGB
             colours = {(value,) * 3: label for value, label in values.items() if 0 <= value <= 255}
     return MaskCode(
         count,

@@ -16,19 +16,19 @@ Matched = dict[Path, Path]
 
 @dataclass(frozen=True)
 class Paired:
-    """The pairs of each split, and what was decided about them."""
+    """The pairs of each split, the masks without an image, and notes on what was decided."""
 
     splits: dict[str, list[Pair]]
     unmatched: list[Path] = field(default_factory=list)
     """Masks without an image."""
     notes: list[str] = field(default_factory=list)
     divided: bool = False
-    """Whether the images were divided into the splits here."""
+    """Whether this tool divided the images into splits."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """The images and masks among which pairs are sought, as those of one split, and further masks of valid areas."""
+    """The images and masks to pair with each other, such as those of one split, and optional masks of valid areas."""
 
     images: Keyed
     masks: Keyed
@@ -38,9 +38,9 @@ class Names:
 def pair(sets: dict[str, Names]) -> Paired:
     """Pair the images and masks of each set by their keys.
 
-    Where no key is in both, names that differ by a constant beginning and ending are paired, and names that are the
-    same in other folders. Of two masks with one key the first by name is used. Raises DataError if nothing pairs, or
-    an image has no valid area.
+    If no image and mask have the same key, they are paired by equal names in different folders, or else by names that
+    differ in a constant prefix or suffix. If two masks have the same key, the first by name is used. Raises DataError
+    if nothing pairs, or an image has no mask of its valid area.
     """
     matched, note = _match([(names.images, names.masks) for names in sets.values()], "mask")
     notes = [note] if note else []
@@ -65,32 +65,32 @@ def _with_valid(sets: dict[str, Names], splits: dict[str, list[Pair]]) -> tuple[
         lacking = [pair.image for pair in pairs if wanted and pair.image not in valid]
         if lacking:
             raise DataError(
-                f"{lacking[0]}: has no mask of its valid area, as {len(lacking)} of {len(pairs)} images of {name}; "
-                "`valid` names a folder or a pattern with one for each image"
+                f"{lacking[0]}: has no mask of its valid area, like {len(lacking)} of {len(pairs)} images of {name}; "
+                "`valid` must be a folder or pattern with a mask for each image"
             )
         added[name] = [replace(pair, valid=valid.get(pair.image)) for pair in pairs]
     return added, [note] if note else []
 
 
 def _match(sets: Sequence[tuple[Keyed, Keyed]], what: str) -> tuple[list[Matched], str]:
-    """The mask (or other file) of each image, for each set, and a note if names had to be shortened."""
+    """Return the mask or valid area of each image in each set, and a note unless they were paired by equal keys."""
     exact = [_by_key(images, masks) for images, masks in sets]
     whole = [(images, masks) for images, masks in sets if images and masks]
     if any(exact) or not whole:
         return exact, ""
     if (by_stem := _by_stem(sets)) is not None:
-        return by_stem, f"each image is paired with the {what} of its name, though they lie in other folders"
+        return by_stem, f"each image is paired with the {what} that has its name, although their folders differ"
     found = _by_affixes(sets)
     if found is not None:
         return found
     if any(object_masks([Pair(image, None) for image in images], list(masks)) for images, masks in whole):
-        return exact, ""  # left for ``check`` to name
+        return exact, ""  # ``check`` reports them
     images, masks = whole[0]
     image = next(iter(images))
     alike = sorted(masks, key=lambda mask: -len(_beginning([mask.stem, image.stem])))[:3]
     raise DataError(
-        f"{image}: no {what} can be told to be its own, nor is there one for any other image; the most alike are named "
-        f"{', '.join(mask.name for mask in alike)}. Say in dataset.yaml how the names belong together, as "
+        f"{image}: no {what} was found for this or any other image by its name; the most similar names are "
+        f"{', '.join(mask.name for mask in alike)}. Say in a dataset.yaml how the names match, such as "
         f'`images: "photos/*.jpg"` and `masks: "masks/*_mask.png"`, where * is the same for an image and its {what}'
     )
 
@@ -103,7 +103,7 @@ def _by_key(images: Keyed, masks: Keyed) -> Matched:
 
 
 def _by_stem(sets: Sequence[tuple[Keyed, Keyed]]) -> list[Matched] | None:
-    """By names alone, where each is there once and every mask has an image."""
+    """Pair by name regardless of folders; None unless all names are unique and every mask has an image."""
     matched = []
     for images, masks in sets:
         of_image = {PurePosixPath(key).name: image for image, key in images.items()}
@@ -116,9 +116,9 @@ def _by_stem(sets: Sequence[tuple[Keyed, Keyed]]) -> list[Matched] | None:
 
 
 def _by_affixes(sets: Sequence[tuple[Keyed, Keyed]]) -> tuple[list[Matched], str] | None:
-    """By names without what all images, and all masks, begin and end with; every mask has an image of its own then.
+    """Pair by names without the prefix and suffix that all images, or all masks, have in common.
 
-    None if there is no such way, or more than one.
+    Returns None unless there is exactly one way to do so in which every mask has an image of its own.
     """
     cuts = [_cuts([PurePosixPath(key).name for both in sets for key in both[which].values()]) for which in range(2)]
     shortened = [{cut: [_shorten(both[which], cut) for both in sets] for cut in cuts[which]} for which in range(2)]
@@ -129,7 +129,7 @@ def _by_affixes(sets: Sequence[tuple[Keyed, Keyed]]) -> tuple[list[Matched], str
             continue
         identity = tuple(entry for part in matched for entry in part.items())
         if len(identity) == 1 and any(of_images) and any(of_masks):
-            continue  # of one pair no beginning or ending is constant
+            continue  # a single pair cannot show which prefix or suffix is constant
         length = sum(map(len, of_images + of_masks))
         image, mask = identity[0]
         note = (
@@ -158,7 +158,7 @@ def _match_cores(
 
 
 def _shorten(files: Keyed, cut: tuple[str, str]) -> dict[str, Path] | None:
-    """The files by keys whose names lack the beginning and the ending; None if two are then alike or one is empty."""
+    """Return the files by their keys without a prefix and suffix; None if a key would be empty or occur twice."""
     shortened: dict[str, Path] = {}
     for path, key in files.items():
         place = PurePosixPath(key)
@@ -172,7 +172,7 @@ def _shorten(files: Keyed, cut: tuple[str, str]) -> dict[str, Path] | None:
 
 
 def _cuts(names: Sequence[str]) -> list[tuple[str, str]]:
-    """The beginnings and endings that all names have, cut between letters, digits and signs."""
+    """Return the common prefixes and suffixes of all names that end between letters, digits and other characters."""
     beginning, ending = _beginning(names), _beginning([name[::-1] for name in names])[::-1]
     first = names[0] if names else ""
     starts = [first[:place] for place in _borders(first) if place <= len(beginning)][:6]
@@ -181,7 +181,7 @@ def _cuts(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _beginning(names: Sequence[str]) -> str:
-    """The characters with which all names begin."""
+    """Return the longest common prefix of the names."""
     first, last = min(names, default=""), max(names, default="")
     same = [a == b for a, b in zip(first, last, strict=False)]
     return first[: same.index(False) if False in same else len(same)]

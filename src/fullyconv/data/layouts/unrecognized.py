@@ -1,4 +1,4 @@
-"""Say what a folder looks like that is no data set which is read, and the next step."""
+"""Describe a folder that is in no known layout, and suggest what to do next."""
 
 import json
 import re
@@ -10,31 +10,34 @@ from pathlib import Path
 from fullyconv.data.images.files import is_image_name
 from fullyconv.data.layouts.divide import letters
 
-MOST = 2000
-"""Files that are looked at."""
+MAX_FILES = 2000
+"""Maximum number of files to examine."""
 READ = 5
-"""Files of one kind whose beginning is read."""
+"""Maximum number of files of one kind whose beginning is read."""
 HEAD = 1 << 16
+"""Number of bytes that are read of a file."""
 
-_ONE_EACH = "a mask for each image is expected: images/ and masks/, or a dataset.yaml that says where they are"
-_DRAW = f"draw them as masks first, one PNG file for each image; {_ONE_EACH}"
+_ONE_EACH = "put the images, and one mask for each, into images/ and masks/, or say in a dataset.yaml where they are"
+_DRAW = f"draw them as masks first, one PNG file for each image. Then {_ONE_EACH}"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
 
 def looks_like(path: Path) -> str:
-    """Return what is at ``path``, in words, and what to do: one sentence of each."""
-    files = [path] if path.is_file() else list(islice(_files(path, 4), MOST))
+    """Return a sentence that says what is at ``path``, and one that says what to do."""
+    files = [path] if path.is_file() else list(islice(_files(path, 4), MAX_FILES))
     if not files:
         return f"it is an empty folder; {_ONE_EACH}"
     if (told := _volumes(files) or _annotations(files)) is not None:
         return told
     endings = Counter(file.suffix.lower() for file in files)
     if archives := [file for file in files if file.suffix.lower() in _ARCHIVES]:
-        return f"it holds archives, as {archives[0].name}; unpack them, and give the folder in which the images lie"
+        return (
+            f"it holds archives, such as {archives[0].name}; unpack them, and pass the folder that contains the images"
+        )
     if any(endings[suffix] for suffix in _VIDEOS):
         video = next(file for file in files if file.suffix.lower() in _VIDEOS)
-        return f"it holds videos, as {video.name}; save the frames that have masks as images. Then {_ONE_EACH}"
+        return f"it holds videos, such as {video.name}; save the frames that have masks as images. Then {_ONE_EACH}"
     images = [file for file in files if is_image_name(file)]
     if not images:
         return f"it holds no images ({_names(path)}); {_ONE_EACH}"
@@ -43,18 +46,18 @@ def looks_like(path: Path) -> str:
 
 def _images(path: Path, images: list[Path]) -> str:
     if path.is_file():
-        return "it is one image; the folder of a data set, or its dataset.yaml, is expected"
+        return "it is a single image; expected the folder of a data set, or its dataset.yaml"
     folders = {image.parent for image in images}
     masklike = [image for image in images if re.search(r"(?i)(mask|label|seg|gt|annot)", image.stem)]
     if len(folders) == 1 and 0 < len(masklike) < len(images):
         return (
-            f"it holds images and masks in one folder, as {masklike[0].name}; a dataset.yaml says which are which, as "
-            '`images: "*.jpg"` and `masks: "*_mask.png"`, where * is the same for both, and `classes`'
+            f"it seems to hold images and masks in one folder ({masklike[0].name}); say in a dataset.yaml which are "
+            'which: `images: "*.jpg"` and `masks: "*_mask.png"`, where * is the same for both, and `classes`'
         )
     where = "one folder" if len(folders) == 1 else f"{len(folders)} folders ({_names(path)})"
     return (
-        f"it holds images in {where}, and none of them is known as that of masks. Without masks nothing can be "
-        "trained; if they are there, say in a dataset.yaml where: `images: FOLDER`, `masks: FOLDER` and `classes`"
+        f"it holds images in {where}, but no folder with a known name for masks. Training needs masks; if there are "
+        "any, say where in a dataset.yaml: `images: FOLDER`, `masks: FOLDER` and `classes`"
     )
 
 
@@ -62,7 +65,7 @@ def _volumes(files: list[Path]) -> str | None:
     nifti = [file for file in files if file.name.lower().endswith((".nii", ".nii.gz"))]
     if nifti:
         return (
-            f"these are NIfTI volumes, as {nifti[0].name}; save their slices as images, and the slices of the "
+            f"it holds NIfTI volumes, such as {nifti[0].name}; save their slices as images, and the slices of the "
             f"segmentations as masks of the same names. Then {_ONE_EACH}"
         )
     odd = [file for file in files if file.suffix.lower() in ("", ".ima") or not file.suffix[1:].isalpha()]
@@ -70,14 +73,14 @@ def _volumes(files: list[Path]) -> str | None:
     slices = slices or [file for file in odd[:READ] if _head(file, 132)[128:] == b"DICM"]
     if slices:
         return (
-            f"these are DICOM slices, as {slices[0].name}; save them as images (16-bit PNG or TIFF), and their "
+            f"it holds DICOM slices, such as {slices[0].name}; save them as images (16-bit PNG or TIFF), and their "
             f"segmentations as masks of the same names. Then {_ONE_EACH}"
         )
     return None
 
 
 def _annotations(files: list[Path]) -> str | None:
-    """What annotation tool wrote the files; None if none is known."""
+    """Return which annotation tool wrote the files and what to do; None if no tool is recognized."""
     of_kind: dict[str, list[Path]] = {}
     for file in files:
         of_kind.setdefault(file.suffix.lower(), []).append(file)
@@ -87,9 +90,11 @@ def _annotations(files: list[Path]) -> str | None:
     for file in of_kind.get(".xml", [])[:READ]:
         head = _head(file, HEAD)
         if b"<annotations" in head and (b"<image " in head or b"<meta>" in head):
-            return f'{file.name} is CVAT\'s XML; export the task again as "Segmentation mask 1.1", whose folder is read'
+            return (
+                f'{file.name} is a CVAT XML file; export the task again as "Segmentation mask 1.1", which can be read'
+            )
         if b"<annotation" in head and b"<bndbox>" in head:
-            return f"{file.name} is a file of boxes (PASCAL VOC detection); masks of every pixel are needed"
+            return f"{file.name} is a PASCAL VOC detection file, which has boxes; a class for every pixel is needed"
     for file in of_kind.get(".txt", [])[:READ]:
         if re.fullmatch(rb"\d+( +-?[\d.]+(e-\d+)?){4,}\s*", _head(file, HEAD).partition(b"\n")[0]):
             return f"{file.name} is a YOLO label file; {_DRAW}"
@@ -116,7 +121,7 @@ def _json_kind(file: Path) -> str | None:
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:
-    """The files in a folder and in those in it, those nearest first; hidden ones are left out."""
+    """Yield the files in a folder and, down to ``depth``, below it; hidden ones are left out."""
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError:
@@ -137,7 +142,7 @@ def _head(file: Path, size: int) -> bytes:
 
 
 def _names(path: Path, limit: int = 10) -> str:
-    """What lies at ``path``, in a few words."""
+    """Return a short list of what is at ``path``."""
     if path.is_file():
         return f"a file {path.suffix or 'without a suffix'}"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir() if letters(entry.name))

@@ -1,4 +1,4 @@
-"""PASCAL VOC's segmentation challenge, as published, and data sets laid out in the same folders."""
+"""PASCAL VOC as published, and other data sets in the same folders."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.class_files import CLASS_NAMES, LABELMAP, read_class_file
 from fullyconv.data.layouts.divide import canonical, divide
-from fullyconv.data.layouts.files import chosen, images_under
+from fullyconv.data.layouts.files import images_under, select_listed
 from fullyconv.data.layouts.infer import infer_classes
 from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.mask_codes import MaskCode, numbers_of_colours
@@ -24,17 +24,17 @@ from fullyconv.palettes import VOC_VOID, voc_palette
 ENTRIES = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 PALETTE = voc_palette(len(VOC_CLASSES))
 _PUBLISHED, _OF_2007 = re.compile(r"20(07|08|09|10|11|12)_\d{6}"), re.compile(r"\d{6}")
-"""The names of VOC's own images, and of those in the archive of 2007."""
-_ABOVE = ("", "VOCdevkit/", "TrainVal/VOCdevkit/")  # the last is that of the archive of 2011
+"""The names of VOC's own images of 2007 to 2012, and the shorter ones in the 2007 archive."""
+_ABOVE = ("", "VOCdevkit/", "TrainVal/VOCdevkit/")  # the last one: the 2011 archive
 
 
 def places(year: str = "VOC20??") -> list[str]:
-    """Return the paths, below the data set's folder, at which the archive of a year may have its own."""
+    """Return the paths, relative to the data set's folder, at which the VOC folder of a year may be."""
     return [f"{above}{year}" for above in _ABOVE]
 
 
 def is_voc(root: Path) -> bool:
-    """Whether a VOC folder is at ``root``, or below it where the archives have it."""
+    """Whether ``root`` is a VOC folder, or holds one where the archives put it."""
     return bool(find(root, places(), ENTRIES)) or is_own_voc(root)
 
 
@@ -44,11 +44,11 @@ def is_own_voc(root: Path) -> bool:
 
 
 def open_voc(root: Path) -> Data:
-    """Open VOC's folders; splits are as ``arrange`` says.
+    """Open PASCAL VOC, or another data set in the same folders; ``arrange`` finds the splits.
 
-    The archives of 2007 to 2012 have VOC's classes. Other data have those of labelmap.txt (CVAT) or class_names.txt
-    (labelme); without, they have VOC's if their masks fit these, else those that occur. Raises DataError if there are
-    several years' folders, or a list or class file is wrong.
+    The archives of 2007 to 2012 have VOC's classes. Other data have the classes in labelmap.txt (CVAT) or
+    class_names.txt (labelme). Without these files, the classes are VOC's if all masks fit them, else they are inferred
+    from the masks. Raises DataError if there are folders of several years, or a list or class file is wrong.
     """
     root = root if not find(root, places(), ENTRIES) else find_one(root, places(), ENTRIES)
     paired = arrange(root)
@@ -64,8 +64,8 @@ def open_voc(root: Path) -> Data:
     elif masks and _fit_voc(root, masks):
         classes, palette, code = list(VOC_CLASSES), PALETTE, mask_code()
         notes.append(
-            f"the masks are read with VOC's 21 classes, as there is neither {LABELMAP} nor {CLASS_NAMES}; a "
-            "dataset.yaml with `classes` says others"
+            f"the masks are read with VOC's 21 classes because there is neither {LABELMAP} nor {CLASS_NAMES}; to use "
+            "other classes, write a dataset.yaml with `classes`"
         )
     else:
         code, classes, palette, more = infer_classes(root, masks)
@@ -87,18 +87,18 @@ def open_voc(root: Path) -> Data:
 def arrange(root: Path) -> Paired:
     """Pair the images in JPEGImages with the masks in SegmentationClass (or labelme's SegmentationClassPNG).
 
-    Each list in ImageSets/Segmentation is a split. trainval is left out if train and val are there, as it only repeats
-    them. Lists none of which has the name of a split, as CVAT's default.txt, name one set, which is divided; without
-    lists that is all images. Raises DataError if a list cannot be read.
+    Each list in ImageSets/Segmentation is a split. trainval is left out if there are train and val, because it only
+    repeats them. If no list has the name of a split (CVAT writes default.txt), the listed images are divided into
+    splits; without lists, all images are. Raises DataError if a list cannot be read or there are no images.
     """
     images = images_under(root / "JPEGImages")
     masks = images_under(root / "SegmentationClass") or images_under(root / "SegmentationClassPNG")
     lists = {canonical(path.stem): path for path in sorted((root / "ImageSets/Segmentation").glob("*.txt"))}
     if {"train", "val"} <= lists.keys():
         lists.pop("trainval", None)
-    listed = {split: Names(chosen(images, path, root, "JPEGImages"), masks) for split, path in lists.items()}
+    listed = {split: Names(select_listed(images, path, root, "JPEGImages"), masks) for split, path in lists.items()}
     if not images and not lists:
-        raise DataError(f"{root}: JPEGImages holds no images, and ImageSets/Segmentation has no lists of them")
+        raise DataError(f"{root}: JPEGImages contains no images, and ImageSets/Segmentation no lists; add images")
     all_keys = set(images.values())
     unmatched = [mask for mask, key in masks.items() if key not in all_keys]
     notes: list[str] = []
@@ -108,8 +108,8 @@ def arrange(root: Path) -> Paired:
     if listed:
         images = {image: key for names in listed.values() for image, key in names.images.items()}
         notes = [
-            f"the images of {', '.join(path.name for path in lists.values())} are divided into train, val and test; "
-            "lists of these names in ImageSets/Segmentation say it otherwise"
+            f"the images in {', '.join(path.name for path in lists.values())} were divided into train, val and test; "
+            "to divide them differently, put lists with these names into ImageSets/Segmentation"
         ]
     paired = pair({"all": Names(images, masks)})
     splits = divide(paired.splits["all"], images.__getitem__)
@@ -117,7 +117,7 @@ def arrange(root: Path) -> Paired:
 
 
 def _fit_voc(root: Path, masks: Sequence[Path]) -> bool:
-    """Whether all that masks hold may be VOC's classes; those that cannot be read are passed over."""
+    """Whether all values and colours in the masks are VOC's; masks that cannot be read are ignored."""
     files = contents_of(root)
     colours = {int(numbers_of_colours(np.array(colour))) for colour in (*PALETTE, VOC_VOID)}
 
@@ -136,9 +136,9 @@ def _fit_voc(root: Path, masks: Sequence[Path]) -> bool:
 
 
 def mask_code(key: str | None = None) -> MaskCode:
-    """Return the code of VOC's 21 classes, as values or in VOC's colours, with 255 as void.
+    """Return the mask code of VOC's 21 classes, given as values or VOC's colours; 255 is void.
 
-    ``key`` is where the mask is in MATLAB files.
+    ``key`` locates the mask in MATLAB files (see ``read_matrix``).
     """
     colours = {colour: label for label, colour in enumerate(PALETTE)} | {VOC_VOID: IGNORE}
     return MaskCode(len(VOC_CLASSES), IGNORE, colours, key=key)
