@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from fullyconv.data import open_data
@@ -54,3 +55,17 @@ def test_what_cannot_be_shown_is_refused(data, tmp_path):
     with pytest.raises(DataError, match="cannot be read as an image"):
         show(data, tmp_path / "sheet.png", count=3)
     assert not [path for path in tmp_path.iterdir() if "sheet" in path.name]
+
+
+def test_images_of_many_bands_and_16_bits_are_shown_as_a_network_is_given_them(tmp_path, save):
+    """Their values are a small part of the type's: 300 to 1100, as of Sentinel-2."""
+    bands = np.full((5, 30, 40), 300, np.uint16)
+    bands[0, :, :20] = bands[1, :, 20:] = 1100
+    for stem in ("one", "two"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"images/{stem}.tif", bands, planarconfig="separate", photometric="minisblack")
+        save(f"masks/{stem}.png", np.array([[0] * 20 + [1] * 20] * 30))
+    out = tmp_path / "sheet.png"
+    show(open_data(tmp_path), out)
+    assert share(out, (255, 0, 0)) > 0.05
+    assert share(out, (255, 0, 0)) == pytest.approx(share(out, (0, 255, 0)), rel=0.15)

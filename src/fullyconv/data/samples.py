@@ -10,7 +10,9 @@ from matplotlib.patches import Patch
 
 from fullyconv.classes import IGNORE
 from fullyconv.data.catalog import Data
+from fullyconv.data.images.values import ValueRange
 from fullyconv.data.pairs import read_pair
+from fullyconv.data.statistics import AUTO, statistics_of_files
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import whole_file
 from fullyconv.fonts import fonts_for
@@ -24,7 +26,9 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
     """Write a figure of ``count`` samples, spread evenly over the splits, with a legend of their classes.
 
     Each sample is shown as the image, its depth or HHA if it has them, the mask of each labeling in the classes'
-    colours (void is white), and the image under the first mask.
+    colours (void is white), and the image under the first mask. Of images of many bands the first three are shown (of
+    two the first, as grey). Values of other types than bytes are shown between percentiles, as a network is given them
+    unless ``data.range`` says otherwise; those of the images that are shown.
     Raises DataError if a file is missing, broken or wrong, and ConfigError for a count below 1 or a kind of
     file that figures cannot be written as.
     """
@@ -39,9 +43,13 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
         raise DataError(f"{data.root}: has no images to show")
     places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
 
+    chosen = [samples[place] for place in places]
+    channels, value_range = _as_trained(data, [pair.image for _, pair in chosen])
     rows_of_pictures, shown = [], []
-    for split, pair in (samples[place] for place in places):
-        pixels, labels = read_pair(pair, data.codes)
+    for split, pair in chosen:
+        pixels, labels = read_pair(pair, data.codes, channels, value_range)
+        if not pair.more:
+            pixels = pixels[:3] if channels > 2 else pixels[[0, 0, 0]]
         labels = _through_all(labels, data)
         rows_of_pictures.append((f"{split}: {pair.image.name}", _pictures(pixels, labels, table(data.palette, _VOID))))
         shown.append(labels)
@@ -63,6 +71,17 @@ def show(data: Data, out: str | Path, count: int = 6) -> None:
     figure.set_size_inches(_WIDTH * each * across, (height + 0.25) * rows + 0.8)
     with whole_file(out) as beside:
         figure.savefig(beside, format=form)
+
+
+def _as_trained(data: Data, images: Sequence[Path]) -> tuple[int, ValueRange | None]:
+    """Return the channels in which images are read, and the values that become black and white, by default."""
+    found = statistics_of_files(data.root, images) if data.channels is None and data.inputs == "image" else None
+    if found is None:
+        return 3, None
+    if found.dtype == np.uint8:
+        return found.channels, None
+    pairs = found.percentiles(*AUTO)
+    return found.channels, pairs if len(pairs) == found.channels else pairs * found.channels
 
 
 def _through_all(labels: np.ndarray, data: Data) -> np.ndarray:

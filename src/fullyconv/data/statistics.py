@@ -14,6 +14,9 @@ from fullyconv.data.images.values import Range
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError
 
+AUTO = (0.5, 99.5)
+"""The percentiles that become 0 and 255 in images of other types than bytes, where nothing else is asked for."""
+
 
 @dataclass(frozen=True)
 class ImageStatistics:
@@ -27,6 +30,11 @@ class ImageStatistics:
     mean: list[float]
     deviation: list[float]
     contents: Sequence[ImageContent]
+
+    @property
+    def channels(self) -> int:
+        """The channels that a network is given where nothing else is asked for: grey images have three."""
+        return 3 if self.bands == 1 else self.bands
 
     def percentiles(self, low: float, high: float) -> list[Range]:
         """For each band the values below which ``low`` and ``high`` percent of all pixels lie; never equal."""
@@ -56,14 +64,23 @@ def image_statistics(data: Data, split: str, progress: Progress | None = None) -
 
     Raises DataError for an image that cannot be read, images of unlike bands or types, and where none holds data.
     """
-    files = contents_of(data.root)
-    paths = list(dict.fromkeys(pair.image for pair in data.split(split)))
+    found = statistics_of_files(data.root, [pair.image for pair in data.split(split)], progress)
+    if found is None:
+        raise DataError(f"{data.root}: no image of the split {split!r} holds data: all pixels are marked as without")
+    return found
+
+
+def statistics_of_files(root: Path, paths: Sequence[Path], progress: Progress | None = None) -> ImageStatistics | None:
+    """Read what these images of a data set hold, and put it together; None where none of them holds data.
+
+    Raises DataError for an image that cannot be read, and images of unlike bands or types.
+    """
+    files = contents_of(root)
+    paths = list(dict.fromkeys(paths))
     contents = list(in_parallel(files.image, paths, progress))
     files.save()
     _refuse_unlike(paths, contents)
-    if not any(content.valid for content in contents):
-        raise DataError(f"{data.root}: no image of the split {split!r} holds data: all pixels are marked as without")
-    return statistics_of(contents)
+    return statistics_of(contents) if any(content.valid for content in contents) else None
 
 
 def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:

@@ -10,12 +10,10 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.images.read import fits, wrong_bands
 from fullyconv.data.images.source import describe_bands
 from fullyconv.data.images.values import BYTE, Range
-from fullyconv.data.statistics import ImageStatistics, image_statistics
+from fullyconv.data.statistics import AUTO, ImageStatistics, image_statistics
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.model.backbones import release, torchvision
 from fullyconv.training.config import Config, Percentiles
-
-AUTO = Percentiles(percentiles=(0.5, 99.5))
 
 
 class Given(NamedTuple):
@@ -56,7 +54,7 @@ def given_images(data: Data, config: Config) -> Given:
         data.require_channels(options.in_channels or known)
         return Given(options.in_channels or known, None, options.mean, None)
     found = image_statistics(data, "train")
-    channels = options.in_channels or (3 if found.bands in (1, 3) else found.bands)
+    channels = options.in_channels or found.channels
     if not fits(found, channels):
         has = describe_bands(found.bands, found.alpha, found.dtype)
         raise DataError(wrong_bands(f"{data.root}", has, channels))
@@ -69,7 +67,7 @@ def _range(found: ImageStatistics, config: Config, channels: int) -> list[Range]
     if setting == "auto" and dtype == np.uint8:
         return None
     if setting == "auto":
-        setting = AUTO
+        setting = Percentiles(percentiles=AUTO)
     if setting == "type":
         pairs = [(0.0, 1.0)] if dtype.kind == "f" else [(float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))]
     elif isinstance(setting, Percentiles):

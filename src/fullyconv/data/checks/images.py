@@ -10,7 +10,7 @@ from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
 from fullyconv.data.contents import LEVELS, ImageContent
 from fullyconv.data.images.values import BYTE
-from fullyconv.data.statistics import ImageStatistics, bands_of, describe, form, statistics_of
+from fullyconv.data.statistics import AUTO, ImageStatistics, bands_of, describe, form, statistics_of
 
 DARK, LIGHT = 4.0, 251.0
 """On the scale of 0 to 255: images with 99% of their pixels below the one, or above the other, show nothing."""
@@ -48,7 +48,7 @@ def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
 def faint_images(contents: Mapping[Path, ImageContent], together: ImageStatistics) -> list[Problem]:
     """Report images of which a network sees next to nothing: nearly all pixels are black, or nearly all white."""
     in_bytes = together.dtype == np.uint8
-    ranges = [BYTE] * together.bands if in_bytes else together.percentiles(0.5, 99.5)
+    ranges = [BYTE] * together.bands if in_bytes else together.percentiles(*AUTO)
     problems = []
     for path, content in contents.items():
         scaled = [
