@@ -284,8 +284,8 @@ def test_a_void_value_among_the_classes_is_named_where_a_class_is_absent_and_the
     (tmp_path / "dataset.yaml").write_text(f"{splits}classes: [road, shadow, tree]\nignore_index: 1\n")
     (problem,) = check(open_data(tmp_path)).problems
     assert (problem.kind, problem.found) == (Kind.ABSENT_CLASS, "'tree'")
-    assert "the value 1 is void, so 'shadow' is read from the value 2" in problem.remedy
-    assert "If that is meant" in problem.remedy
+    assert "the value 1 is void, so 'shadow' has the value 2" in problem.remedy
+    assert "If that is right" in problem.remedy
     values, void = problem.remedy.split("`")[5::2]
     (tmp_path / "dataset.yaml").write_text(f"{splits}{values}\n{void}\n")
     data = open_data(tmp_path)
@@ -303,7 +303,7 @@ def test_the_tools_own_division_is_never_an_error(tmp_path, save):
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest(good):
-    with pytest.raises(ConfigError, match=r"allow: duplicate is no kind of problem; did you mean duplicates\?"):
+    with pytest.raises(ConfigError, match=r"allow: duplicate is not a kind of problem; did you mean duplicates\?"):
         check(open_data(good), allow=["duplicate"])
 
 

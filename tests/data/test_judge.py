@@ -76,7 +76,7 @@ def test_numbers_of_a_few_objects_are_named_and_can_be_allowed(saved):
     root = saved([discs(count, count) for count in (10, 7, 9, 4, 8, 10, 6)])
     (error,) = check(open_data(root)).errors
     assert error.kind is Kind.OBJECT_IDS
-    assert error.found.startswith("4 to 10 values a mask beside the background")
+    assert error.found.startswith("4 to 10 values per mask besides the background")
     assert check(open_data(root), allow=["object-ids"]).errors == []
 
 
@@ -227,7 +227,7 @@ def test_one_mask_for_each_object_is_one_problem_and_the_remedy_works(tmp_path, 
     truths = objects(save, lambda image, number: f"masks/{image}_{number}.png")
     report = check(open_data(tmp_path))
     assert {error.kind for error in report.errors} == {Kind.OBJECT_MASKS}
-    assert report.errors[0].found == "25 masks for 5 images, as im-4_1.png and im-4_2.png for im-4.png"
+    assert report.errors[0].found == "25 masks for 5 images, such as im-4_1.png and im-4_2.png for im-4.png"
     assert len(str(report).splitlines()) < 40
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
@@ -248,7 +248,9 @@ def test_a_folder_of_masks_for_each_image_is_no_split(tmp_path, save, name):
             (tmp_path / image.stem / "images").mkdir()
             image.rename(tmp_path / image.stem / "images" / image.name)
         (tmp_path / "images").rmdir()
-    with pytest.raises(DataError, match=r"one mask file for each object: 25 masks for 5 images, as .* for im-4\.png"):
+    with pytest.raises(
+        DataError, match=r"one mask file for each object: 25 masks for 5 images, such as .* for im-4\.png"
+    ):
         open_data(tmp_path)
 
 

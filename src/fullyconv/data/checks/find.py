@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a data set before it costs a training run."""
+"""Check every file of a data set before training, and report all problems."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -25,22 +25,22 @@ from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError, visible
 
-TURNED = range(2, 9)
-"""EXIF orientations that turn or mirror an image; 1 does not, and others, as 0, mean nothing."""
-LYING = 5
-"""The first EXIF orientation whose images are stored on their side."""
+ROTATIONS = range(2, 9)
+"""EXIF orientations that rotate or mirror an image. 1 means upright; other values, such as 0, are undefined."""
+FIRST_SIDEWAYS = 5
+"""EXIF orientations from this one on swap width and height."""
 
 
 @dataclass
 class _Findings:
-    """What reading one pair showed."""
+    """The problems and counts found in one pair."""
 
     problems: list[Problem] = field(default_factory=list)
     image: ImageContent | None = None
     counts: np.ndarray | None = None
-    """The pixels of each class, by ``join_counts``; None if a mask cannot be read."""
+    """The number of pixels of each class (see ``join_counts``); None if a mask cannot be read."""
     mask: MaskContent | None = None
-    """What the mask holds, where it is one of those that are judged."""
+    """The content of the mask, if it is one of the sample that ``judge_masks`` examines."""
 
     def add(self, kind: Kind, file: Path, found: str, expected: str) -> None:
         self.problems.append(Problem(kind, (file,), found, expected))
@@ -53,12 +53,13 @@ def check(
     allow: Iterable[str] = (),
     strict: bool = False,
 ) -> Report:
-    """Read every image and mask of the splits (all of them if None), on all cores, and report every problem.
+    """Read every image and mask of a data set, on all cores, and report every problem.
 
-    ``allow`` names kinds of problems (``kinds.KINDS``) that are no errors here; with ``strict`` warnings are errors.
-    Classes that never occur are reported only when all splits are read. A published data set is taken as its authors
-    made it: classes may be absent, and images rotated or in two splits.
-    Raises DataError if there is no such split, ConfigError for an unknown name in ``allow``.
+    ``splits`` limits the check to these splits; by default all are read. Problems of the kinds in ``allow`` (see
+    ``kinds.KINDS``) are warnings instead of errors; with ``strict``, all other warnings are errors. Classes that never
+    occur are reported only if all splits are read. In published data sets, absent classes, rotated images and images
+    in two splits are not problems. Raises DataError for an unknown split, and ConfigError for an unknown name in
+    ``allow``.
     """
     allowed = kinds_named(allow)
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
@@ -105,7 +106,7 @@ def check(
 
 
 def _values_remedy(data: Data, findings: Iterable[_Findings]) -> str:
-    """Return what to do about unknown values in a described data set of one labeling; nothing for others."""
+    """Return what to do about unknown values; empty if classes were inferred or there are several labelings."""
     if data.heads or data.inferred:
         return ""
     voids = {value for numbering in data.mask_code.numberings for value, label in numbering.items() if label == IGNORE}
@@ -113,7 +114,7 @@ def _values_remedy(data: Data, findings: Iterable[_Findings]) -> str:
 
 
 def _judge(data: Data, findings_of: Mapping[Pair, _Findings], faulty: set[Pair]) -> list[Problem]:
-    """Report masks whose values are no classes; where all values have a meaning, only numbers of objects are."""
+    """Report masks whose values do not look like classes; if all values are known, report only object ids."""
     contents = {pair.mask: own.mask for pair, own in findings_of.items() if pair.mask is not None and own.mask}
     problem = None if data.heads or data.mask_code.nearest else judge_masks(contents, data.mask_code.key)
     doubted = problem is not None and (problem.kind is Kind.OBJECT_IDS or (faulty and not data.inferred))
@@ -125,7 +126,7 @@ def _check_pair(pair: Pair, data: Data, files: Contents, judged: bool) -> _Findi
     size = _check_image(findings, pair, data, files)
     if pair.mask is None:
         if pair.image.exists():
-            findings.add(Kind.NO_MASK, pair.image, "", "a mask with the image's name")
+            findings.add(Kind.NO_MASK, pair.image, "", "a mask with the name of the image")
         return findings
     for path in pair.more:
         _check_more(findings, path, size)
@@ -153,7 +154,7 @@ def _add_unreadable(findings: _Findings, path: Path, error: DataError, absent: K
 
 
 def _check_image(findings: _Findings, pair: Pair, data: Data, files: Contents) -> tuple[int, int] | None:
-    """Check an image and return the width and height that its masks must have; None if it cannot be read."""
+    """Check an image. Return the width and height that its masks must have, or None if it cannot be read."""
     path = pair.image
     try:
         content = files.image(path)
@@ -161,7 +162,7 @@ def _check_image(findings: _Findings, pair: Pair, data: Data, files: Contents) -
         _add_unreadable(findings, path, error, Kind.NO_IMAGE)
         return None
     findings.image = content
-    if content.orientation in TURNED and not data.published:
+    if content.orientation in ROTATIONS and not data.published:
         if _fits_upright(pair, content, data.mask_code, files):
             return content.size[1], content.size[0]
         found = f"orientation {content.orientation}"
@@ -170,8 +171,8 @@ def _check_image(findings: _Findings, pair: Pair, data: Data, files: Contents) -
 
 
 def _fits_upright(pair: Pair, content: ImageContent, code: MaskCode, files: Contents) -> bool:
-    """Whether a mask was surely drawn on the image as EXIF turns it: it lies on its side otherwise."""
-    if pair.mask is None or content.orientation < LYING or content.size[0] == content.size[1]:
+    """Whether a mask has the size that the image has only after the EXIF rotation."""
+    if pair.mask is None or content.orientation < FIRST_SIDEWAYS or content.size[0] == content.size[1]:
         return False
     try:
         return files.mask(pair.mask, code.key).size == content.size[::-1]
@@ -191,7 +192,7 @@ def _check_more(findings: _Findings, path: Path, size: tuple[int, int] | None) -
 def _check_mask(
     findings: _Findings, path: Path, code: MaskCode, files: Contents, size: tuple[int, int] | None
 ) -> np.ndarray | None:
-    """Check a mask and return the number of pixels of each label, int64 (256,); None if it has no reliable labels."""
+    """Check a mask. Return the number of pixels of each label, int64 (256,), or None if its labels are unreliable."""
     try:
         content = files.mask(path, code.key)
     except DataError as error:
@@ -207,7 +208,7 @@ def _check_mask(
         findings.add(kind, path, list_unknown(unknown), code.describe())
     if code.nearest and (doubtful := count_doubtful(content, code)):
         share = doubtful / (content.size[0] * content.size[1])
-        findings.add(Kind.DOUBTFUL, path, f"{doubtful:,} pixels ({share:.1%})", "pixels near one class alone")
+        findings.add(Kind.DOUBTFUL, path, f"{doubtful:,} pixels ({share:.1%})", "pixels near one class only")
     return labelled
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with images taken together: unlike bands or types, no data, values that all look black or white."""
+"""Check images against each other: different bands or types, no data, or nearly black or white."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from fullyconv.data.images.values import BYTE
 from fullyconv.data.statistics import AUTO, ImageStatistics, bands_of, describe, form, statistics_of
 
 DARK, LIGHT = 4.0, 251.0
-"""On the scale of 0 to 255: images with 99% of their pixels below the one, or above the other, show nothing."""
+"""An image counts as black if 99% of its pixels are below DARK, and as white if 99% are above LIGHT (of 0 to 255)."""
 NEARLY_ALL = LEVELS.index(0.99)
 HARDLY_ANY = LEVELS.index(0.01)
 
 
 def image_problems(contents: Mapping[Path, ImageContent]) -> list[Problem]:
-    """Report images that are unlike most others, hold no data, or are nearly black or white to a network."""
+    """Report images that differ from most in bands or type, have no data, or are nearly black or white to a network."""
     problems = unlike_images(contents)
     alike = {path: content for path, content in contents.items() if path not in {p.files[0] for p in problems}}
     empty = [path for path, content in alike.items() if not content.valid]
     problems += [
-        Problem(Kind.NO_DATA, (path,), "every pixel is marked as without data, or is not a number", "pixels with data")
+        Problem(Kind.NO_DATA, (path,), "every pixel is marked as nodata or is not a number", "pixels with data")
         for path in empty
     ]
     filled = {path: content for path, content in alike.items() if content.valid}
@@ -32,21 +32,24 @@ def image_problems(contents: Mapping[Path, ImageContent]) -> list[Problem]:
 
 
 def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
-    """Report images whose bands or type are not those of most. Grey images may lie among images in colour."""
+    """Report images whose bands or type differ from those of most images. Grey and colour images may be mixed."""
     counts = Counter(map(form, contents.values()))
     if len(counts) < 2:
         return []
     usual = counts.most_common(1)[0][0]
     example = next(path for path, content in contents.items() if form(content) == usual)
     return [
-        Problem(Kind.UNLIKE, (path,), describe(content), f"{describe(contents[example])}, as {example.name} and most")
+        Problem(Kind.UNLIKE, (path,), describe(content), f"{describe(contents[example])}, like {example.name} and most")
         for path, content in contents.items()
         if form(content) != usual
     ]
 
 
 def faint_images(contents: Mapping[Path, ImageContent], together: ImageStatistics) -> list[Problem]:
-    """Report images of which a network sees next to nothing: nearly all pixels are black, or nearly all white."""
+    """Report images in which nearly all pixels are black, or nearly all white, to a network.
+
+    ``together``: the statistics of all images.
+    """
     in_bytes = together.dtype == np.uint8
     ranges = [BYTE] * together.bands if in_bytes else together.percentiles(*AUTO)
     problems = []

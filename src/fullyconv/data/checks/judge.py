@@ -1,7 +1,7 @@
-"""Judge what the values in masks are where they may be no classes: ids of objects, shades of smoothed edges, greys.
+"""Detect masks whose values are not class numbers: object ids, shades of smoothed edges, or greys.
 
-What each mask holds is known (see ``MaskContent``). Only where its numbers raise a suspicion are some masks decoded
-again, to see where in them the values lie.
+The counts of each mask (see ``MaskContent``) are examined first. Only if they are suspicious are some masks decoded
+again, to see where in the mask the values lie.
 """
 
 from collections import Counter
@@ -18,47 +18,49 @@ from fullyconv.data.mask_codes import colour_of, hex_of, numbers_of_colours
 from fullyconv.data.masks import mask_values, open_mask
 from fullyconv.errors import DataError
 
-JUDGED = 100
-"""Masks of a data set that are judged, at most."""
-MOST = 4096
-"""Values or colours of one mask that are judged, the most frequent ones."""
-LOOKED_AT = 6
-"""Masks that are decoded again, at most."""
+MAX_MASKS = 100
+"""Maximum number of masks to examine."""
+MAX_VALUES = 4096
+"""Maximum number of values or colours of a mask to examine, the most frequent ones."""
+MAX_DECODED = 6
+"""Maximum number of masks to decode again."""
 CROWDED = 40
-"""Values in one mask that are looked at whatever their order: no picture shows so many classes, each in one place."""
+"""Number of values in one mask that is suspicious in any order: no image shows so many classes, each in one place."""
 SMALLEST = 8
-"""Pixels of the smallest object that is looked at."""
+"""Number of pixels of the smallest object that counts."""
 SIDE = 2048
-"""Pixels a side of the part of a mask that is looked at."""
+"""Side, in pixels, of the part of a decoded mask that is examined."""
 NEAR = 3
-"""Pixels from an edge that smoothing reaches."""
+"""Distance from an edge, in pixels, that smoothing reaches."""
 
-Held = Mapping[Path, Mapping[int, int]]
-"""The pixels of each value, or of each colour 0xRRGGBB, in each mask."""
+PixelCounts = Mapping[Path, Mapping[int, int]]
+"""The number of pixels of each value, or of each colour 0xRRGGBB, in each mask."""
 
 
 def judged(masks: Sequence[Path]) -> frozenset[Path]:
-    """Return the masks to judge, spread over all."""
-    places = np.linspace(0, len(masks) - 1, min(JUDGED, len(masks))).round().astype(int)
+    """Return the sample of masks that ``judge_masks`` examines, evenly spread over all."""
+    places = np.linspace(0, len(masks) - 1, min(MAX_MASKS, len(masks))).round().astype(int)
     return frozenset(masks[place] for place in places)
 
 
 def trimmed(content: MaskContent) -> MaskContent:
-    """Return the content with its most frequent values and colours alone, where there are very many."""
-    if len(content.values) + len(content.colours) <= MOST:
+    """Return the content, reduced to its most frequent values and colours if it has very many."""
+    if len(content.values) + len(content.colours) <= MAX_VALUES:
         return content
-    values, colours = (dict(Counter(counts).most_common(MOST)) for counts in (content.values, content.colours))
+    values, colours = (dict(Counter(counts).most_common(MAX_VALUES)) for counts in (content.values, content.colours))
     return content.model_copy(update={"values": values, "colours": colours})
 
 
 def judge_masks(contents: Mapping[Path, MaskContent], key: str | None = None) -> Problem | None:
-    """Return what the masks' values are if they are no classes; None if nothing speaks against classes.
+    """Return the problem if mask values seem to be object ids, smoothed edges or greys; None if they may be classes.
 
-    ``key``: where MATLAB files have the mask.
+    ``key`` locates the mask in MATLAB files (see ``read_matrix``).
     """
     read = {path: content for path, content in contents.items() if not content.lossy}
     colours = any(content.colours and not _all_grey(content) for content in read.values())
-    held: Held = {path: content.as_colours() if colours else _greys_of(content) for path, content in read.items()}
+    held: PixelCounts = {
+        path: content.as_colours() if colours else _greys_of(content) for path, content in read.items()
+    }
     return _objects(held, colours, key) or _smoothed(held, colours, key) or (None if colours else _greys(held))
 
 
@@ -67,14 +69,14 @@ def _all_grey(content: MaskContent) -> bool:
 
 
 def _greys_of(content: MaskContent) -> dict[int, int]:
-    """Return the pixels of each value; colours here are shades of grey."""
+    """Return the number of pixels of each value; all colours must be shades of grey."""
     scale = 255 if content.one_bit else 1
     values = {value * scale: pixels for value, pixels in content.values.items()}
     return values or {number & 255: pixels for number, pixels in content.colours.items()}
 
 
-def _objects(held: Held, colours: bool, key: str | None) -> Problem | None:
-    """Ids of objects: many values, each in one place, and not the same values in each mask."""
+def _objects(held: PixelCounts, colours: bool, key: str | None) -> Problem | None:
+    """Detect object ids: many values, each in one place, and different values in each mask."""
     everywhere = _sum(held.values())
     ground = max(everywhere, key=lambda number: everywhere[number], default=0) if colours else 0
     ids = {path: sorted(counts.keys() - {ground}) for path, counts in held.items()}
@@ -91,7 +93,7 @@ def _objects(held: Held, colours: bool, key: str | None) -> Problem | None:
     if not (unique or (not colours and (crowded or (renumbered and (len(ids) > 1 or max(numbers) >= 20))))):
         return None
     several = [path for path, own in ids.items() if len(own) > 1]
-    pieces = [_pieces(array, ground) for array in _looked_at(several, key, colours)]
+    pieces = [_pieces(array, ground) for array in _decode_some(several, key, colours)]
     whole, alone, area, of_all = (sum(column) for column in zip(*pieces, strict=True)) if pieces else (0, 0, 0, 1)
     if alone < 4 or alone < 0.8 * whole or area < 0.5 * of_all:
         return None
@@ -99,14 +101,14 @@ def _objects(held: Held, colours: bool, key: str | None) -> Problem | None:
     return Problem(
         Kind.OBJECT_IDS,
         tuple(ids),
-        f"{min(numbers)} to {max(numbers)} {what} a mask beside the background; of {whole} that were looked at "
-        f"{alone} lie in one place each",
+        f"{min(numbers)} to {max(numbers)} {what} per mask besides the background, and {alone} of {whole} examined "
+        "occur in one place only",
         "one value for each class, the same in every mask",
     )
 
 
-def _smoothed(held: Held, colours: bool, key: str | None) -> Problem | None:
-    """Shades of smoothed edges: rare values between two frequent ones, on the edges between these."""
+def _smoothed(held: PixelCounts, colours: bool, key: str | None) -> Problem | None:
+    """Detect smoothed edges: rare values between two frequent ones, located on the edges between them."""
     pixels = _sum(held.values())
     total = sum(pixels.values())
     kinds = [number for number, _ in pixels.most_common()]
@@ -122,7 +124,7 @@ def _smoothed(held: Held, colours: bool, key: str | None) -> Problem | None:
         return None
     shades = {kinds[place]: (kinds[a], kinds[b]) for place, (a, b) in between.items() if pairs[(a, b)] >= 2 or many}
     files = [path for path, counts in held.items() if any(number in counts for number in shades)]
-    seen = [_at_edges(array, shades) for array in _looked_at(files, key, colours)]
+    seen = [_at_edges(array, shades) for array in _decode_some(files, key, colours)]
     if not seen or sum(near for near, _ in seen) < 0.75 * sum(of for _, of in seen):
         return None
     core.sort()
@@ -139,13 +141,13 @@ def _smoothed(held: Held, colours: bool, key: str | None) -> Problem | None:
         f"{len(kinds) - len(core)} {'colours' if colours else 'values'} in {share:.1%} of the pixels, on the edges "
         f"between {shown}",
         "one value or colour for each class, up to its edge",
-        f"export the masks without anti-aliasing, or take the nearest class: in dataset.yaml, {lines} in the order of "
-        "the classes, and `nearest: true`",
+        f"export the masks without anti-aliasing, or let each pixel take the nearest class: write {lines}, in the "
+        "order of the classes, and `nearest: true` into dataset.yaml",
     )
 
 
-def _greys(held: Held) -> Problem | None:
-    """Labels written as greys: few values, evenly spread over the greys."""
+def _greys(held: PixelCounts) -> Problem | None:
+    """Detect classes written as greys: a few values, evenly spaced."""
     values = sorted(_sum(held.values()))
     if not 2 <= len(values) <= 64 or values[0] < 0 or values in ([0, 255], [0, 1]):
         return None
@@ -166,23 +168,23 @@ def _greys(held: Held) -> Problem | None:
 
 
 def paste_values(values: Sequence[int], names: Sequence[str] | None = None) -> str:
-    """Return the line of a descriptor that names the class of each value, by names to be replaced unless given."""
+    """Return the ``values`` line of a descriptor; without ``names`` it has placeholders to be replaced."""
     names = names or ("background", *(f"class_{place}" for place in range(1, len(values))))
     return f"values: {{{', '.join(f'{value}: {name}' for value, name in zip(values, names, strict=True))}}}"
 
 
 def values_remedy(contents: Iterable[MaskContent], classes: Sequence[str], voids: Container[int]) -> str:
-    """Say what to do where masks hold other values than those of the classes; nothing where these are no values."""
+    """Return what to do if masks hold values that are not classes; empty if they hold colours or too many values."""
     of_values = [content for content in contents if content.values or _all_grey(content)]
     values = [value for value in sorted(_sum(map(_greys_of, of_values))) if value not in voids]
     if not 2 <= len(values) <= 64:
         return ""
     listed = f"the masks hold {', '.join(map(str, values))}; classes are {', '.join(classes[:10])}"
     if len(values) == len(classes):
-        return f"{listed}. If these are in the same order, say so in dataset.yaml: `{paste_values(values, classes)}`"
+        return f"{listed}. If both are in the same order, write into dataset.yaml: `{paste_values(values, classes)}`"
     return (
         f"{listed}. Say in dataset.yaml which class each value is: `{paste_values(values)}`, with your own names, and "
-        "`void: VALUE` for what is no class"
+        "`void: VALUE` for pixels without a class"
     )
 
 
@@ -200,9 +202,9 @@ def _points(numbers: Sequence[int], colours: bool) -> np.ndarray:
 
 
 def _between(points: np.ndarray, pixels: np.ndarray, ends: int) -> dict[int, tuple[int, int]]:
-    """Return which points lie between two of the first ``ends`` that have more pixels, and between which.
+    """Return the points that lie between two of the first ``ends`` points and are rarer, each with these two.
 
-    Ends are at least 24 levels apart: neighbouring small numbers are no shades.
+    The two ends are at least 24 levels apart, so that small class numbers do not count as shades.
     """
     found: dict[int, tuple[int, int]] = {}
     for a in range(ends):
@@ -213,16 +215,16 @@ def _between(points: np.ndarray, pixels: np.ndarray, ends: int) -> dict[int, tup
             share = (points - points[a]) @ along / float(along @ along)
             away = np.abs(points - points[a] - share[:, None] * along).max(axis=1)
             inside = (away <= 4) & (share > 0) & (share < 1) & (1.5 * pixels <= min(pixels[a], pixels[b]))
-            if not (inside & (share > 0.25) & (share < 0.75)).any():  # small numbers beside a large one are no shades
+            if not (inside & (share > 0.25) & (share < 0.75)).any():  # small class numbers and one large number
                 continue
             for place in np.flatnonzero(inside).tolist():
                 found.setdefault(place, (a, b))
     return found
 
 
-def _looked_at(paths: Sequence[Path], key: str | None, colours: bool) -> Iterable[np.ndarray]:
-    """Decode some of the masks, spread over all, and yield the middle of each, its values or colours as numbers."""
-    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).round().astype(int)
+def _decode_some(paths: Sequence[Path], key: str | None, colours: bool) -> Iterable[np.ndarray]:
+    """Decode a few masks, evenly spread, and yield the values or colour numbers in the middle of each, (h, w)."""
+    places = np.linspace(0, len(paths) - 1, min(MAX_DECODED, len(paths))).round().astype(int)
     for place in places:
         try:
             mask = open_mask(paths[place], key)
@@ -231,19 +233,20 @@ def _looked_at(paths: Sequence[Path], key: str | None, colours: bool) -> Iterabl
             elif colours:
                 array = numbers_of_colours(np.asarray(mask.convert("RGB")))
             elif mask.mode in ("RGB", "RGBA"):
-                array = np.asarray(mask.convert("L"))  # its greys
+                array = np.asarray(mask.convert("L"))  # all greys
             else:
                 array = mask_values(mask) * (255 if mask.mode == "1" else 1)
-        except (DataError, ValueError):  # changed since it was read
+        except (DataError, ValueError):  # the file changed since it was counted
             continue
         top, left = (max(0, (side - SIDE) // 2) for side in array.shape)
         yield array[top : top + SIDE, left : left + SIDE]
 
 
 def _pieces(numbers: np.ndarray, ground: int) -> tuple[int, int, int, int]:
-    """Return how many numbers but the background's are in an array, and how many of these lie in one place each.
+    """Count the values in a mask, without those of the background and void, and how many are in one place only.
 
-    Those of very few pixels are not counted. Then come the pixels of those counted, and of all but the background.
+    Returns the number of values with enough pixels, how many of these form one connected piece, their pixels, and the
+    pixels of all values but background and void.
     """
     found, inverse = np.unique(numbers, return_inverse=True)
     labels = inverse.reshape(numbers.shape) + 1
@@ -260,7 +263,7 @@ def _pieces(numbers: np.ndarray, ground: int) -> tuple[int, int, int, int]:
 
 
 def _at_edges(numbers: np.ndarray, shades: Mapping[int, tuple[int, int]]) -> tuple[int, int]:
-    """Return how many pixels of shades are near both of the colours that they lie between, and how many there are."""
+    """Return how many pixels of shades are near both colours that the shade lies between, and the number of all."""
     near = of = 0
     window = 2 * NEAR + 1
     for pair in set(shades.values()):

@@ -1,4 +1,4 @@
-"""The kinds of problems that a data set can have: their names, how grave they are, and what to do about each."""
+"""The kinds of problems that a data set can have, with their names, severities and remedies."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 
 
 class Kind(Enum):
-    """A kind of problem: the word by which it is allowed, how grave it is, its title, and what to do about it."""
+    """A kind of problem: the word that allows it, its severity, its title, and what to do about it."""
 
     NO_IMAGE = (
         "missing-images",
@@ -23,13 +23,13 @@ class Kind(Enum):
         "missing-masks",
         "error, unusable",
         "image without a mask",
-        "add the mask under the image's name, or remove the image",
+        "add a mask with the name of the image, or remove the image",
     )
     UNMATCHED_MASK = (
         "unmatched-masks",
         "error",
         "mask without an image",
-        "add the image under the mask's name, or remove the mask",
+        "add an image with the name of the mask, or remove the mask",
     )
     DUPLICATE_NAME = (
         "shared-masks",
@@ -41,53 +41,52 @@ class Kind(Enum):
         "unreadable",
         "error, unusable",
         "file that cannot be read",
-        "download or export it again; cut images that are too large into pieces",
+        "download or export the file again; cut an image that is too large into pieces",
     )
     SIZE = (
         "sizes",
         "error, unusable",
-        "mask (or depth) of another size than its image",
-        "export image and mask at the same size; scale masks by nearest neighbour only",
+        "mask (or depth) whose size differs from its image",
+        "export image and mask at the same size; resize masks only with nearest-neighbour interpolation",
     )
     UNLIKE = (
         "unlike-images",
         "error, unusable",
-        "image of other bands or another type than most",
-        "convert it to those of the others (`gdal_translate -b` picks bands, `-ot` sets the type), or remove it",
+        "image whose bands or type differ from most",
+        "convert it to the bands and type of the others (`gdal_translate -b` and `-ot`), or remove it",
     )
     ROTATED = (
         "rotated",
         "error",
         "image that EXIF says to rotate",
         "rotate the pixels themselves and save without the tag (`mogrify -auto-orient FILE`), "
-        "then see that the mask still fits",
+        "then check that the mask still fits",
     )
     VALUE = (
         "values",
         "error, unusable",
         "mask with values outside the classes",
-        "say in dataset.yaml what each value means, as `values: {0: road, 7: car}` and `void: 9`, or renumber the "
+        "say in dataset.yaml what each value means, such as `values: {0: road, 7: car}` and `void: 9`, or renumber the "
         "masks",
     )
     COLOUR = (
         "colours",
         "error, unusable",
         "mask with colours not in the palette",
-        "add or correct `palette` in dataset.yaml (void's colour may follow the classes'), or draw without smoothing",
+        "add or correct `palette` in dataset.yaml (one colour per class, then that of void), or draw without smoothing",
     )
     OBJECT_MASKS = (
         "object-masks",
         "error, unusable",
         "one mask file for each object",
-        "join the masks of each image into one, as the lines in docs/data.md (One mask for each object) do",
+        "join the masks of each image into one; docs/data.md (One mask for each object) has a script for it",
     )
     OBJECT_IDS = (
         "object-ids",
         "error",
         "masks that number objects, not classes",
-        "write the class of each pixel in place of the object's number. If all objects are of one class, say so in "
-        "dataset.yaml: `values: {0: background, 1: object}` and `nearest: true`. If each number is a class all the "
-        "same, allow it",
+        "export the class of each pixel instead of its object. If all objects have one class, write into dataset.yaml "
+        "`values: {0: background, 1: object}` and `nearest: true`. If the numbers are classes after all, allow this",
     )
     SMOOTHED = (
         "smoothed",
@@ -105,8 +104,8 @@ class Kind(Enum):
         "lossy",
         "error, unusable",
         "mask saved as JPEG",
-        "export the masks again as PNG: JPEG changes values, and converting the file does not undo that. Where they "
-        "cannot be exported again, `nearest: true` in dataset.yaml takes the class of the nearest value or colour",
+        "export the masks again as PNG (converting the JPEG file does not restore its values). If that is impossible, "
+        "`nearest: true` in dataset.yaml gives each pixel the class of the nearest value or colour",
     )
     EMPTY = (
         "empty-splits",
@@ -118,67 +117,67 @@ class Kind(Enum):
         "unlabelled",
         "error",
         "split in which no pixel has a class",
-        "correct `ignore_index` or the masks: nothing can be learnt from it or measured on it",
+        "correct `ignore_index` or the masks; without classes, nothing can be trained or measured",
     )
     ABSENT_CLASS = (
         "absent-classes",
         "warning",
         "class that never occurs",
-        "if it is still to come, go on: the network cannot learn it yet. If it should be there, the masks may count "
-        "otherwise than `classes`, as from 1 where `classes` counts from 0: compare them in `fullyconv data show`",
+        "if its images are still to come, continue; the network cannot learn it yet. If it should occur, the masks may "
+        "be numbered differently, such as from 1 instead of from 0; look at them with `fullyconv data show`",
     )
     UNMEASURED_CLASS = (
         "unmeasured-classes",
         "warning",
         "class that does not occur in a split",
-        "go on, and its IoU there is not known; or move images with it into the split",
+        "continue without its IoU in this split, or move images that contain it into the split",
     )
     IN_SEVERAL_SPLITS = (
         "duplicates",
         "warning",
         "image in more than one split",
-        "keep it in one split: results on images seen in training say nothing about new ones. To see whether a "
-        "network can learn at all, go on",
+        "keep it in one split: results on training images say nothing about new ones. To test whether a network learns "
+        "at all, continue",
     )
     ONE_COLOUR = (
         "one-colour",
         "warning",
-        "image of one colour, in several splits",
-        "go on, where tiles without content are to be expected; else see how they came to be",
+        "image of one colour in several splits",
+        "continue if empty tiles are to be expected; otherwise find out how they were made",
     )
     NO_DATA = (
         "no-data",
         "warning",
         "image without any data",
-        "go on: all of it is void. If it should hold data, see which value the file declares as nodata (`gdalinfo`)",
+        "continue if that is right: all pixels are void. Otherwise check the file's nodata value (`gdalinfo`)",
     )
     FAINT = (
         "faint",
         "warning",
         "image that is nearly black or white",
-        "go on, where such images are to be expected. If they should show something, set `data.range` to the values "
-        "that become black and white, as `--set data.range=[0,4095]`",
+        "continue if such images are to be expected. If they should show something, set `data.range` to the values "
+        "that become black and white, such as `--set data.range=[0,4095]`",
     )
     SMALL_SPLIT = (
         "small-splits",
         "warning",
         "split of one image",
-        "add images: what is measured on one says little about others",
+        "add images; results on one image say little about others",
     )
 
     DOUBTFUL = (
         "doubtful",
         "warning",
         "mask with pixels between the classes",
-        "go on where they are few, as along edges; `nearest: true` in dataset.yaml gave each the nearest class. Where "
-        "they are many, see whether `values` or `palette` names every class",
+        "continue if they are few, such as along edges: `nearest: true` in dataset.yaml gave each the nearest class. "
+        "If they are many, check that `values` or `palette` lists every class",
     )
 
     def __init__(self, word: str, grade: str, title: str, remedy: str) -> None:
         self.word = word
         self.severity: Severity = "error" if grade.startswith("error") else "warning"
         self.unusable = grade.endswith("unusable")
-        """Whether an image with this problem cannot be trained on or measured on; where allowed, it is left out."""
+        """Whether images with this problem cannot be used in training or evaluation. If allowed, they are left out."""
         self.title = title
         self.remedy = remedy
 
@@ -186,20 +185,20 @@ class Kind(Enum):
 OF_SPLITS = frozenset(
     (Kind.EMPTY, Kind.UNLABELLED, Kind.UNMEASURED_CLASS, Kind.IN_SEVERAL_SPLITS, Kind.ONE_COLOUR, Kind.SMALL_SPLIT)
 )
-"""Kinds that come from how images are divided: where this tool divided them, they are never errors."""
+"""Kinds that depend on how images are divided into splits. If this tool divided them, they are never errors."""
 
 GUESSED = frozenset((Kind.OBJECT_IDS, Kind.SMOOTHED, Kind.GREY_LABELS))
-"""Kinds that doubt what values mean: warnings where someone said what they mean, and all of them are known."""
+"""Kinds that only suspect that values are not classes. If the classes were given, not inferred, they are warnings."""
 
 KINDS = {kind.word: kind for kind in Kind}
 
 
 def kinds_named(names: Iterable[str]) -> frozenset[Kind]:
-    """Return the kinds of these words. Raises ConfigError for one that is unknown, with the nearest known word."""
+    """Return the kinds with these words. Raises ConfigError for an unknown word, suggesting the nearest one."""
     names = list(names)
     for name in names:
         if name not in KINDS:
             nearest = difflib.get_close_matches(name, KINDS, n=1, cutoff=0.5)
-            advice = f"did you mean {nearest[0]}? All are" if nearest else "the kinds of problems are"
-            raise ConfigError(f"allow: {name} is no kind of problem; {advice} {', '.join(KINDS)}.")
+            advice = f"did you mean {nearest[0]}? The kinds are" if nearest else "the kinds are"
+            raise ConfigError(f"allow: {name} is not a kind of problem; {advice} {', '.join(KINDS)}.")
     return frozenset(KINDS[name] for name in names)

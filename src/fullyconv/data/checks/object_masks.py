@@ -1,4 +1,4 @@
-"""Recognize data sets with one mask file for each object, where one for each image is expected."""
+"""Recognize data sets that have one mask file for each object instead of one for each image."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,14 +8,14 @@ from fullyconv.data.checks.problems import Problem
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
 
-SEVERAL = 1.5
-"""Masks per image, from which on they are taken for those of objects."""
-FEWEST = 4
-"""Masks of objects, at least."""
+MIN_MASKS_PER_IMAGE = 1.5
+"""Masks per image from which on they are taken for masks of objects."""
+MIN_MASKS = 4
+"""Minimum number of masks of objects."""
 
 
 def object_masks(pairs: Iterable[Pair], unmatched: Sequence[Path]) -> Problem | None:
-    """Return the problem where masks that match no image have names that extend an image's, several for each."""
+    """Return the problem if the unmatched masks are named after images, several for each; None if they are not."""
     images = {pair.image.stem: pair.image for pair in pairs}
     of_image: dict[Path, list[Path]] = {}
     for mask in unmatched:
@@ -25,15 +25,15 @@ def object_masks(pairs: Iterable[Pair], unmatched: Sequence[Path]) -> Problem | 
         if image is not None:
             of_image.setdefault(image, []).append(mask)
     many = sum(map(len, of_image.values()))
-    if many < max(FEWEST, SEVERAL * len(of_image), 0.8 * len(unmatched)):
+    if many < max(MIN_MASKS, MIN_MASKS_PER_IMAGE * len(of_image), 0.8 * len(unmatched)):
         return None
     return _problem(of_image)
 
 
 def refuse_folders_of_objects(root: Path, of_image: Mapping[Path, Sequence[Path]]) -> None:
-    """Raise DataError where each image has a folder of several masks of its own."""
+    """Raise DataError if ``of_image`` has several masks for each image."""
     found = {image: list(masks) for image, masks in of_image.items() if masks}
-    if sum(map(len, found.values())) >= max(FEWEST, SEVERAL * len(found)):
+    if sum(map(len, found.values())) >= max(MIN_MASKS, MIN_MASKS_PER_IMAGE * len(found)):
         problem = _problem(found)
         raise DataError(f"{root}: {problem.kind.title}: {problem.found}. What to do: {problem.kind.remedy}")
 
@@ -43,7 +43,7 @@ def _problem(of_image: Mapping[Path, Sequence[Path]]) -> Problem:
     many = sum(map(len, of_image.values()))
     files = (*of_image, *(mask for own in of_image.values() for mask in own))
     found = (
-        f"{many:,} masks for {len(of_image):,} image{'s' * (len(of_image) > 1)}, as {masks[0].name} and "
+        f"{many:,} masks for {len(of_image):,} image{'s' * (len(of_image) > 1)}, such as {masks[0].name} and "
         f"{masks[1].name} for {image.name}"
     )
     return Problem(Kind.OBJECT_MASKS, files, found, "one mask for each image")

@@ -1,4 +1,4 @@
-"""A problem of a data set, and the report of those found."""
+"""A problem of a data set, and the report of all problems."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError, visible
 
 LISTED = 10
-"""Problems of one kind that are listed; the others are counted."""
+"""Maximum number of problems of one kind that are listed; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,23 @@ class Problem:
     found: str
     expected: str
     remedy: str = ""
-    """What to do about this one, where that is more than what to do about its kind."""
+    """What to do about this problem; if empty, the remedy of its kind applies."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What ``check`` found: every problem, and the pixels of each class in each split."""
+    """The result of ``check``: every problem, and the number of pixels of each class in each split."""
 
     data: Data
     problems: list[Problem]
     frequencies: dict[str, ClassPixels]
     allow: frozenset[Kind] = frozenset()
-    """Kinds that are warnings whatever they are else."""
+    """Kinds that are always warnings."""
     strict: bool = False
-    """Whether warnings are errors, but for those that are allowed."""
+    """Whether warnings count as errors, unless they are allowed."""
 
     def severity(self, kind: Kind) -> Severity:
-        """Return whether problems of this kind are errors here."""
+        """Return whether problems of this kind are errors or warnings in this report."""
         if kind in self.allow or (kind in OF_SPLITS and self.data.divided):
             return "warning"
         if kind in GUESSED and not self.data.inferred:
@@ -54,19 +54,19 @@ class Report:
 
     @property
     def warnings(self) -> list[Problem]:
-        """The problems that do not."""
+        """The problems that do not stop training and evaluation."""
         return [problem for problem in self.problems if self.severity(problem.kind) == "warning"]
 
     def raise_for_errors(self) -> None:
-        """Raise DataError, listing all problems, if one of them is an error."""
+        """Raise DataError that lists all problems if at least one is an error."""
         if self.errors:
             raise DataError(*self.problem_lines())
 
     def usable_data(self) -> Data:
-        """Return the data without the images that cannot be used, whose problems were allowed.
+        """Return the data without the unusable images whose problems were allowed.
 
-        Splits of which nothing is left, and those in which no pixel has a class, are left out too. Raises DataError
-        where that is train, or all splits.
+        Splits that become empty, or in which no pixel has a class, are left out too. Raises DataError if that is the
+        train split or all splits.
         """
         faulty = {file for problem in self.warnings if problem.kind.unusable for file in problem.files}
 
@@ -77,7 +77,7 @@ class Report:
         splits = {name: list(filter(usable, pairs)) for name, pairs in self.data.splits.items()}
         gone = [name for name, counted in self.frequencies.items() if not splits[name] or not counted.pixels.any()]
         if "train" in gone or len(gone) == len(self.frequencies):
-            raise DataError(*self.problem_lines(), "", f"Nothing of {' and '.join(gone)} is left that can be used.")
+            raise DataError(*self.problem_lines(), "", f"No usable image is left in {' and '.join(gone)}.")
         return replace(self.data, splits={name: pairs for name, pairs in splits.items() if name not in gone})
 
     def __str__(self) -> str:
@@ -88,9 +88,9 @@ class Report:
         return "\n".join(map(visible, self.problem_lines()))
 
     def problem_lines(self) -> list[str]:
-        """Return the problems in words, line by line: errors first, grouped by kind, at most ``LISTED`` of each.
+        """Return the problems as lines of text: errors first, grouped by kind, at most ``LISTED`` of each.
 
-        Names in them are as they are: see ``visible``.
+        File names are not escaped; see ``visible``.
         """
         lines = [f"{self.data.root}: {self._count()} in {self._size()}"]
         kinds = sorted({problem.kind for problem in self.problems}, key=lambda kind: (self._grade(kind), _ORDER[kind]))
@@ -103,8 +103,8 @@ class Report:
             lines += [f"  expected: {problems[0].expected}", f"  what to do: {problems[0].remedy or kind.remedy}"]
         if refused := [kind for kind in kinds if self.severity(kind) == "error"]:
             options = " ".join(f"--allow {kind.word}" for kind in refused)
-            left = "; images that cannot be used are then left out" if any(kind.unusable for kind in refused) else ""
-            lines += ["", f"To go on all the same: {options}{left}."]
+            left = "; unusable images are then left out" if any(kind.unusable for kind in refused) else ""
+            lines += ["", f"To continue anyway: {options}{left}."]
         return lines
 
     def format_warnings(self) -> list[str]:
@@ -119,7 +119,7 @@ class Report:
         return lines
 
     def format_frequencies(self) -> str:
-        """Return a table of each class's share of the labelled pixels, and the number of images with it, by split."""
+        """Return a table, by split, of each class's share of the labelled pixels and the number of images with it."""
         width = max(map(len, [*self.data.classes, "class"]))
         heads = "".join(f"{split[:18]:>20}" for split in self.frequencies)
         lines = ["Share of labelled pixels (and images with the class)", f"{'class':{width}}{heads}"]
@@ -138,7 +138,7 @@ class Report:
         return "\n".join(map(visible, lines))
 
     def as_json(self) -> dict[str, object]:
-        """Return all of it as plain numbers, text, lists and mappings."""
+        """Return the report as a dictionary that JSON can represent."""
         return {
             "data": str(self.data.root),
             "images": {split: len(self.data.splits[split]) for split in self.frequencies},

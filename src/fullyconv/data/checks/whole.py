@@ -1,4 +1,4 @@
-"""What is wrong with a data set as a whole, which none of its files shows alone."""
+"""Check a data set as a whole for problems that no single file shows."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,29 +17,29 @@ from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import in_parallel
 
 _OWN_DIVISION = (
-    "remove the copies, or divide the images yourself (`splits` in dataset.yaml): this tool divided them by their "
-    "names. Until then the results on val and test are too good"
+    "remove the copies, or divide the images yourself with `splits` in dataset.yaml, because this tool divided them by "
+    "their names. Until then the results on val and test are too good"
 )
 
 Splits = Mapping[str, list[Pair]]
 
 
 def unmatched_masks(data: Data) -> list[Problem]:
-    """Report masks without an image, and the second of two masks with one name."""
+    """Report masks without an image, and the second of two masks with the same name."""
     taken = {pair.mask.with_suffix("") for pairs in data.splits.values() for pair in pairs if pair.mask}
     return [
         Problem(
             Kind.UNMATCHED_MASK,
             (mask,),
             "the image has another mask" if mask.with_suffix("") in taken else "",
-            "an image with the mask's name, and one mask for each",
+            "an image with the name of the mask, and one mask for each image",
         )
         for mask in data.unmatched_masks
     ]
 
 
 def shared_masks(pairs: Iterable[Pair]) -> list[Problem]:
-    """Report images with one name, such as ``a.jpg`` and ``a.png``, that would share a mask."""
+    """Report images with the same name, such as ``a.jpg`` and ``a.png``, which would share a mask."""
     of_mask: dict[Path, list[Path]] = {}
     for pair in pairs:
         if pair.mask is not None:
@@ -68,7 +68,7 @@ def small_splits(chosen: Splits) -> list[Problem]:
 
 
 def unlabelled_splits(frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
-    """Report splits whose masks are void everywhere."""
+    """Report splits in which every pixel is void."""
     return [
         Problem(Kind.UNLABELLED, (), f"split {name!r}: {counted.void:,} pixels of void", "pixels with a class")
         for name, counted in frequencies.items()
@@ -77,7 +77,7 @@ def unlabelled_splits(frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
 
 
 def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
-    """Report classes that occur nowhere, where all splits were read, and those that do not occur in one split."""
+    """Report classes that occur in no split (if all splits were read), and those that are absent from one split."""
     counted = {name: own for name, own in frequencies.items() if own.pixels.any()}
     everywhere = np.sum([own.pixels for own in frequencies.values()], axis=0)
     never = everywhere == 0 if frequencies.keys() == data.splits.keys() else np.zeros(len(data.classes), bool)
@@ -97,22 +97,21 @@ def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[P
 
 
 def _shifted(data: Data) -> str:
-    """Return what to do about absent classes where a void value among the classes' values shifts those after it."""
+    """Return what to do about absent classes if a void value shifts the values of the classes after it; else empty."""
     voids = [value for value, label in data.mask_code.numberings[0].items() if label == IGNORE]
     inside = [value for value in voids if 0 <= value < len(data.classes)]
     if data.heads or data.mask_code.values is not None or data.mask_code.by_colour or not inside:
         return ""
     plain = {value: name for value, name in enumerate(data.classes) if value not in inside}
     return (
-        f"the value {inside[0]} is void, so {data.classes[inside[0]]!r} is read from the value {inside[0] + 1}, and so "
-        "are the classes after it. If that is meant, the absent class is still to come: go on. If not, paste into "
-        f"dataset.yaml in place of `classes` and `ignore_index`: `{paste_values(list(plain), list(plain.values()))}` "
-        f"and `void: {inside[0]}`"
+        f"the value {inside[0]} is void, so {data.classes[inside[0]]!r} has the value {inside[0] + 1}, and the classes "
+        "after it are shifted as well. If that is right, continue. If not, replace `classes` and `ignore_index` in "
+        f"dataset.yaml with `{paste_values(list(plain), list(plain.values()))}` and `void: {inside[0]}`"
     )
 
 
 def _is_of_one_colour(path: Path, content: ImageContent) -> bool:
-    """Whether all pixels of an image are equal; it is decoded only where those that were counted are."""
+    """Whether all pixels of an image are equal; it is decoded only if its counted pixels are."""
     if any(band.quantiles[0] != band.quantiles[-1] for band in content.bands):
         return False
     with open_source(path) as source:
@@ -123,9 +122,9 @@ def _is_of_one_colour(path: Path, content: ImageContent) -> bool:
 def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divided: bool) -> list[Problem]:
     """Report images whose decoded pixels occur in more than one split.
 
-    Only images whose samples are equal (see ``ImageContent``) are decoded once more and compared by all of their
-    pixels. Images of one colour, such as black tiles, are equal without being copies: they are a kind of their own.
-    ``divided``: whether this tool made the splits.
+    Only images with equal samples (see ``ImageContent``) are decoded again and compared by all pixels. Images of one
+    colour, such as black tiles, are equal without being copies and are reported as a kind of their own. ``divided``:
+    whether this tool made the splits.
     """
     splits_of: dict[str, set[str]] = {}
     for name, pairs in chosen.items():
@@ -149,7 +148,7 @@ def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divid
         if len(where) < 2:
             continue
         if _is_of_one_colour(files[0], images[same[0]]):
-            problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images of something"))
+            problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images with content"))
         else:
             found = f"the same pixels in {' and '.join(where)}"
             remedy = _OWN_DIVISION if divided else ""
