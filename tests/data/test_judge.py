@@ -88,6 +88,26 @@ def test_numbers_with_gaps_in_two_masks_are_named(saved):
         open_data(root)
 
 
+def test_numbers_of_some_objects_with_few_gaps_are_named(saved):
+    """As of cells that are followed through a film: those that left it leave gaps."""
+    masks = [discs(count, count, 120) for count in (30, 24, 28, 22)]
+    assert Kind.OBJECT_IDS in kinds(saved([np.where(np.isin(mask, (2, 7)), 0, mask) for mask in masks]))
+
+
+def test_parts_of_which_some_are_missing_are_not_doubted(saved):
+    """As of bodies in 24 parts."""
+    masks = [discs(24, seed, 120) for seed in range(5)]
+    masks = [np.where(np.isin(mask, (3 + place, 24 - place % 3)), 0, mask) for place, mask in enumerate(masks)]
+    assert Kind.OBJECT_IDS not in kinds(saved(masks))
+
+
+def test_numbers_of_objects_are_named_where_some_masks_have_few(saved):
+    """As of a film in which cells divide: the first masks' numbers could be classes, the last ones' could not."""
+    root = saved([discs(count, count, 240) for count in (40, 55, 200, 260)], np.uint16)
+    with pytest.raises(DataError, match="masks that number objects, not classes"):
+        open_data(root)
+
+
 @pytest.mark.parametrize("described", [True, False])
 def test_numbers_of_hundreds_of_objects_are_named_and_the_remedy_works(saved, described):
     root = saved([discs(count, count, 240) for count in (460, 380, 420)], np.uint16)

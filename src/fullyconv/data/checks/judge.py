@@ -24,6 +24,8 @@ MAX_VALUES = 4096
 """Maximum number of values or colours of a mask to examine, the most frequent ones."""
 MAX_DECODED = 6
 """Maximum number of masks to decode again."""
+MANY = 20
+"""Number of values in one mask that is suspicious if they count from 1, with few gaps, up to different numbers."""
 CROWDED = 40
 """Number of values in one mask that is suspicious in any order: no image shows so many classes, each in one place."""
 SMALLEST = 8
@@ -90,7 +92,11 @@ def _objects(held: PixelCounts, colours: bool, key: str | None) -> Problem | Non
     unique = len(ids) >= 3 and len(files_with) >= 20 and float(np.median(numbers)) >= 3
     unique = unique and sum(files == 1 for files in files_with.values()) >= 0.7 * len(files_with)
     crowded = max(numbers) >= CROWDED
-    if not (unique or (not colours and (crowded or (renumbered and (len(ids) > 1 or max(numbers) >= 20))))):
+    last = [max(own, default=0) for own in ids.values()]
+    dense = sum(count >= 0.8 * highest for count, highest in zip(numbers, last, strict=True)) >= 0.9 * len(ids)
+    dense = dense and max(numbers) >= MANY and min(last) < 0.8 * max(last)  # parts of bodies reach one highest
+    renumbered = renumbered and (len(ids) > 1 or max(numbers) >= MANY)
+    if not (unique or (not colours and (crowded or renumbered or dense))):
         return None
     several = [path for path, own in ids.items() if len(own) > 1]
     pieces = [_pieces(array, ground) for array in _decode_some(several, key, colours)]

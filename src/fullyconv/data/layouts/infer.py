@@ -101,7 +101,7 @@ def _refuse_no_classes(root: Path, contents: Mapping[Path, _Content]) -> None:
         return
     if problem.kind is Kind.OBJECT_IDS:
         highest = max(max(content.values - {IGNORE}, default=0) for content in contents.values())
-        if highest < LIMIT and not all(content.fault for content in contents.values() if content.held):
+        if highest < LIMIT and not any(content.fault for content in contents.values() if content.held):
             return
     more = f" and {len(problem.files) - 1} more" if len(problem.files) > 1 else ""
     raise DataError(
