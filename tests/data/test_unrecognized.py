@@ -36,6 +36,13 @@ CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><im
         ({"a.jpg": None, "b.jpg": None}, "it holds images in one folder, but no folder with a known name for masks"),
         ({"a.jpg": None, "a_mask.png": None}, "images and masks in one folder (a_mask.png); say in a dataset.yaml wh"),
         ({"x/a.jpg": None, "y/a.png": None}, "it holds images in 2 folders (x/, y/)"),
+        (
+            {"raw/0.tif": None, "labels/0.png": None, ".cache": "{}"},
+            "(labels/, raw/), but no folder with a known name for images beside that of the masks (labels/); say in a "
+            "dataset.yaml where they are: `images: raw`, `masks: labels` and `classes`",
+        ),
+        ({"S1/a.tif": None, "S2/a.tif": None, "gt/a.png": None}, "`images: FOLDER`, `masks: gt` and `classes`"),
+        ({"images/a.jpg": None, "y/a.png": None}, "masks. Training needs masks; if there are any, say where in a"),
         ({"notes.txt": "hello"}, "it holds no images (notes.txt)"),
         ({"broken.json": "{", "deep.json": "[" * 9000}, "it holds no images (broken.json, deep.json)"),
     ],
@@ -54,6 +61,22 @@ def test_what_a_folder_looks_like_is_said_with_one_next_step(save, tmp_path, fil
     assert words in str(error.value)
     assert "NYUD" not in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("names", [("{}.jpg", "{}_1stHO.png"), ("{}.png", "{}.drawn.png"), ("{}.jpg", "{}.gif")])
+def test_images_and_masks_of_one_folder_are_named_with_lines_to_paste(save, tmp_path, names):
+    """As in CHASE_DB1, which has a second observer's masks as well."""
+    for stem in ("Image_01L", "Image_01R", "Image_02L"):
+        save(names[0].format(stem), np.zeros((4, 4, 3)))
+        save(names[1].format(stem), np.zeros((4, 4)))
+    save("Image_02L_2ndHO.png", np.zeros((4, 4)))
+    with pytest.raises(DataError) as error:
+        open_data(tmp_path)
+    _, images, _, masks, *_ = str(error.value).split("which: ")[1].split("`")
+    (tmp_path / "dataset.yaml").write_text(f"{images}\n{masks}\nclasses: [background, vessel]\n")
+    pairs = [(p.image.name, p.mask and p.mask.name) for of in open_data(tmp_path).splits.values() for p in of]
+    wanted = [tuple(name.format(stem) for name in names) for stem in ("Image_01L", "Image_01R", "Image_02L")]
+    assert set(wanted) <= set(pairs)
 
 
 def test_a_file_that_is_no_descriptor_is_named(save, tmp_path):

@@ -128,6 +128,11 @@ def arrange(root: Path) -> Paired:
     return replace(paired, splits=in_order(paired.splits), notes=notes + paired.notes)
 
 
+def kind_of(name: str) -> str | None:
+    """Return what a folder's name says it holds: "images" or "masks"; None for another name."""
+    return _parse(name)[0] or None
+
+
 def as_split(name: str) -> str | None:
     """Return the split that a folder's name contains, such as train for "uavid_train"; None if it contains none."""
     known = [SPLITS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in SPLITS]

@@ -3,12 +3,13 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from fullyconv.data.images.files import is_image_name
 from fullyconv.data.layouts.divide import letters
+from fullyconv.data.layouts.folders import kind_of
 
 MAX_FILES = 2000
 """Maximum number of files to examine."""
@@ -20,6 +21,7 @@ HEAD = 1 << 16
 _ONE_EACH = "put the images, and one mask for each, into images/ and masks/, or say in a dataset.yaml where they are"
 _DRAW = f"draw them as masks first, one PNG file for each image. Then {_ONE_EACH}"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+_JPEG = (".jpg", ".jpeg")
 _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
 
@@ -47,18 +49,64 @@ def looks_like(path: Path) -> str:
 def _images(path: Path, images: list[Path]) -> str:
     if path.is_file():
         return "it is a single image; expected the folder of a data set, or its dataset.yaml"
-    folders = {image.parent for image in images}
-    masklike = [image for image in images if re.search(r"(?i)(mask|label|seg|gt|annot)", image.stem)]
-    if len(folders) == 1 and 0 < len(masklike) < len(images):
+    folders = sorted({image.parent for image in images})
+    if len(folders) == 1:
+        return _one_folder(images)
+    listed = ", ".join(f"{place.relative_to(path).as_posix()}/" for place in folders[:10])
+    where = f"{len(folders)} folders ({listed}{' and others' if len(folders) > 10 else ''})"
+    names = {kind: [place for place in folders if kind_of(place.name) == kind] for kind in ("images", "masks")}
+    if names["masks"] and not names["images"]:
+        masks = names["masks"][0].relative_to(path).as_posix()
+        others = [place for place in folders if place not in names["masks"]]
+        usual = others[0].relative_to(path).as_posix() if len(others) == 1 else "FOLDER"
         return (
-            f"it seems to hold images and masks in one folder ({masklike[0].name}); say in a dataset.yaml which are "
-            'which: `images: "*.jpg"` and `masks: "*_mask.png"`, where * is the same for both, and `classes`'
+            f"it holds images in {where}, but no folder with a known name for images beside that of the masks "
+            f"({masks}/); say in a dataset.yaml where they are: `images: {usual}`, `masks: {masks}` and `classes`"
         )
-    where = "one folder" if len(folders) == 1 else f"{len(folders)} folders ({_names(path)})"
+    usual = names["images"][0].relative_to(path).as_posix() if names["images"] else "FOLDER"
     return (
         f"it holds images in {where}, but no folder with a known name for masks. Training needs masks; if there are "
-        "any, say where in a dataset.yaml: `images: FOLDER`, `masks: FOLDER` and `classes`"
+        f"any, say where in a dataset.yaml: `images: {usual}`, `masks: FOLDER` and `classes`"
     )
+
+
+def _one_folder(images: Sequence[Path]) -> str:
+    """Say what a folder looks like whose images, and possibly masks, lie beside each other."""
+    masklike = [image for image in images if re.search(r"(?i)(mask|label|seg|gt|annot)", image.stem)]
+    found = _patterns(images)
+    if found is None and not 0 < len(masklike) < len(images):
+        return (
+            "it holds images in one folder, but no folder with a known name for masks. Training needs masks; if there "
+            "are any, say where in a dataset.yaml: `images: FOLDER`, `masks: FOLDER` and `classes`"
+        )
+    mask, of_images, of_masks = found or (masklike[0], "*.jpg", "*_mask.png")
+    return (
+        f"it seems to hold images and masks in one folder ({mask.name}); say in a dataset.yaml which are which: "
+        f'`images: "{of_images}"` and `masks: "{of_masks}"`, where * is the same for both, and `classes`'
+    )
+
+
+def _patterns(images: Sequence[Path]) -> tuple[Path, str, str] | None:
+    """Return a mask, and patterns of the images and the masks, where names extend those of most other files.
+
+    Such as ``a.jpg`` and ``a_mask.png``, or ``a.jpg`` and ``a.png``.
+    """
+    of_stem = {image.stem: image for image in sorted(images, key=lambda image: image.suffix.lower() in _JPEG)}
+    endings: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], Path] = {}
+    for image in images:
+        stem = image.stem
+        ends = [place for place in range(len(stem), 0, -1) if place == len(stem) or not stem[place].isalnum()]
+        base = next((of_stem[stem[:end]] for end in ends if of_stem.get(stem[:end], image) != image), None)
+        if base is not None:
+            ending = base.suffix, stem[len(base.stem) :] + image.suffix
+            endings[ending] += 1
+            first.setdefault(ending, image)
+    if not endings:
+        return None
+    (usual, count), *_ = endings.most_common(1)
+    bases = len(images) - endings.total()
+    return (first[usual], f"*{usual[0]}", f"*{usual[1]}") if 2 * count > bases else None
 
 
 def _volumes(files: list[Path]) -> str | None:
