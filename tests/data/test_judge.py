@@ -119,12 +119,13 @@ def test_numbers_of_hundreds_of_objects_are_named_and_the_remedy_works(saved, de
         with pytest.raises(DataError, match="masks that number objects, not classes") as refused:
             open_data(root)
         assert "`values: {0: background, 1: object}` and `nearest: true`" in str(refused.value)
-    describe(root, "values: {0: background, 1: object}\nnearest: true")
+    describe(root, "values: {0: background, 1: object}\nnearest: true\nvoid: 255")
     data = open_data(root)
-    assert check(data).errors == []
+    assert check(data).problems == []
+    assert data.legend() == ["0: background · 1: object · 255: void", "each other takes the nearest of these"]
     for pair in data.split("train"):
-        labels = read_labels(pair, data.codes)
-        assert (labels == (np.asarray(Image.open(pair.mask)) > 0)).all()
+        mask = np.asarray(Image.open(pair.mask))
+        assert (read_labels(pair, data.codes) == np.where(mask == 255, 255, mask > 0)).all()
 
 
 def test_numbers_that_go_on_from_mask_to_mask_and_colours_of_objects_are_named(saved):

@@ -192,7 +192,12 @@ def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list
 
 
 def count_doubtful(content: MaskContent, code: MaskCode) -> int:
-    """Return how many pixels may be meant otherwise than ``code.nearest`` takes them (see ``MaskCode.doubtful``)."""
+    """Return how many pixels may be meant otherwise than ``code.nearest`` takes them (see ``MaskCode.doubtful``).
+
+    Numbers of objects are not, as long as the file is lossless.
+    """
+    if code.numbers_objects and not content.lossy:
+        return 0
     by_colour = bool(content.colours) or code.by_colour
     counted = content.as_colours() if by_colour else dict(content.values)
     numbers = np.array(sorted(counted), np.int64)

@@ -79,6 +79,12 @@ class MaskCode:
         known = sorted((numbers_of_colours(np.array(colour)), label) for colour, label in self.colours.items())
         return np.array([number for number, _ in known]), np.array([label for _, label in known], np.int16)
 
+    @cached_property
+    def numbers_objects(self) -> bool:
+        """Whether values above 1 are numbers of objects: other values take the nearest class, which are 0 and 1."""
+        classes = {value for value, label in self.numberings[0].items() if label != IGNORE}
+        return self.nearest and not self.by_colour and classes == {0, 1}
+
     def label_values(self, values: np.ndarray) -> tuple[np.ndarray, list[Unknown]]:
         """The labels of a whole mask of integers, uint8 of its shape, and what in it is no class (labelled IGNORE)."""
         if self.nearest:
@@ -114,6 +120,7 @@ class MaskCode:
 
     def _nearest(self, found: np.ndarray, colours: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The label of the nearest known value (or colour) of each, and whether it is doubtful."""
+        voids = np.array([], np.int64)
         if colours:
             numbers = numbers_of_colours(found)
             assert self.colours is not None
@@ -123,6 +130,8 @@ class MaskCode:
             numbers = found
             known = np.array(list(self.numberings[0]), np.int64)[:, None]
             labels = np.array(list(self.numberings[0].values()))
+            if self.numbers_objects:  # one near a value of void is an object's all the same
+                voids, known, labels = known[labels == IGNORE, 0], known[labels != IGNORE], labels[labels != IGNORE]
         kinds, place = np.unique(numbers, return_inverse=True)
         points = np.stack([kinds >> 16, kinds >> 8 & 255, kinds & 255], -1) if colours else kinds[:, None]
         chosen, doubts = np.empty(len(kinds), np.uint8), np.empty(len(kinds), bool)
@@ -134,6 +143,7 @@ class MaskCode:
             others = np.where(labels == first[:, None], np.iinfo(np.int64).max, away).min(1)
             chosen[start : start + 4096] = first
             doubts[start : start + 4096] = (near > DOUBTFUL**2) | (others < 4 * near)
+        chosen[np.isin(kinds, voids)] = IGNORE
         return chosen[place].reshape(numbers.shape), doubts[place].reshape(numbers.shape)
 
     def describe(self) -> str:
@@ -159,7 +169,8 @@ class MaskCode:
         by_value = sorted(labels.items(), key=lambda entry: int(entry[1][0]))
         colours: dict[int, list[str]] = {}
         for colour, label in (self.colours or {}).items():
-            colours.setdefault(label, []).append(hex_of(colour))
+            if colour != (colour[0],) * 3 or str(colour[0]) not in labels.get(label, []):  # greys that are values
+                colours.setdefault(label, []).append(hex_of(colour))
         entries = ([_entry(known, label, names) for label, known in kind] for kind in (by_value, colours.items()))
         lines = [line for of_kind in entries for line in _lines(of_kind)]
         return [*lines, "each other takes the nearest of these"] if self.nearest else lines
