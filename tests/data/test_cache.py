@@ -197,7 +197,7 @@ def test_masks_of_countless_values_are_not_remembered(folder, save):
 
 
 def test_a_count_that_does_not_fit_the_size_is_no_content():
-    with pytest.raises(ValueError, match="5 pixels are counted of an image of 2x2"):
+    with pytest.raises(ValueError, match="the counts add up to 5 pixels, but the mask has 2x2"):
         MaskContent(size=(2, 2), values={0: 5})
 
 

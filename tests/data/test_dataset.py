@@ -124,7 +124,7 @@ def test_a_missing_mask_is_said(folder, save):
 def test_values_outside_the_classes_are_said(folder, save):
     data = open_data(folder)
     save("masks/train/1.png", MASK + 5)
-    with pytest.raises(DataError, match=r"1\.png: values 5 \(8 pixels\), 4 \(4 pixels\)"):
+    with pytest.raises(DataError, match=r"1\.png: holds values 5 \(8 pixels\), 4 \(4 pixels\)"):
         SegmentationDataset(data, "train")[1]
 
 

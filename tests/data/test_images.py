@@ -30,7 +30,7 @@ def test_rgb_pixels_are_as_stored(save):
 def test_what_is_too_large_to_be_read_whole_is_refused(save, monkeypatch):
     path = save("a.png", RGB)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
-    with pytest.raises(DataError, match=r"a\.png: is larger than the 14 pixels that are read whole"):
+    with pytest.raises(DataError, match=r"a\.png: has more than 14 pixels"):
         read_image(path)
 
 
@@ -50,7 +50,7 @@ def test_what_memory_does_not_hold_is_refused_before_it_is_decoded(tmp_path, mon
     monkeypatch.setattr(source, "_memory_left", lambda: 10_000)
     monkeypatch.setattr(GdalFile, "_read", lambda *_: pytest.fail("it was decoded"))
     monkeypatch.setattr(ImageFile, "load", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(DataError, match=r"a\.\S+: its 2,000 pixels need 0\.0 GiB to be read at once"):
+    with pytest.raises(DataError, match=r"a\.\S+: reading its 2,000 pixels at once needs 0\.0 GiB"):
         read(path)
 
 
@@ -204,14 +204,14 @@ def test_a_bmp_whose_pixels_name_colours_that_it_lacks_is_refused(save):
 def test_portable_pixmaps_that_pillow_would_scale_are_refused(tmp_path, magic, most):
     path = tmp_path / "a.ppm"
     path.write_bytes(magic + f" 2 1 {most}\n".encode() + bytes(12))
-    with pytest.raises(DataError, match=rf"a\.ppm: holds values up to {most}"):
+    with pytest.raises(DataError, match=rf"a\.ppm: has the maximum value {most}"):
         read_image(path)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_values_of_more_than_16_bits_need_a_range(save, dtype):
     path = save("a.tif", [[0, 5, 10]], dtype)
-    with pytest.raises(DataError, match=r"a\.tif: holds values of type .*32; a network that was trained on"):
+    with pytest.raises(DataError, match=r"a\.tif: holds values of type .*32; a network trained on"):
         read_image(path, channels=1)
     assert read_image(path, 1, [(0, 10)]).tolist() == [[[0, 127.5, 255]]]
 
@@ -236,5 +236,5 @@ def test_a_picture_that_has_no_room_is_told_and_leaves_nothing(tmp_path, room_fo
 def test_formats_whose_decoders_start_programs_are_not_opened(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
-    with pytest.raises(DataError, match="no known format"):
+    with pytest.raises(DataError, match="unknown format"):
         read_image(path)

@@ -122,7 +122,7 @@ def test_numbers_of_hundreds_of_objects_are_named_and_the_remedy_works(saved, de
     describe(root, "values: {0: background, 1: object}\nnearest: true\nvoid: 255")
     data = open_data(root)
     assert check(data).problems == []
-    assert data.legend() == ["0: background · 1: object · 255: void", "each other takes the nearest of these"]
+    assert data.legend() == ["0: background · 1: object · 255: void", "any other takes the nearest of these"]
     for pair in data.split("train"):
         mask = np.asarray(Image.open(pair.mask))
         assert (read_labels(pair, data.codes) == np.where(mask == 255, 255, mask > 0)).all()

@@ -78,7 +78,7 @@ def test_values_count_the_classes_and_step_over_void(classes, ignore_index):
 def test_the_label_of_void_is_never_a_class():
     labels, _ = to_labels(Image.fromarray(np.array([[254]], np.uint8)), MaskCode(255))
     assert labels.tolist() == [[254]]
-    with pytest.raises(DataError, match="the masks have 256 classes; at most 255"):
+    with pytest.raises(DataError, match="the masks have 256 classes; expected at most 255"):
         MaskCode(256)
 
 
@@ -131,8 +131,8 @@ def test_values_outside_the_classes_are_listed_with_their_pixels(save):
     path = save("wrong.png", [[0, 7, 7, 200]])
     with pytest.raises(DataError) as error:
         read_mask(path, MaskCode(5, 255))
-    assert "wrong.png: values 7 (2 pixels), 200 (1 pixel)" in str(error.value)
-    assert "0 to 4, 255 for void is expected" in str(error.value)
+    assert "wrong.png: holds values 7 (2 pixels), 200 (1 pixel)" in str(error.value)
+    assert "expected 0 to 4, 255 for void" in str(error.value)
 
 
 def test_values_beyond_sixteen_bits_and_below_zero_are_listed(save):
@@ -156,5 +156,5 @@ def test_colours_outside_the_palette_are_listed(save):
 def test_floating_point_masks_are_read_where_they_hold_whole_numbers(save):
     assert read_mask(save("a.tif", [[0, 1, 0]], np.float32), MaskCode(2)).tolist() == [[0, 1, 0]]
     for value in (0.5, np.nan, np.inf):
-        with pytest.raises(DataError, match=r"b\.tif: holds values that are no whole numbers"):
+        with pytest.raises(DataError, match=r"b\.tif: holds values that are not whole numbers"):
             read_mask(save("b.tif", [[0, value]], np.float32), MaskCode(2))

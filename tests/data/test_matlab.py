@@ -60,10 +60,10 @@ def test_any_table_of_values_is_followed(values, data):
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.float64])
 def test_negative_values_are_unknown_unless_they_are_void(mat, dtype):
     path = mat(S=np.array([[-1, -2, 1]], dtype))
-    with pytest.raises(DataError, match=r"values -2 \(1 pixel\), -1 \(1 pixel\), where 0 to 4 is expected"):
+    with pytest.raises(DataError, match=r"values -2 \(1 pixel\), -1 \(1 pixel\); expected 0 to 4"):
         read_mask(path, MaskCode(5, key="S"))
     void = MaskCode(5, values={-1: IGNORE} | {label: label for label in range(5)}, key="S")
-    with pytest.raises(DataError, match=r"value -2 \(1 pixel\), where 0 to 4, -1 for void is expected"):
+    with pytest.raises(DataError, match=r"value -2 \(1 pixel\); expected 0 to 4, -1 for void"):
         read_mask(path, void)
 
 
@@ -152,7 +152,7 @@ def test_a_matrix_that_says_it_is_complex_and_is_not_is_refused(mat):
 
 
 def test_matlab_files_are_no_masks_where_the_layout_has_none(mat):
-    with pytest.raises(DataError, match="in this layout masks are images"):
+    with pytest.raises(DataError, match="expected an image in this layout"):
         read_mask(mat(S=np.eye(2)), MaskCode(2))
 
 

@@ -39,7 +39,7 @@ def test_values_name_classes_and_several_may_name_one(described):
 
 def test_with_values_every_other_value_is_unknown(described):
     data, read = described([[0, 32, 255, 40]], values={0: "gap", 32: "cell"})
-    with pytest.raises(DataError, match=r"values 40 \(1 pixel\), 255 \(1 pixel\), where 0 or 32 is expected"):
+    with pytest.raises(DataError, match=r"values 40 \(1 pixel\), 255 \(1 pixel\); expected 0 or 32"):
         read(0)
     assert check(data).problems
 
@@ -76,7 +76,9 @@ def test_a_palette_of_greys_that_contradicts_counting_is_what_counts(described):
 
 def test_a_mask_follows_one_numbering_throughout(described):
     _, read = described([[0, 32, 1]], classes=["a", "b", "c"], palette=[[0] * 3, [32] * 3, [64] * 3])
-    with pytest.raises(DataError, match=r"value 1 \(1 pixel\), where 0, 32 or 64 \(or 0, 1 or 2 throughout a file\)"):
+    with pytest.raises(
+        DataError, match=r"value 1 \(1 pixel\); expected 0, 32 or 64 \(or 0, 1 or 2 throughout a file\)"
+    ):
         read(0)
 
 
@@ -138,7 +140,7 @@ def test_contradictions_are_refused(described, keys, message):
 
 def test_255_beside_0_and_1_is_told_what_to_say(described):
     _, read = described([[0, 1, 255]], [[0, 255]], classes=["land", "water"])
-    with pytest.raises(DataError, match=r"value 255 \(1 pixel\), .*where 255 is void, say `ignore_index: 255`"):
+    with pytest.raises(DataError, match=r"value 255 \(1 pixel\); .*if 255 is void, set `ignore_index: 255`"):
         read(0)
     assert read(1) == [[0, 1]]
 

@@ -196,7 +196,9 @@ def test_unknown_depth_is_the_mean_of_the_known(kitchen):
     with pytest.raises(DataError, match=r"depth/img_7\.png: holds no depth above 0"):
         read_pair(data.split("train")[0], data.codes)
     Image.fromarray(np.ones((1, 2), np.uint8)).save(path)
-    with pytest.raises(DataError, match=r"depth/img_7\.png: has 1 band of type uint8; a colour image, or a 16-bit one"):
+    with pytest.raises(
+        DataError, match=r"depth/img_7\.png: has 1 band of type uint8; expected an 8-bit colour image, or 16-bit"
+    ):
         read_pair(data.split("train")[0], data.codes)
 
 

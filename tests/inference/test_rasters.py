@@ -150,7 +150,7 @@ def test_files_that_do_not_fit_are_refused_by_name_with_the_remedy(predictor, tm
     tifffile.imwrite(turned, noise(64, 64, 3), tile=(64, 64), photometric="rgb", extratags=[(274, "H", 1, 6, True)])
     (tmp_path / "text.tif").write_text("not an image")
     for image, message in {
-        turned: r"turned or mirrored \(orientation 6\).*Store it upright",
+        turned: r"rotated or mirrored \(orientation 6\).*store it upright",
         geotiff(tmp_path / "five.tif", noise(5, 20, 20)): "has 5 bands.*takes 3 channels.*model.in_channels",
         geotiff(tmp_path / "infrared.tif", noise(4, 20, 20), photometric="minisblack"): "has 4 bands.*gdal_translate",
         geotiff(tmp_path / "float.tif", np.zeros((3, 20, 20), np.float32)): "values of type float32",

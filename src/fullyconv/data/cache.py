@@ -1,8 +1,8 @@
-"""A cache beside a data set of what its files hold, so that each file is decoded once and not in every command.
+"""Cache the summaries of a data set's files next to it, so that each file is decoded once and not by every command.
 
-A file counts as unchanged while its path, size and time of change are the same. The cache holds only numbers and text;
-it is ignored where it is damaged, or was written by another version of the code that reads files. Where the data set's
-folder cannot be written, the cache stays in this process's memory: files elsewhere would never be removed.
+A file counts as unchanged while its path, size and modification time stay the same. The cache holds only numbers and
+text. It is ignored if it is damaged or was written by another version of the code that reads files. If the data set's
+folder is read-only, the cache stays in memory, because a cache file elsewhere would never be removed.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ from fullyconv.files import write_whole
 FILE = ".fullyconv-cache.json"
 MAX_BYTES = 1 << 30
 MAX_KINDS = 1024
-"""Masks of more values or colours are not cached: they are faulty, and would take much room."""
+"""Masks with more values or colours are not cached, because they are faulty and would take much space."""
 SETTLED = 2_000_000_000
-"""Nanoseconds since a file's last change before it is cached.
+"""Nanoseconds since the last change of a file after which it may be cached.
 
-File systems keep times coarsely, so that a file may change again soon after without a new time of change."""
+File systems store coarse times, so a file that changes again shortly after may keep its modification time."""
 
 Content = TypeVar("Content", ImageContent, MaskContent)
 
 
 class Entry(BaseModel, Generic[Content]):
-    """What one file held when it had this size, in bytes, and this time of change, in nanoseconds."""
+    """The summary of a file with this size, in bytes, and this modification time, in nanoseconds."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -47,7 +47,7 @@ class Entry(BaseModel, Generic[Content]):
 
 
 class Stored(BaseModel):
-    """The cache file: entries by file path; for MATLAB files, by path, a line break and the key within the file."""
+    """The cache file: entries by path. For MATLAB files the key is the path, a line break and the key in the file."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class Stored(BaseModel):
 
 
 class Contents:
-    """What the files of the data set at ``root`` hold, each read once and then cached. Threads may share it."""
+    """The cached summaries of the files of the data set at ``root``; safe to share between threads."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -65,16 +65,16 @@ class Contents:
         self.unsaved = False
 
     def image(self, path: Path) -> ImageContent:
-        """Return what an image file holds. Raises DataError where it cannot be read."""
+        """Return the summary of an image file. Raises DataError if it cannot be read."""
         return self._get(self.stored.images, self._name(path), path, read_image_content)
 
     def mask(self, path: Path, key: str | None) -> MaskContent:
-        """Return what a mask file holds; ``key`` is that of ``open_mask``. Raises DataError where it cannot be read."""
+        """Return the summary of a mask file; for ``key`` see ``open_mask``. Raises DataError if it cannot be read."""
         name = self._name(path) if key is None else f"{self._name(path)}\n{key}"
         return self._get(self.stored.masks, name, path, lambda path: read_mask_content(path, key))
 
     def save(self) -> None:
-        """Write new entries to the cache file, keeping those of other processes; do nothing if it cannot be written."""
+        """Add new entries to the cache file, keeping those of other processes; do nothing if it cannot be written."""
         if not self.unsaved:
             return
         others = read_stored(self.root / FILE)
@@ -113,12 +113,12 @@ class Contents:
 
 @lru_cache(maxsize=8)
 def contents_of(root: Path) -> Contents:
-    """Return the ``Contents`` of the data set at ``root``, which everything in this process shares."""
+    """Return the ``Contents`` of the data set at ``root``, shared within this process."""
     return Contents(root)
 
 
 def read_stored(file: Path) -> Stored:
-    """Read a cache file; the result is empty if it is missing, damaged, or written by other code."""
+    """Read a cache file; the result is empty if it is missing, damaged, or from another version."""
     nothing = Stored(version=version())
     try:
         if file.stat().st_size > MAX_BYTES:
@@ -132,12 +132,12 @@ def read_stored(file: Path) -> Stored:
 
 @lru_cache(maxsize=1)
 def version() -> str:
-    """Return the version of the code that reads files: a digest of ours, and the versions of Pillow and NumPy."""
+    """Return the version of the code that reads files: a digest of our modules and the versions of Pillow and NumPy."""
     source = hashlib.blake2b(digest_size=16)
     for module in (contents, read, image_source, headers, pictures, gdal, tiff, slides, masks, matlab):
         try:
             source.update(Path(str(module.__file__)).read_bytes())
-        except OSError:  # installed without its source, which the version then identifies
+        except OSError:  # installed without source: the version number identifies it
             source.update(module.__name__.encode())
     return f"{fullyconv.__version__} {PIL.__version__} {np.__version__} {source.hexdigest()}"
 

@@ -1,4 +1,4 @@
-"""A data set in whatever layout: which files there are, and what their values mean."""
+"""A data set in any layout: its files, and what their values mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from fullyconv.palettes import Colour
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: which files there are and what their values mean. ``open_data`` returns one."""
+    """A data set: its files, and what their values mean. ``open_data`` returns one."""
 
     root: Path
     layout: str
@@ -27,35 +27,34 @@ class Data:
     unmatched_masks: list[Path] = field(default_factory=list)
     """Masks without an image."""
     heads: dict[str, int] | None = None
-    """The names and numbers of classes of the labelings, where each image has several.
+    """The name of each labeling and its number of classes; None if images have only one labeling.
 
-    ``classes`` and ``palette`` then list the classes of all of them, one labeling after the other; labels count from 0
-    in each."""
+    ``classes`` and ``palette`` list the classes of all labelings, one after the other; labels count from 0 in each."""
     more_codes: tuple[MaskCode, ...] = ()
     """How the masks of the second and further labelings become labels."""
     inputs: Inputs = "image"
     """What the channels of an image are."""
     channels: int | None = None
-    """The number of channels, where other files add to the image's (4 with depth, 6 with HHA); None: any number."""
+    """The number of channels if other files add some to the image (4 with depth, 6 with HHA); None: any number."""
     published: bool = False
-    """Whether this is a published data set: its authors define the classes, whether they occur or not."""
+    """Whether this is a published data set, whose authors define the classes, occurring or not."""
     absent_excluded: bool = False
-    """Whether the data set's authors leave classes without a pixel in the evaluated split out of the means."""
+    """Whether classes without a pixel in the evaluated split are left out of the means, as the authors do."""
     notes: list[str] = field(default_factory=list)
-    """What was decided about the files that nobody said, a line each."""
+    """What was decided without being specified, one line each."""
 
     divided: bool = False
     """Whether this tool divided the images into the splits."""
     inferred: bool = False
-    """Whether the classes are those found in the masks, as nobody said which there are."""
+    """Whether the classes were inferred from the masks."""
 
     def __post_init__(self) -> None:
-        """Raises DataError where a split has a name, its folder's or its list's, that cannot be shown."""
+        """Raise DataError if the name of a split has unprintable characters."""
         for name in self.splits:
             try:
                 printable(name)
             except ValueError as error:
-                raise DataError(f"{self.root}: a split cannot have this name: {error}") from error
+                raise DataError(f"{self.root}: the name of a split is not allowed: {error}") from error
 
     @property
     def ignore_index(self) -> int | None:
@@ -79,7 +78,7 @@ class Data:
         return self.splits[name]
 
     def require_channels(self, wanted: int) -> None:
-        """Raise ConfigError if these images cannot be given to a network that takes ``wanted`` channels."""
+        """Raise ConfigError if the images do not fit a network that takes ``wanted`` channels."""
         if self.channels not in (None, wanted):
             raise ConfigError(
                 f"the images of {self.root} have {self.channels} channels in layout {self.layout}; the network takes "
@@ -87,7 +86,7 @@ class Data:
             )
 
     def require_inputs(self, wanted: Inputs) -> None:
-        """Raise ConfigError if what these images are made of is known not to be what a network takes."""
+        """Raise ConfigError if the channels of the images are known to differ from those that a network takes."""
         if wanted != self.inputs and (self.published or self.inputs != "image"):
             raise ConfigError(
                 f"the images of {self.root} are {in_words(self.inputs)} in layout {self.layout}; the network takes "
@@ -95,11 +94,11 @@ class Data:
             )
 
     def with_classes(self, classes: Sequence[str], palette: Sequence[Colour]) -> "Data":
-        """The data read with these classes, as of a network, where the data's own are only those found in its masks.
+        """Return the data with these classes, such as those of a network, if their own were only inferred from masks.
 
-        So masks that show some of the classes alone are read as what they are. Values keep their meaning; colours get
-        it from ``palette``. Data that say which classes they have, or have more, are returned as they are. Raises
-        DataError where masks have colours that are not in the palette.
+        Masks that show only some of the classes are then read correctly: values keep their meaning, and colours get it
+        from ``palette``. Data whose classes were specified, or that have more classes, are returned unchanged. Raises
+        DataError if masks have colours that are not in the palette.
         """
         if not self.inferred or len(self.classes) > len(classes):
             return self
@@ -109,17 +108,17 @@ class Data:
             strange = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in (code.colours or {}).keys() - known]
             if strange:
                 raise DataError(
-                    f"{self.root}: its masks have colours that are not those of the network's classes: "
+                    f"{self.root}: the masks have colours that are not in the palette of the network: "
                     f"{', '.join(sorted(strange))}. Say in a dataset.yaml which class each colour is: `classes` with "
                     f"the network's classes ({', '.join(classes)}) and `palette` with a colour for each"
                 )
             code = replace(code, colours=known)
         elif len(self.classes) == 2 < len(classes) and self.classes == FOREGROUND:
-            return self  # 255 may be the second class or void, which the masks do not say
+            return self  # it is unknown whether 255 is the second class or void
         return replace(self, classes=list(classes), palette=list(palette), mask_code=code)
 
     def legend(self) -> list[str]:
-        """What each value and each colour in the mask files means, in lines: "0: void · 1: road · 2: tree"."""
+        """Return what each value and colour in the masks means, as lines such as "0: void · 1: road · 2: tree"."""
         heads, lines, first = self.heads or {"": len(self.classes)}, [], 0
         for (head, count), code in zip(heads.items(), self.codes, strict=True):
             of_head = code.legend(self.classes[first : first + count])

@@ -1,4 +1,4 @@
-"""Summaries of files in a few numbers: enough to check an image or a mask, and to count the pixels of each class."""
+"""Summarize image and mask files in a few numbers, enough to check them and to count the pixels of each class."""
 
 import hashlib
 from pathlib import Path
@@ -20,26 +20,26 @@ ColourNumber = Annotated[int, Field(ge=0, lt=1 << 24)]
 """A colour as 0xRRGGBB."""
 
 SAMPLE = 32
-"""Side, in pixels, of the reduced image by which images are first compared."""
+"""Side, in pixels, of the grid of sampled pixels by which images are first compared."""
 COUNTED = 1 << 16
-"""At most about so many pixels of an image, evenly spread, are what its statistics are of."""
+"""Approximate maximum number of evenly spaced pixels from which the statistics of an image are computed."""
 LEVELS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
-"""The shares of pixels whose largest values are kept, as ``BandContent.quantiles``."""
+"""The shares of pixels at which ``BandContent.quantiles`` are taken."""
 
 
 class BandContent(BaseModel):
-    """The values of one band of an image, where it holds data."""
+    """Statistics of one band of an image, over the pixels that hold data."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     mean: float
     deviation: float
     quantiles: tuple[float, ...]
-    """The values below which the ``LEVELS`` of the pixels lie."""
+    """The value below which each share in ``LEVELS`` of the pixels lies."""
 
 
 class ImageContent(BaseModel):
-    """What one image file holds."""
+    """The summary of an image file."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -48,22 +48,22 @@ class ImageContent(BaseModel):
     orientation: int
     """The EXIF orientation; 1 means upright."""
     sample: str
-    """A digest of the size and some of the pixels: images whose samples differ are different images."""
+    """A digest of the size and some pixels; if the samples of two images differ, so do the images."""
     dtype: str
-    """The type of its values, as NumPy calls it."""
+    """The NumPy name of the type of its values."""
     alpha: bool
     colour: bool
     """Whether its bands are red, green and blue."""
     valid: Annotated[float, Field(ge=0, le=1)]
     """The share of its pixels that hold data."""
     bands: tuple[BandContent, ...]
-    """Without alpha."""
+    """Statistics of each band, without alpha."""
 
 
 class MaskContent(BaseModel):
-    """What one mask file holds: its values or its colours, and how many pixels have each.
+    """The summary of a mask file: its values or colours, and the number of pixels of each.
 
-    In a lossy file (JPEG) they differ from what was drawn.
+    In a lossy file (JPEG), they differ from what was drawn.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -71,11 +71,11 @@ class MaskContent(BaseModel):
     size: tuple[Side, Side]
     """Width and height."""
     values: dict[int, Count] = {}
-    """The number of pixels of each value, where the mask holds values; a 1-bit mask holds 0 and 1."""
+    """The number of pixels of each value; empty if the mask holds colours. A 1-bit mask holds 0 and 1."""
     colours: dict[ColourNumber, Count] = {}
-    """The number of pixels of each colour, where the mask holds colours."""
+    """The number of pixels of each colour; empty if the mask holds values."""
     palette: dict[int, ColourNumber] = {}
-    """The colour of each value that occurs, where the file has a palette other than the shades of grey in order."""
+    """The palette colour of each value that occurs; empty without a palette, or if the palette is the grey scale."""
     one_bit: bool = False
     lossy: bool = False
 
@@ -83,11 +83,11 @@ class MaskContent(BaseModel):
     def _counts_every_pixel(self) -> "MaskContent":
         counted = sum(self.values.values()) + sum(self.colours.values())
         if counted != self.size[0] * self.size[1]:
-            raise ValueError(f"{counted} pixels are counted of an image of {self.size[0]}x{self.size[1]}")
+            raise ValueError(f"the counts add up to {counted} pixels, but the mask has {self.size[0]}x{self.size[1]}")
         return self
 
     def as_colours(self) -> dict[int, int]:
-        """Return the number of pixels of each colour 0xRRGGBB, as Pillow shows the file; values above 255 are white."""
+        """Return the number of pixels of each colour 0xRRGGBB as Pillow shows the file; values above 255 are white."""
         shown: dict[int, int] = dict(self.colours)
         for value, pixels in self.values.items():
             grey = min(max(value * (255 if self.one_bit else 1), 0), 255)
@@ -97,7 +97,7 @@ class MaskContent(BaseModel):
 
 
 def read_image_content(path: Path) -> ImageContent:
-    """Decode and summarize an image. Raises DataError, naming the file, if it cannot be read."""
+    """Decode and summarize an image. Raises DataError if it cannot be read."""
     with open_source(path, upright=False) as source:
         values, valid = source.whole()
         height, width = source.size
@@ -121,7 +121,7 @@ def read_image_content(path: Path) -> ImageContent:
 
 
 def band_content(values: np.ndarray) -> BandContent:
-    """The statistics of one band's values, (n,) of any real type; of no values at all, zeros."""
+    """Return the statistics of the values of one band, (n,) of any real type; all zeros if there are none."""
     if not values.size:
         return BandContent(mean=0.0, deviation=0.0, quantiles=(0.0,) * len(LEVELS))
     ranks = np.rint(np.array(LEVELS) * (values.size - 1)).astype(np.int64)
@@ -138,19 +138,19 @@ def band_content(values: np.ndarray) -> BandContent:
 
 
 def digest_pixels(path: Path) -> bytes:
-    """Return a digest of all pixels of an image, the same for every lossless format. Raises DataError."""
+    """Return a digest of all pixels of an image, the same in every lossless format.
+
+    Raises DataError if the image cannot be read.
+    """
     with open_source(path, upright=False) as source:
         values = source.whole().values
     digest = hashlib.blake2b(f"{values.shape} {values.dtype}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(values.transpose(1, 2, 0)).data)  # as it often lies in memory, without a copy
+    digest.update(np.ascontiguousarray(values.transpose(1, 2, 0)).data)  # usually the layout in memory, so no copy
     return digest.digest()
 
 
 def read_mask_content(path: Path, key: str | None) -> MaskContent:
-    """Decode and summarize a mask; ``key`` is that of ``open_mask``.
-
-    Raises DataError, naming the file, if it cannot be read.
-    """
+    """Decode and summarize a mask; for ``key`` see ``open_mask``. Raises DataError if it cannot be read."""
     mask = open_mask(path, key)
     if isinstance(mask, np.ndarray):
         return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask))
@@ -166,9 +166,9 @@ def read_mask_content(path: Path, key: str | None) -> MaskContent:
 
 
 def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
-    """Return the number of pixels of each label, int64 (256,), and the values or colours that are no class.
+    """Return the number of pixels of each label, int64 (256,), and the unknown values or colours.
 
-    The labels are those of ``to_labels``, which is called once for each distinct value or colour, not for each pixel.
+    The labels are those of ``to_labels``, applied to each distinct value or colour instead of each pixel.
     """
     by_colour = bool(content.colours) or code.by_colour
     if by_colour:
@@ -184,7 +184,7 @@ def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list
     def pixels_of(what: int | Colour) -> int:
         if isinstance(what, tuple):
             return counted[what[0] << 16 | what[1] << 8 | what[2]]
-        return counted[what * 0x010101 if by_colour else what]  # greys without a palette are values
+        return counted[what * 0x010101 if by_colour else what]  # greys are reported as values if there is no palette
 
     labelled = np.zeros(256, np.int64)
     np.add.at(labelled, labels.ravel(), [counted[number] for number in numbers.tolist()])
@@ -192,9 +192,9 @@ def count_labels(content: MaskContent, code: MaskCode) -> tuple[np.ndarray, list
 
 
 def count_doubtful(content: MaskContent, code: MaskCode) -> int:
-    """Return how many pixels may be meant otherwise than ``code.nearest`` takes them (see ``MaskCode.doubtful``).
+    """Return the number of pixels whose nearest class is doubtful (see ``MaskCode.doubtful``).
 
-    Numbers of objects are not, as long as the file is lossless.
+    Object ids in lossless files are never doubtful.
     """
     if code.numbers_objects and not content.lossy:
         return 0
@@ -214,9 +214,9 @@ def _count(values: np.ndarray) -> dict[int, int]:
 
 
 def _count_values(mask: Image.Image) -> dict[int, int]:
-    """Count the pixels of each value; of bytes Pillow does it, without a copy.
+    """Count the pixels of each value; Pillow counts bytes itself, without a copy.
 
-    Raises ValueError for an image mode that holds no classes.
+    Raises ValueError if the image has an unsupported mode.
     """
     if mask.mode not in ("1", "L", "P"):
         return _count(mask_values(mask))

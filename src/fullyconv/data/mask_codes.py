@@ -1,4 +1,4 @@
-"""What the values and the colours in masks mean: from integer arrays and RGB to class indices."""
+"""Map the values and colours in masks to class indices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
 LOWEST, HIGHEST = -32768, 65535
-"""The mask values that can mean something."""
+"""The smallest and largest mask value that can be a class."""
 
 DOUBTFUL = 32
-"""Grey levels between a pixel and the nearest class, from where on it is in doubt which class was meant."""
+"""Distance to the nearest class, in grey levels, above which it is doubtful which class was meant."""
 
 Unknown = tuple[int | Colour, int]
-"""A value or a colour that is no class, and the number of its pixels."""
+"""A value or colour that is not a class, and the number of its pixels."""
 
 
 @dataclass(frozen=True)
 class MaskCode:
-    """What the values and the colours in a data set's mask files mean.
+    """What the values and colours in the masks of a data set mean.
 
-    - ``classes``: the number of classes. Values number them from 0, skipping ``ignore_index`` and ``void``, the values
-      of pixels without a class. Where there are two classes and 255 is not void, a file may hold 0 and 255 instead.
-    - ``colours``: the label of each colour in RGB masks, IGNORE for void.
+    - ``classes``: the number of classes. Mask values number them from 0, skipping ``ignore_index`` and ``void``, the
+      values of pixels without a class. With two classes, and unless 255 is void, a file may use 0 and 255 instead.
+    - ``colours``: the label of each RGB colour, IGNORE for void.
     - ``by_colour``: read all masks by their colours, not only RGB masks.
-    - ``values``: the label of each value (LOWEST to HIGHEST), IGNORE for void, if the classes are numbered otherwise.
+    - ``values``: the label of each value (LOWEST to HIGHEST), IGNORE for void, if values do not number the classes.
     - ``other_values``: a second numbering; each file follows one of the two throughout.
-    - ``nearest``: other values and colours have the label of the nearest.
-    - ``key``: where the mask is in MATLAB files (see ``read_matrix``).
+    - ``nearest``: unknown values and colours take the label of the nearest known one.
+    - ``key``: the location of the mask in MATLAB files (see ``read_matrix``).
     """
 
     classes: int
@@ -47,13 +47,13 @@ class MaskCode:
     def __post_init__(self) -> None:
         if self.classes > MAX_CLASSES:
             raise DataError(
-                f"the masks have {self.classes} classes; at most {MAX_CLASSES} are possible, as labels are bytes "
-                f"and {IGNORE} stands for pixels without a class"
+                f"the masks have {self.classes} classes; expected at most {MAX_CLASSES}, because labels are bytes and "
+                f"{IGNORE} stands for pixels without a class"
             )
 
     @cached_property
     def numberings(self) -> tuple[Mapping[int, int], ...]:
-        """The label of each value; where there are two mappings, each file follows one of them."""
+        """The label of each value. If there are two mappings, each file follows one of them throughout."""
         if self.values is not None:
             return (self.values, self.other_values) if self.other_values else (self.values,)
         voids = dict.fromkeys((*self.void, *(() if self.ignore_index is None else (self.ignore_index,))), IGNORE)
@@ -64,7 +64,7 @@ class MaskCode:
 
     @cached_property
     def labels_of_values(self) -> tuple[np.ndarray, ...]:
-        """For each numbering int16: the label of each value, -1 where it is no class; negative values index the end."""
+        """For each numbering, the label of each value, int16; -1: unknown. Negative values index from the end."""
         tables = []
         for numbering in self.numberings:
             table = np.full(HIGHEST + 1 - LOWEST, -1, np.int16)
@@ -81,12 +81,12 @@ class MaskCode:
 
     @cached_property
     def numbers_objects(self) -> bool:
-        """Whether values above 1 are numbers of objects: other values take the nearest class, which are 0 and 1."""
+        """Whether values above 1 are object ids: the classes are 0 and 1, and other values take the nearest."""
         classes = {value for value, label in self.numberings[0].items() if label != IGNORE}
         return self.nearest and not self.by_colour and classes == {0, 1}
 
     def label_values(self, values: np.ndarray) -> tuple[np.ndarray, list[Unknown]]:
-        """The labels of a whole mask of integers, uint8 of its shape, and what in it is no class (labelled IGNORE)."""
+        """Return the labels of a mask of integers, uint8 of its shape, and its unknown values (labelled IGNORE)."""
         if self.nearest:
             return self._nearest(values)[0], []
         best: tuple[np.ndarray, list[Unknown]] | None = None
@@ -100,7 +100,7 @@ class MaskCode:
         return best
 
     def label_colours(self, rgb: np.ndarray) -> tuple[np.ndarray, list[Unknown]]:
-        """The labels of an RGB array (..., 3) by its colours, and the colours that are no class (labelled IGNORE)."""
+        """Return the labels of an RGB array (..., 3), uint8 (...), and its unknown colours (labelled IGNORE)."""
         if self.nearest:
             return self._nearest(rgb, colours=True)[0], []
         known, labels_of_known = self.labels_of_colours
@@ -112,14 +112,14 @@ class MaskCode:
         return labels, count_colours(numbers[strange])
 
     def doubtful(self, found: np.ndarray, colours: bool = False) -> np.ndarray:
-        """Bool: which of the values (or of the colours (..., 3)) may be meant otherwise than ``nearest`` takes them.
+        """Return for which values, or colours (..., 3), the nearest class is doubtful, as bool.
 
-        These are further than DOUBTFUL from the nearest that is known, or less than twice as far from another class.
+        They are further than DOUBTFUL from the nearest known one, or less than twice as far from another class.
         """
         return self._nearest(found, colours)[1]
 
     def _nearest(self, found: np.ndarray, colours: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """The label of the nearest known value (or colour) of each, and whether it is doubtful."""
+        """Return the label of the nearest known value or colour for each, and whether it is doubtful."""
         voids = np.array([], np.int64)
         if colours:
             numbers = numbers_of_colours(found)
@@ -130,7 +130,7 @@ class MaskCode:
             numbers = found
             known = np.array(list(self.numberings[0]), np.int64)[:, None]
             labels = np.array(list(self.numberings[0].values()))
-            if self.numbers_objects:  # one near a value of void is an object's all the same
+            if self.numbers_objects:  # an id near a void value is an object, not void
                 voids, known, labels = known[labels == IGNORE, 0], known[labels != IGNORE], labels[labels != IGNORE]
         kinds, place = np.unique(numbers, return_inverse=True)
         points = np.stack([kinds >> 16, kinds >> 8 & 255, kinds & 255], -1) if colours else kinds[:, None]
@@ -147,20 +147,20 @@ class MaskCode:
         return chosen[place].reshape(numbers.shape), doubts[place].reshape(numbers.shape)
 
     def describe(self) -> str:
-        """The expected values (and colours) in words, for messages."""
+        """Return the expected values and colours in words, for messages."""
         first, *others = (_expected(numbering) for numbering in self.numberings)
         voids = [str(value) for value, label in self.numberings[0].items() if label == IGNORE]
         words = first + "".join(f" (or {other} throughout a file)" for other in others)
         if voids:
             words += f", {' or '.join(voids)} for void"
         if self.values is None and others:
-            words += "; where 255 is void, say `ignore_index: 255`"
+            words += "; if 255 is void, set `ignore_index: 255`"
         if self.colours is not None:
             words = f"one of {len(self.colours)} colours" if self.by_colour else f"{words}; or the palette's colours"
         return words
 
     def legend(self, names: Sequence[str]) -> list[str]:
-        """What each value and each colour means, in lines: "0: void · 1: road · 2: tree"."""
+        """Return what each value and colour means, as lines such as "0: void · 1: road · 2: tree"."""
         labels: dict[int, list[str]] = {}
         for numbering in self.numberings if not self.by_colour else ():
             for value, label in sorted(numbering.items()):
@@ -173,17 +173,17 @@ class MaskCode:
                 colours.setdefault(label, []).append(hex_of(colour))
         entries = ([_entry(known, label, names) for label, known in kind] for kind in (by_value, colours.items()))
         lines = [line for of_kind in entries for line in _lines(of_kind)]
-        return [*lines, "each other takes the nearest of these"] if self.nearest else lines
+        return [*lines, "any other takes the nearest of these"] if self.nearest else lines
 
 
 def count_values(classes: int, voids: Mapping[int, int]) -> dict[int, int]:
-    """The label of each value where values count the classes from 0, stepping over the void ones."""
+    """Return the label of each value if values number the classes from 0, skipping void ones."""
     usable = (value for value in range(classes + len(voids)) if value not in voids)
     return dict(zip(usable, range(classes), strict=False)) | dict(voids)
 
 
 def list_unknown(unknown: list[Unknown], limit: int = 5) -> str:
-    """Unknown values in words: "values 12 (340 pixels), 40 (2 pixels)"."""
+    """Return unknown values in words: "values 12 (340 pixels), 40 (2 pixels)"."""
 
     def name(value: int | Colour) -> str:
         return str(value) if isinstance(value, int) else hex_of(value)
@@ -195,30 +195,30 @@ def list_unknown(unknown: list[Unknown], limit: int = 5) -> str:
 
 
 def count_colours(numbers: np.ndarray) -> list[Unknown]:
-    """The colours 0xRRGGBB that occur and their pixels, the most frequent first."""
-    return [(colour_of(number), pixels) for number, pixels in _most_first(numbers)]
+    """Return the colours in an array of 0xRRGGBB numbers and their pixel counts, the most frequent first."""
+    return [(colour_of(number), pixels) for number, pixels in _by_frequency(numbers)]
 
 
-def _most_first(numbers: np.ndarray) -> list[tuple[int, int]]:
-    """The numbers that occur, each with how often, the most frequent first."""
+def _by_frequency(numbers: np.ndarray) -> list[tuple[int, int]]:
+    """Return the numbers in an array and their counts, the most frequent first."""
     found, pixels = np.unique(numbers, return_counts=True)
     order = np.argsort(-pixels, kind="stable")
     return list(zip(found[order].tolist(), pixels[order].tolist(), strict=True))
 
 
 def numbers_of_colours(rgb: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) as numbers 0xRRGGBB."""
+    """Return colours (..., 3) as numbers 0xRRGGBB, int32 (...)."""
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
     return (red << 16) | (green << 8) | blue
 
 
 def colour_of(number: int) -> Colour:
-    """The colour of a number 0xRRGGBB."""
+    """Return the colour of a number 0xRRGGBB."""
     return number >> 16, number >> 8 & 255, number & 255
 
 
 def hex_of(colour: Colour) -> str:
-    """A colour as web pages write it: "#ff8000"."""
+    """Return a colour in hexadecimal: "#ff8000"."""
     return "#" + "".join(f"{channel:02x}" for channel in colour)
 
 
@@ -232,11 +232,11 @@ def _look_up(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, list[Un
     if not strange.any():
         return labels.astype(np.uint8), []
     labels[strange] = IGNORE
-    return labels.astype(np.uint8), [*_most_first(values[strange])]
+    return labels.astype(np.uint8), [*_by_frequency(values[strange])]
 
 
 def _expected(numbering: Mapping[int, int]) -> str:
-    """The values of the classes in words: "0 to 4", "0 or 1", "0, 32, 64 or 96"."""
+    """Return the values of the classes in words: "0 to 4", "0 or 1", "0, 32, 64 or 96"."""
     values = sorted(value for value, label in numbering.items() if label != IGNORE)
     if len(values) > 3 and values == list(range(values[0], values[-1] + 1)):
         return f"{values[0]} to {values[-1]}"
@@ -253,7 +253,7 @@ def _entry(known: Sequence[str], label: int, names: Sequence[str]) -> str:
 
 
 def _lines(entries: Sequence[str], width: int = 110) -> Iterator[str]:
-    """The entries joined, in as few lines as have room for them."""
+    """Join the entries into as few lines as possible."""
     line = ""
     for entry in entries:
         joined = f"{line} · {entry}" if line else entry

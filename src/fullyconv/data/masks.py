@@ -1,4 +1,4 @@
-"""Read mask files of any usual form as class indices."""
+"""Read mask files of any common format as class indices."""
 
 from pathlib import Path
 
@@ -13,48 +13,50 @@ from fullyconv.data.published.matlab import SUFFIX, read_matrix
 from fullyconv.errors import DataError
 
 Mask = Image.Image | np.ndarray
-"""An open mask: a picture, or the whole numbers (H, W) of a MATLAB file or of an image that Pillow does not read."""
+"""An open mask: a Pillow image, or integers (H, W) from a MATLAB file or an image that Pillow does not read."""
 
 
 def open_mask(path: str | Path, key: str | None) -> Mask:
-    """Open a mask file, an image or a MATLAB file that has it under ``key``.
+    """Open a mask file: an image, or a MATLAB file in which the mask is at ``key``.
 
-    Raises DataError, naming the file, if it cannot be read, or holds other values than whole numbers.
+    Raises DataError if the file cannot be read, or its values are not integers.
     """
     path = Path(path)
     if path.suffix.lower() == SUFFIX:
         if key is None:
-            raise DataError(f"{path}: is a MATLAB file; in this layout masks are images")
+            raise DataError(f"{path}: is a MATLAB file; expected an image in this layout, so export the mask as PNG")
         return read_matrix(path, key)
     return _without_alpha(path, open_picture(path)) if find_decoder(path) == "picture" else _open_numbers(path)
 
 
 def is_lossy(mask: Mask) -> bool:
-    """Whether a mask is of a format that changes values: JPEG, or its kin of several pictures."""
+    """Whether a mask is in a format that changes values: JPEG, or MPO, which contains JPEG images."""
     return isinstance(mask, Image.Image) and mask.format in ("JPEG", "MPO")
 
 
 def _open_numbers(path: Path) -> Mask:
-    """A mask that Pillow does not read: its numbers, whatever their type; or its colours, as a picture."""
+    """Open a mask that Pillow does not read: as integers, or as a Pillow image if it is in colour."""
     with open_source(path) as source:
         stored = source.whole(with_alpha=True).values if source.alpha else source.numbers()
     if len(stored) in (3, 4) and stored.dtype == np.uint8:
         return _without_alpha(path, Image.fromarray(np.ascontiguousarray(stored.transpose(1, 2, 0))))
     if len(stored) != 1:
-        raise DataError(f"{path}: has {len(stored)} bands; a mask has one, or three of 8-bit red, green and blue")
+        raise DataError(
+            f"{path}: has {len(stored)} bands of type {stored.dtype}; expected one, or 8-bit red, green and blue"
+        )
     numbers = stored[0]
     if numbers.dtype.kind == "f":
         whole = np.nan_to_num(numbers, nan=0.5, posinf=0.5, neginf=0.5)
         if (whole != np.floor(whole)).any() or np.abs(whole).max(initial=0) > 2**31:
-            raise DataError(f"{path}: holds values that are no whole numbers; a mask holds the number of a class")
+            raise DataError(f"{path}: holds values that are not whole numbers; expected class numbers")
         numbers = whole.astype(np.int64)
     return numbers if numbers.dtype in (np.uint8, np.uint16) else numbers.astype(np.int64)
 
 
 def _without_alpha(path: str | Path, mask: Image.Image) -> Image.Image:
-    """Return a mask's colours where its transparency follows them, its transparency where it has one colour.
+    """Drop an alpha band that adds nothing to the colours; return the alpha band if there is only one colour.
 
-    Raises DataError where both tell pixels apart.
+    Raises DataError if it is unclear whether colour or alpha gives the class.
     """
     if mask.mode not in ("RGBA", "LA"):
         return mask
@@ -67,15 +69,15 @@ def _without_alpha(path: str | Path, mask: Image.Image) -> Image.Image:
     if not any({0, 255} <= own for own in alphas.values()):
         return mask
     raise DataError(
-        f"{path}: has colours that are transparent in some places and opaque in others: it does not say which of both "
-        "tells the class. Save it without transparency (an alpha channel), each class in a colour of its own"
+        f"{path}: has colours that are transparent in some places and opaque in others, so it is unclear whether "
+        "colour or transparency gives the class. Save it without an alpha channel, with one colour for each class"
     )
 
 
 def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
-    """Read a mask as uint8 (H, W) of class indices, IGNORE where a pixel has no class.
+    """Read a mask as class indices, uint8 (H, W), with IGNORE for pixels without a class.
 
-    Raises DataError, naming the file, if it cannot be read or holds a value or colour that is no class.
+    Raises DataError if the file cannot be read, or holds a value or colour that is not a class.
     """
     try:
         labels, unknown = to_labels(open_mask(path, code.key), code)
@@ -86,18 +88,18 @@ def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
 
 
 def refuse_unknown(path: str | Path, unknown: list[Unknown], code: MaskCode) -> None:
-    """Raise DataError if anything in a mask file is no class."""
+    """Raise DataError if a mask file holds unknown values or colours."""
     if unknown:
         raise DataError(
-            f"{path}: {list_unknown(unknown)}, where {code.describe()} is expected; "
-            "run `fullyconv data check` on this data set to see every such file and what to do"
+            f"{path}: holds {list_unknown(unknown)}; expected {code.describe()}. "
+            "Run `fullyconv data check` on this data set to see every such file and what to do"
         )
 
 
 def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
-    """The labels of an open mask, uint8 (H, W), and what in it is no class (its label is IGNORE).
+    """Return the labels of an open mask, uint8 (H, W), and its unknown values or colours (labelled IGNORE).
 
-    Raises ValueError if the mask is an image of a mode that holds no classes.
+    Raises ValueError if the mask is an image of an unsupported mode.
     """
     if isinstance(mask, np.ndarray):
         return code.label_values(mask)
@@ -112,14 +114,14 @@ def to_labels(mask: Mask, code: MaskCode) -> tuple[np.ndarray, list[Unknown]]:
 
 
 def mask_values(image: Image.Image) -> np.ndarray:
-    """The integers (H, W) that a mask without colours holds: 1-bit masks hold 0 and 1.
+    """Return the integers (H, W) in a mask without colours; 1-bit masks have 0 and 1.
 
-    Raises ValueError if the image has a mode that holds no classes.
+    Raises ValueError if the image has an unsupported mode.
     """
     if image.mode == "LA":
         image = image.getchannel("L")
     if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise ValueError(f"has mode {image.mode}; a mask is a 1-bit, 8-bit, 16-bit, palette or RGB image")
+        raise ValueError(f"has mode {image.mode}; expected a 1-bit, 8-bit, 16-bit, palette or RGB image")
     if image.mode == "1":
         return np.asarray(image.convert("L")) // 255
     return np.asarray(image)

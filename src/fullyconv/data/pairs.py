@@ -1,4 +1,4 @@
-"""An image with the files that add channels to it, and its masks."""
+"""Read an image, the files that add channels to it, and its masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from fullyconv.errors import DataError
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask; ``mask`` is None where there is none.
+    """An image and its mask; ``mask`` is None if there is none.
 
-    - ``more``: files whose channels follow the image's, HHA or depth (see ``read_planes``).
-    - ``more_masks``: further labelings of the same image.
+    - ``more``: files whose channels follow those of the image, HHA or depth (see ``read_planes``).
+    - ``more_masks``: masks of further labelings of the same image.
     - ``valid``: a mask of the area that counts; pixels where it is 0 have no class.
     """
 
@@ -35,14 +35,14 @@ class Pair:
 def masks_of(pair: Pair) -> tuple[Path, ...]:
     """Return the pair's masks, one for each labeling. Raises DataError if it has none."""
     if pair.mask is None:
-        raise DataError(f"{pair.image}: has no mask; a mask with the image's name is expected")
+        raise DataError(f"{pair.image}: has no mask; expected a mask with the name of the image")
     return pair.mask, *pair.more_masks
 
 
 def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
-    """Read the pair's labels by ``read_mask``: uint8 (H, W), or (K, H, W) for K > 1 labelings, with one code each.
+    """Read the labels of a pair, uint8 (H, W), or (K, H, W) for K > 1 labelings; ``codes`` has one code for each.
 
-    Raises DataError if a mask is missing, broken or wrong, or two of them differ in size.
+    Raises DataError if a mask is missing, broken or has unknown values, or masks differ in size.
     """
     masks = masks_of(pair)
     labelings = [read_mask(mask, code) for mask, code in zip(masks, codes, strict=True)]
@@ -62,17 +62,19 @@ def read_pair(
     value_range: ValueRange | None = None,
     upright: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read the image, (C, H, W), and its labels, uint8 (H, W) or (K, H, W), by ``read_labels``.
+    """Read the image of a pair, (C, H, W), and its labels, uint8 (H, W) or (K, H, W).
 
-    The image is as ``read_pixels`` gives it (as it is stored, where its masks fit it only so); where it holds no data,
-    labels are IGNORE. Where other files accompany it,
-    it is RGB followed by their channels, as ``read_planes`` gives them: float32 if a depth is among them, else uint8.
-    Raises DataError if a file is missing, broken or wrong, or their sizes differ.
+    The image is read by ``read_pixels``; the EXIF orientation is not applied if the masks fit only the stored image.
+    Labels are IGNORE where the image holds no data. If ``pair.more`` has files, the image is RGB followed by their
+    channels (see ``read_planes``): float32 if one is a depth, else uint8. Raises DataError if a file is missing, broken
+    or has unknown values, or sizes differ.
     """
     labels = read_labels(pair, codes)
     taken = 3 if pair.more else channels
     image, valid = read_pixels(pair.image, taken, value_range, upright)
-    if upright and labels.shape[-2:] != image.shape[1:] == labels.shape[:-3:-1]:  # drawn before the image is turned
+    if (
+        upright and labels.shape[-2:] != image.shape[1:] == labels.shape[:-3:-1]
+    ):  # the mask was drawn on the stored image
         image, valid = read_pixels(pair.image, taken, value_range, upright=False)
     if pair.more:
         planes = [read_planes(path) for path in pair.more]
@@ -87,7 +89,7 @@ def read_pair(
 
 
 def _read_valid(path: Path) -> np.ndarray:
-    """Which pixels count, bool (H, W): those that are not 0; in a JPEG file those that are nearer to white."""
+    """Return which pixels count, bool (H, W): those above 0, or in a JPEG file those of at least 128."""
     mask = open_mask(path, None)
     try:
         colours = isinstance(mask, Image.Image) and mask.mode in ("RGB", "RGBA")

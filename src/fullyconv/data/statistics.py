@@ -1,4 +1,4 @@
-"""What the images of a split are: their bands, the type of their values, and how these are distributed."""
+"""Statistics of the images of a split: their bands, value type, and distribution of values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ AUTO = (0.5, 99.5)
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """The bands of all images together. ``mean`` and ``deviation`` are one number a band, as stored."""
+    """Statistics of several images. ``mean`` and ``deviation`` have one number per band, in stored values."""
 
     bands: int
     dtype: np.dtype
     colour: bool
     alpha: bool
-    """Whether every image has alpha."""
+    """Whether every image has an alpha band."""
     mean: list[float]
     deviation: list[float]
     contents: Sequence[ImageContent]
@@ -37,16 +37,16 @@ class ImageStatistics:
         return 3 if self.bands == 1 else self.bands
 
     def percentiles(self, low: float, high: float) -> list[Range]:
-        """For each band the values below which ``low`` and ``high`` percent of all pixels lie; never equal."""
+        """Return for each band the values below which ``low`` and ``high`` percent of all pixels lie; never equal."""
         return [self._of_band(band, low / 100, high / 100) for band in range(self.bands)]
 
     def _of_band(self, band: int, low: float, high: float) -> Range:
-        """Each image's values between its quantiles count as spread evenly over its pixels."""
+        """Return the values of a band at two shares of pixels, interpolating between each image's quantiles."""
         pixels = np.array([weight(content) for content in self.contents])
         tables = np.array([bands_of(content, self.bands)[band].quantiles for content in self.contents])
         values = np.unique(tables)
-        if len(values) > MOST_STEPS:
-            values = values[np.linspace(0, len(values) - 1, MOST_STEPS).round().astype(int)]
+        if len(values) > MAX_STEPS:
+            values = values[np.linspace(0, len(values) - 1, MAX_STEPS).round().astype(int)]
         below = np.zeros(len(values))
         for table, weighs in zip(tables, pixels, strict=True):
             below += weighs * np.interp(values, *_rising(table))
@@ -55,18 +55,20 @@ class ImageStatistics:
         return (start, end) if end > start else (start, start + 1.0)
 
 
-MOST_STEPS = 4096
-"""Values between which percentiles are interpolated."""
+MAX_STEPS = 4096
+"""Maximum number of values between which percentiles are interpolated."""
 
 
 def image_statistics(data: Data, split: str, progress: Progress | None = None) -> ImageStatistics:
-    """Read what the images of a split hold, or what is remembered of it, and put it together.
+    """Return the statistics of the images of a split, reading only those that are not cached.
 
-    Raises DataError for an image that cannot be read, images of unlike bands or types, and where none holds data.
+    Raises DataError if an image cannot be read, images differ in bands or type, or no image holds data.
     """
     found = statistics_of_files(data.root, [pair.image for pair in data.split(split)], progress)
     if found is None:
-        raise DataError(f"{data.root}: no image of the split {split!r} holds data: all pixels are marked as without")
+        raise DataError(
+            f"{data.root}: no image of the split {split!r} holds data: all pixels are nodata; check the nodata values"
+        )
     return found
 
 
@@ -84,7 +86,7 @@ def statistics_of_files(root: Path, paths: Sequence[Path], progress: Progress | 
 
 
 def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:
-    """Put together what images hold, which have the same bands (or one band among three) and type, and some data."""
+    """Combine the contents of images of the same bands (or grey and RGB) and type; at least one must hold data."""
     pixels = np.array([weight(content) for content in contents])
     share = pixels / pixels.sum()
     bands = max(len(content.bands) for content in contents)
@@ -105,38 +107,38 @@ def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:
 
 
 def bands_of(content: ImageContent, count: int) -> Sequence[BandContent]:
-    """Its bands; a grey one among colour images counts as red, green and blue."""
+    """Return ``count`` bands of an image; those of a grey image among colour images are repeated."""
     return content.bands if len(content.bands) == count else content.bands * count
 
 
 def weight(content: ImageContent) -> float:
-    """How many of an image's pixels hold data."""
+    """Return the number of pixels of an image that hold data."""
     return content.size[0] * content.size[1] * content.valid
 
 
 def describe(content: ImageContent) -> str:
-    """An image's bands and type in words; see ``describe_bands``."""
+    """Return an image's bands and type in words; see ``describe_bands``."""
     return describe_bands(len(content.bands), content.alpha, content.dtype)
 
 
 def form(content: ImageContent) -> tuple[int, str]:
-    """The bands and the type that the images of a data set share; grey ones may lie among those in colour."""
+    """Return the bands and type that all images of a data set must share; grey counts as three bands."""
     bands = len(content.bands)
     return 3 if bands == 1 else bands, content.dtype
 
 
 def _refuse_unlike(paths: Sequence[Path], contents: Sequence[ImageContent]) -> None:
-    """Raise DataError for an image of another form than the first's."""
+    """Raise DataError if the bands or type of an image differ from those of the first."""
     first = contents[0]
     for path, content in zip(paths, contents, strict=True):
         if form(content) != form(first):
             raise DataError(
-                f"{path}: has {describe(content)}, {paths[0]} has {describe(first)}; images of one data set are "
-                "expected to have the same bands and type, so convert one kind into the other (gdal_translate)"
+                f"{path}: has {describe(content)}, but {paths[0]} has {describe(first)}; expected the same bands and "
+                "type in all images, so convert one of them (gdal_translate)"
             )
 
 
 def _rising(quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values that rise strictly, and the shares of pixels at or below each."""
+    """Return the distinct quantiles in ascending order, and the share of pixels at or below each."""
     values, last = np.unique(quantiles[::-1], return_index=True)
     return values, np.array(LEVELS)[len(LEVELS) - 1 - last]

@@ -1,5 +1,5 @@
-"""Image files, whatever their kind: which there are, what they hold, and how that becomes what a network takes.
+"""Read image files of any format as the input of a network.
 
-Training, ``data check``, evaluation and prediction read through ``read.read_pixels`` or, window by window, through the
-``Source`` that it opens, so that none of them can see other pixels than the others.
+Training, ``data check``, evaluation and prediction all read images through ``read.read_pixels``, or window by window
+through the ``Source`` that it opens, so that all of them see the same pixels.
 """

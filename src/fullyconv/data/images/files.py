@@ -1,4 +1,4 @@
-"""Which files are images, and writing pictures whole or not at all."""
+"""Recognize image files by their suffix, and write images atomically."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ READ = frozenset(
         *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".jp2", ".j2k"),
     )
 )
-"""Suffixes of image files that are read. What a file is, its first bytes say."""
+"""Suffixes of image files that can be read. The format is then detected from the first bytes of the file."""
 
 NOT_READ = {
     ".heic": "a HEIC photograph; save it as JPEG or PNG",
@@ -37,33 +37,33 @@ NOT_READ = {
     ".lsm": "a Zeiss microscope file; export it as TIFF",
     ".ndpi": "a Hamamatsu slide; convert it to a tiled TIFF",
     ".mrxs": "a 3DHISTECH slide; convert it to a tiled TIFF",
-    ".vrt": "a description that points to other files; write it as a GeoTIFF with gdal_translate",
-    ".img": "an ERDAS or raw image; write it as a GeoTIFF with gdal_translate",
-    ".ecw": "an ECW image; write it as a GeoTIFF with gdal_translate",
-    ".sid": "a MrSID image; write it as a GeoTIFF with gdal_translate",
+    ".vrt": "a virtual raster that refers to other files; convert it to a GeoTIFF with gdal_translate",
+    ".img": "an ERDAS or raw image; convert it to a GeoTIFF with gdal_translate",
+    ".ecw": "an ECW image; convert it to a GeoTIFF with gdal_translate",
+    ".sid": "a MrSID image; convert it to a GeoTIFF with gdal_translate",
 }
-"""Suffixes of images that are not read, with what they are and what to do. In a folder they are named as failed."""
+"""Suffixes of images that cannot be read, what they are, and what to do. In a folder they are reported as failed."""
 
 SUFFIXES = READ | NOT_READ.keys()
-"""Suffixes of all that a folder's owner would call an image."""
+"""Suffixes of all files that count as images, readable or not."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files of a folder by name, hidden ones left out; nothing where there is no folder."""
+    """Return the image files in a folder, sorted by name, without hidden ones; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if is_image_name(path) and not path.name.startswith("."))
 
 
 def is_image_name(name: str | Path) -> bool:
-    """Whether a file of this name is an image, readable or not."""
+    """Whether a file with this name is an image, readable or not."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
 def write_image(path: Path, picture: Image.Image, **options: int | str) -> None:
-    """Write a picture to ``path`` (.png or .jpg), whole or not at all. ``options`` are Pillow's.
+    """Write an image to ``path`` (.png or .jpg) whole or not at all. ``options`` are passed to Pillow.
 
-    It is encoded first: where a disk is full while it writes a JPEG file, Pillow breaks off without a word.
+    The image is encoded in memory first, because Pillow raises no error if the disk is full while it writes a JPEG.
     """
     encoded = io.BytesIO()
     picture.save(encoded, format="PNG" if path.suffix.lower() == ".png" else "JPEG", **options)

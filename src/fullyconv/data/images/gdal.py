@@ -1,4 +1,4 @@
-"""What GDAL decodes: TIFF files of any bands, type, layout and size, with nodata; PNG of 16 bits; JPEG 2000."""
+"""Read images with GDAL: TIFF files of any bands, type, layout and size; 16-bit PNG; JPEG 2000."""
 
 import logging
 import threading
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from rasterio.windows import Window
 
 CACHE = 64 * 2**20
-"""Bytes that GDAL may keep of what it has decoded; by itself it takes 5% of the machine's memory."""
+"""Size of GDAL's cache in bytes; by default it takes 5% of the machine's memory."""
 
 
 class GdalFile(Source):
-    """One image, read by one of GDAL's drivers. ``level`` is that of its overviews (0: the finest)."""
+    """An image read by a GDAL driver. ``level`` is the overview that is read (0: full resolution)."""
 
     def __init__(self, path: Path, driver: str, level: int = 0) -> None:
         rasterio = _rasterio()
@@ -38,10 +38,10 @@ class GdalFile(Source):
             self._dataset = self._opened(path.resolve(), driver, level)
             stack.callback(self._dataset.close)
             self._describe()
-            self._open = stack.pop_all()  # from here on it is closed by close()
+            self._open = stack.pop_all()  # close() closes it from here on
 
     def _opened(self, path: Path, driver: str, level: int) -> "DatasetReader":
-        """The file itself, or one of its levels. What GDAL raises is of kinds that are not derived from one another."""
+        """Open the file, or one of its levels. Raises ConfigError if the level does not exist."""
         import rasterio
 
         finest = rasterio.open(path, driver=driver)
@@ -69,13 +69,15 @@ class GdalFile(Source):
         types = {np.dtype(name) for name in dataset.dtypes}
         if len(types) > 1 or any(kind.kind == "c" for kind in types):
             found = ", ".join(sorted(map(str, types)))
-            raise DataError(f"{path}: its bands hold values of type {found}; one real type for all bands is expected")
+            raise DataError(
+                f"{path}: has bands of type {found}; expected the same real type for all bands, so convert it"
+            )
         (self.dtype,) = types
         self._palette: np.ndarray | None = None
         if kinds[0] == ColorInterp.palette and len(self._bands) == 1 and self.dtype == np.uint8:
             colours = dataset.colormap(1)
             self._palette = np.array([colours.get(i, (0, 0, 0, 0))[:3] for i in range(256)], np.uint8)
-            if (self._palette == self._palette[:, :1]).all():  # greys, as of single bits, or from white to black
+            if (self._palette == self._palette[:, :1]).all():  # a palette of greys, such as of 1-bit images
                 self._palette = self._palette[:, :1]
         self._one_bit = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1"
         self.bands = len(self._bands) if self._palette is None else self._palette.shape[1]
@@ -90,7 +92,7 @@ class GdalFile(Source):
         return _georeference(self._dataset, self.has_gaps) if self._dataset.driver == "GTiff" else []
 
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
-        bands = sorted(self._bands + self._alpha) if with_alpha else self._bands  # in the file's order
+        bands = sorted(self._bands + self._alpha) if with_alpha else self._bands  # in the order of the file
         values = self._read(lambda: self._dataset.read(bands, window=_window(rows, columns)))
         if self._palette is None:
             return values * np.uint8(255) if self._one_bit else values
@@ -108,7 +110,7 @@ class GdalFile(Source):
         return self._read(lambda: self._dataset.dataset_mask(window=_window(rows, columns))) > 0
 
     def _read(self, read: Callable[[], np.ndarray]) -> np.ndarray:
-        """What ``read`` gives. Raises DataError where the decoder complains: of damage it gives what it has."""
+        """Call ``read``. Raises DataError if GDAL warns meanwhile, because it returns partial data of damaged files."""
         complaints: list[str] = []
         _heard.complaints = complaints
         try:
@@ -125,18 +127,18 @@ class GdalFile(Source):
 
 @lru_cache(maxsize=1)
 def _rasterio() -> ModuleType:
-    """rasterio, silent about images that lie nowhere on the earth."""
+    """Import rasterio, and silence its warning about images without a georeference."""
     rasterio = require("rasterio", "raster", "reads images of more than bytes in grey, RGB or with a palette")
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
     return rasterio
 
 
 _heard = threading.local()
-"""``complaints``: what GDAL warns of while this thread reads."""
+"""``complaints``: GDAL's warnings while this thread reads."""
 
 
 class _Listener(logging.Handler):
-    """Hears GDAL's warnings in place of the terminal, which does not learn which file they are of."""
+    """Collects GDAL's warnings, which do not name the file, instead of printing them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         complaints = getattr(_heard, "complaints", None)
@@ -155,7 +157,7 @@ def _window(rows: slice, columns: slice) -> "Window":
 
 
 def _georeference(dataset: "DatasetReader", gaps: bool) -> list[Tag]:
-    """The tags that GDAL writes for this georeference, wherever it found it. ``gaps``: labels of 255 are nodata."""
+    """Return a data set's georeference as TIFF tags; with ``gaps``, they also declare 255 as nodata."""
     import rasterio
     import tifffile
 
@@ -180,4 +182,4 @@ def _georeference(dataset: "DatasetReader", gaps: bool) -> list[Tag]:
 
 
 KEPT = (*GEOREFERENCE, 34736, 34737, 42113, 50844)
-"""Also its parameters as numbers and text, nodata, and rational polynomials."""
+"""GEOREFERENCE, its numeric and text parameters, nodata, and rational polynomial coefficients."""

@@ -1,4 +1,4 @@
-"""What the first directory of a TIFF file says, read without decoding anything."""
+"""Inspect the header of an image file without decoding it, to choose the decoder."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,20 +8,20 @@ from PIL import TiffImagePlugin
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 SAMPLES, PLANAR, TILE_WIDTH, EXTRA_SAMPLES, SAMPLE_FORMAT = 277, 284, 322, 338, 339
 ORIENTATION = 274
-"""How the picture is turned. A georeference is of the rows as they lie: beside it GDAL ignores the tag."""
+"""The tag for the orientation, which GDAL ignores in georeferenced files."""
 GEOREFERENCE = (33550, 33922, 34264, 34735)
-"""Pixel scale, tie points, transformation, coordinate system."""
+"""The tags for pixel scale, tie points, transformation and coordinate system."""
 GDAL_NODATA = 42113
 PLAIN_COMPRESSIONS = (1, 5, 8, 32773, 32946)
-"""None, LZW, Deflate, PackBits: decoders that tell damage, and give the same pixels everywhere."""
+"""None, LZW, Deflate, PackBits: lossless compressions whose decoders detect damage."""
 LARGE = 64 * 2**20
-"""Pixels from which on even a plain TIFF is read by window."""
+"""Number of pixels above which even a plain TIFF is read by window."""
 
 Directory = TiffImagePlugin.ImageFileDirectory_v2
 
 
 def first_directory(path: Path) -> Directory | None:
-    """Return the tags of a TIFF's first image; None where the file is none."""
+    """Return the tags of the first image in a TIFF file; None if the file is not a TIFF, or damaged."""
     try:
         with path.open("rb") as file:
             header = file.read(8)
@@ -31,15 +31,16 @@ def first_directory(path: Path) -> Directory | None:
             tags = Directory(header)
             file.seek(tags.next)
             tags.load(file)
-    except Exception:  # a damaged file: Pillow raises errors of many kinds, and what reads it has words for it
+    except Exception:  # a damaged file (Pillow raises many types): its decoder reports it
         return None
     return tags
 
 
 def is_plain(tags: Directory) -> bool:
-    """Whether Pillow reads an image with these tags to the last bit, and knows all that the file says of it.
+    """Whether Pillow reads a TIFF with these tags without losing anything.
 
-    One image of bytes (or of single bits) in rows, grey, RGB or with a palette, its further sample declared as alpha.
+    That is a single untiled 8-bit or 1-bit image, grey, RGB or with a palette, optionally with an alpha band, and
+    without nodata or georeference.
     """
     samples, extra = tags.get(SAMPLES, 1), tuple(tags.get(EXTRA_SAMPLES, ()))
     bits, formats = set(tags.get(BITS, (1,))), set(tags.get(SAMPLE_FORMAT, (1,)))
@@ -63,7 +64,7 @@ def is_plain(tags: Directory) -> bool:
 
 
 def read_by_window(path: Path) -> bool:
-    """Whether a TIFF is one to be labelled window by window: georeferenced, tiled, large, or of more than 4 bands."""
+    """Whether a file is a TIFF to be labelled by window: georeferenced, tiled, large, or with more than 4 bands."""
     tags = first_directory(path)
     if tags is None:
         return False
@@ -72,11 +73,11 @@ def read_by_window(path: Path) -> bool:
 
 
 Decoder = Literal["picture", "GTiff", "PNG", "JP2OpenJPEG"]
-"""Pillow, or one of GDAL's drivers."""
+"""Pillow ("picture"), or one of GDAL's drivers."""
 
 
 def decoder_of(path: Path) -> Decoder:
-    """Return which decoder reads a file, by its first bytes: GDAL's where Pillow would lose bits, bands or nodata."""
+    """Return the decoder for a file by its first bytes: GDAL if Pillow would lose bits, bands or nodata."""
     with path.open("rb") as file:
         head = file.read(26)
     if head[:8] == b"\x89PNG\r\n\x1a\n":

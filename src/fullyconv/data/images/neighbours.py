@@ -1,4 +1,4 @@
-"""What GDAL may open beside an image, or because that image says so: judged before it is opened."""
+"""Restrict which other files GDAL opens together with an image."""
 
 import os
 from pathlib import Path
@@ -16,26 +16,27 @@ CLOSED = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
 }
-"""GDAL's options: no plug-ins, nothing of the network, and of a folder no files but those of names that it expects."""
+"""GDAL options that disable plug-ins, network access and listing the folder of the image."""
 
 MASKS = (".msk", ".MSK")
+"""Suffixes, after the name of an image, of files that GDAL reads as its mask."""
 LEVELS = (".ovr", ".OVR", ".aux", ".AUX")
-"""What follows the names of files that GDAL reads with an image: with any, and for its levels."""
+"""Suffixes, after the name of an image, of files that GDAL reads for its levels."""
 
 
 def refuse_other_files(file: "DatasetReader", path: Path, level: int) -> None:
-    """Raise DataError where GDAL would open other files for an open one, at ``path``, than TIFF files beside it.
+    """Raise DataError if GDAL would also open files other than TIFF files next to ``file``, which is at ``path``.
 
-    A file's own description, or the one beside it, may name any file of the machine, or any address in the network,
-    as that of its levels. Masks and levels beside it are opened in any format, some of which name yet other files.
+    A file, or the description next to it, may name any file or network address as the source of its levels. GDAL opens
+    masks and levels next to it in any format, and some formats refer to further files.
     """
     import rasterio
 
     elsewhere = [value for key, value in file.tags(ns="OVERVIEWS").items() if key.upper() == "OVERVIEW_FILE"]
     if elsewhere and level:
         raise DataError(
-            f"{path}: names another file for its levels, {elsewhere[0][:200]!r}, which is not read. Label it without "
-            "--level, or write it anew with gdal_translate and its levels with gdaladdo"
+            f"{path}: refers to another file for its levels, {elsewhere[0][:200]!r}, which is not opened. Predict "
+            "without --level, or rewrite the file with gdal_translate and its levels with gdaladdo"
         )
     names = [path.name + suffix for suffix in (*MASKS, *(LEVELS if level else ()))]
     names += [path.stem + suffix for suffix in LEVELS[2:] if level]
@@ -46,6 +47,6 @@ def refuse_other_files(file: "DatasetReader", path: Path, level: int) -> None:
                     refuse_other_files(other, beside, level)
             except rasterio.errors.RasterioIOError as error:
                 raise DataError(
-                    f"{beside}: cannot be read ({first_line(error)}); GDAL reads it with {path.name}. Remove it, or "
-                    "write it anew as a TIFF file"
+                    f"{beside}: cannot be read as a TIFF file ({first_line(error)}), but GDAL reads it together with "
+                    f"{path.name}. Remove it, or convert it to a TIFF file"
                 ) from error

@@ -1,4 +1,4 @@
-"""Pictures that Pillow decodes whole."""
+"""Read images with Pillow, which decodes them whole."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,20 +11,20 @@ from fullyconv.data.images.source import Source, refuse_too_large
 from fullyconv.errors import DataError, first_line
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "TGA")
-"""Pillow's decoders that are used: others start programs (EPS starts Ghostscript), or are seldom tested."""
+"""The Pillow decoders that are used. Others start programs (EPS starts Ghostscript) or are rarely tested."""
 FRAMES = ("TIFF", "GIF", "PNG", "WEBP", "AVIF")
-"""Formats of which a file may hold several images, none of which is the image. (Of an MPO the first is.)"""
+"""Formats whose files may hold several images, which are refused. (In an MPO file, the first is the image.)"""
 
 
 class Bands(NamedTuple):
-    """What a picture's pixels are: (bands, H, W), and (H, W) alpha where there is one."""
+    """The pixels of an image: ``values`` (bands, H, W) and ``alpha`` (H, W), which is None without an alpha band."""
 
     values: np.ndarray
     alpha: np.ndarray | None
 
 
 class Picture(Source):
-    """A picture, decoded. ``upright``: turned as its EXIF orientation says."""
+    """An image that Pillow decodes. ``upright``: apply its EXIF orientation."""
 
     def __init__(self, path: Path, upright: bool = True) -> None:
         image = open_picture(path)
@@ -33,7 +33,7 @@ class Picture(Source):
             self.orientation = turn if turn in range(2, 9) else 1
             if upright and self.orientation != 1:
                 image, self.orientation = ImageOps.exif_transpose(image), 1
-        except Exception as error:  # Pillow's readers raise errors of many kinds on broken metadata
+        except Exception as error:  # Pillow raises errors of many types for broken metadata
             raise DataError(f"{path}: its EXIF data cannot be read ({first_line(error)})") from error
         self.path, self.size = path, (image.height, image.width)
         try:
@@ -54,40 +54,42 @@ class Picture(Source):
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Open and decode a picture to its last byte.
+    """Open and decode an image completely.
 
-    Raises DataError, naming the file, if it is unreadable, truncated, or holds several images.
+    Raises DataError if the file is unreadable, truncated, too large, or holds several images.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
             frames = getattr(image, "n_frames", 1) if image.format in FRAMES else 1
             _refuse_scaled(path, image)
-            bands = len(image.getbands())  # as Pillow holds them, as an array, and as floats
+            bands = len(image.getbands())  # copies: in Pillow, as an array, as floats
             refuse_too_large(path, image.width * image.height, (4 if bands > 1 else 1) + bands * (1 + 4))
             image.load()
             _refuse_bad_indices(path, image)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: cannot be read as an image (its content has no known format)") from error
+        raise DataError(f"{path}: cannot be read as an image (unknown format)") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(f"{path}: is larger than the {most:,} pixels that are read whole") from error
+        raise DataError(
+            f"{path}: has more than {most:,} pixels, the limit for an image of this format; cut it into smaller images"
+        ) from error
     except DataError:
         raise
-    except Exception as error:  # Pillow's readers raise errors of many kinds on broken files
+    except Exception as error:  # Pillow raises errors of many types for broken files
         raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
     if frames > 1:
         refuse_stack(path, frames)
-    # Who writes a GIF may number its colours anew: they alone can be trusted.
+    # Programs that write GIF files may renumber the colours, so only the colours can be trusted, not their numbers.
     return image.convert("RGB") if image.format == "GIF" and "transparency" not in image.info else image
 
 
 def refuse_stack(path: Path, images: int) -> None:
-    """Raise DataError: a file holds several images."""
-    raise DataError(f"{path}: holds {images} images; one image a file is expected, so split it or save it as one image")
+    """Raise DataError because a file holds several images."""
+    raise DataError(f"{path}: holds {images} images; expected one, so split the file or save it as one image")
 
 
 def bands_of(image: Image.Image) -> Bands:
-    """Return the pixels of a decoded picture as bands, and its alpha. Raises ValueError for a mode of another kind."""
+    """Return the bands and alpha of a decoded image. Raises ValueError for an unsupported mode."""
     mode = image.mode
     if mode == "1":
         return Bands(np.array(image.convert("L"))[None], None)
@@ -104,7 +106,7 @@ def bands_of(image: Image.Image) -> Bands:
         image = image.convert(mode.upper())
     elif mode not in ("L", "LA", "RGB", "RGBA"):
         if mode not in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
-            raise ValueError(f"has mode {mode}; a grey or colour image is expected")
+            raise ValueError(f"has mode {mode}; expected a grey or colour image")
         image = image.convert("RGB")
     pixels = np.array(image)
     if pixels.ndim == 2:
@@ -114,23 +116,23 @@ def bands_of(image: Image.Image) -> Bands:
 
 
 def _refuse_scaled(path: Path, image: Image.Image) -> None:
-    """Raise DataError for a PPM or PGM whose values Pillow would scale: its largest value is neither 255 nor 65535."""
+    """Raise DataError if the maximum of a PPM or PGM file is neither 255 nor 65535: Pillow would rescale it."""
     if image.format != "PPM" or image.mode in ("1", "F"):
         return
     assert isinstance(image, ImageFile)
     largest = next((tile[3][1] for tile in image.tile if isinstance(tile[3], tuple) and len(tile[3]) > 1), 255)
     if largest not in (255, 65535) or (largest == 65535 and image.mode != "I"):
         raise DataError(
-            f"{path}: holds values up to {largest} in {image.mode} pixels; PPM and PGM files of values up to 255, and "
-            "PGM files up to 65535, are read. Save it as PNG or TIFF"
+            f"{path}: has the maximum value {largest} in {image.mode} pixels; expected 255 (PPM, PGM) or 65535 (PGM). "
+            "Save it as PNG or TIFF"
         )
 
 
 def _refuse_bad_indices(path: Path, image: Image.Image) -> None:
-    """Raise DataError for numbers beyond a BMP's palette: Pillow shows them as black."""
+    """Raise DataError if a BMP has pixels beyond its palette, which Pillow would show as black."""
     if image.mode == "P" and image.format == "BMP":
         colours, largest = len(image.getpalette() or ()) // 3, image.getextrema()[1]
         if isinstance(largest, int | float) and largest >= colours:
             raise DataError(
-                f"{path}: cannot be read as an image (its pixels name colour {largest:.0f} of a palette of {colours})"
+                f"{path}: cannot be read as an image (it has colour {largest:.0f}, but a palette of {colours} colours)"
             )

@@ -1,4 +1,4 @@
-"""Pyramids as scanners of microscope slides write them (SVS, OME-TIFF and their kin), one level of it by window."""
+"""Read one level of a whole-slide image (SVS, OME-TIFF and similar pyramids) by window."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Slide(Source):
-    """One level of a pyramid, read tile by tile of the file's own."""
+    """One level of a pyramid; a window reads only the tiles of the file that it touches."""
 
     def __init__(self, path: Path, file: "TiffFile", series: "TiffPageSeries", level: int) -> None:
         levels = series.levels
@@ -24,8 +24,8 @@ class Slide(Source):
         self._page = page = levels[level].keyframe
         if levels[level].axes not in ("YX", "YXS") or page.planarconfig == 2:
             raise DataError(
-                f"{path}: is laid out as {levels[level].axes}, {levels[level].shape}; one picture of rows, columns and "
-                "colours (YXS) is expected, so save it as that"
+                f"{path}: has the axes {levels[level].axes}, {levels[level].shape}; expected one image with rows, "
+                "columns and interleaved colours (YXS), so save it as such"
             )
         self.size = (page.imagelength, page.imagewidth)
         self.bands, self.dtype = page.samplesperpixel, np.dtype(page.dtype)
@@ -37,7 +37,7 @@ class Slide(Source):
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
         height, width = self._block_size
         shape = (rows.stop - rows.start, columns.stop - columns.start, self.bands)
-        result = np.full(shape, self._page.nodata, self.dtype)  # what blocks that were not stored hold
+        result = np.full(shape, self._page.nodata, self.dtype)  # the value of blocks that the file leaves out
         across = -(-self.size[1] // width)
         for down in range(rows.start // height, -(-rows.stop // height)):
             for right in range(columns.start // width, -(-columns.stop // width)):
@@ -53,7 +53,7 @@ class Slide(Source):
         self._file.close()
 
     def _block(self, index: int) -> np.ndarray | None:
-        """(h, w, bands); None where the file holds nothing."""
+        """Decode a block, (h, w, bands); None if the file leaves it out."""
         page, data = self._page, read_tile(self._page, self._page, index)
         if not data:
             return None
@@ -62,7 +62,7 @@ class Slide(Source):
 
 
 def _paste(onto: np.ndarray, block: np.ndarray, top: int, left: int) -> None:
-    """Put ``block`` where its first pixel lies at (top, left), as much of it as there is room for."""
+    """Copy ``block`` to (top, left) of ``onto``, clipped to its borders."""
     height, width = onto.shape[:2]
     part = block[max(0, -top) : height - top, max(0, -left) : width - left]
     onto[max(0, top) : max(0, top) + part.shape[0], max(0, left) : max(0, left) + part.shape[1]] = part

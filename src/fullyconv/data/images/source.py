@@ -1,4 +1,4 @@
-"""What every open image file offers: its size and bands, and its windows, as they are stored."""
+"""The interface of open image files: their size, their bands, and windows of their stored values."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,23 +11,23 @@ import numpy as np
 from fullyconv.errors import DataError, FullyConvError, first_line
 
 LARGEST_BLOCK = 512 * 2**20
-"""Bytes that a file's blocks, which are decoded whole, may have."""
+"""Maximum size in bytes of a block of a file; blocks are decoded whole."""
 LONGEST_SIDE = 4096
-"""Pixels that a side of a block may have where the image has fewer."""
+"""Maximum side of a block in pixels, if it is longer than the side of the image."""
 SHARE = 4
-"""A block may take at most this part of the memory that is left: it is copied on its way to the network."""
+"""A block may take 1/SHARE of the available memory, because it is copied on its way to the network."""
 ALWAYS = 2**24
-"""Pixels of an image, and bytes of a block, that are read without a look at what memory is left."""
+"""Pixels of an image, or bytes of a block, up to which the available memory is not checked."""
 
 Tag = tuple[int, int, int, object, bool]
-"""A TIFF tag as tifffile takes it."""
+"""A TIFF tag in the form that tifffile writes."""
 
 
 class Stored(NamedTuple):
-    """A window as the file holds it.
+    """A window of an image as stored in the file.
 
-    ``values`` is (bands, h, w) of the file's type, a palette's colours in place of its numbers. ``valid`` is (h, w)
-    bool: which pixels hold data; None: all.
+    ``values`` is (bands, h, w) with the type of the file; palette images have colours instead of indices. ``valid`` is
+    bool (h, w), true where pixels hold data; None if all do.
     """
 
     values: np.ndarray
@@ -37,9 +37,9 @@ class Stored(NamedTuple):
 class Source(AbstractContextManager["Source"], ABC):
     """An open image file.
 
-    ``size`` is (height, width). ``bands`` leaves out an alpha band, which ``alpha`` says the file has: pixels of
-    alpha 0 hold no data, unless alpha is asked for as a band of its own. ``colour``: the three bands are red, green
-    and blue.
+    ``size`` is (height, width). ``bands`` is the number of bands without alpha, and ``alpha`` whether there is an alpha
+    band. Pixels of alpha 0 hold no data, unless alpha is requested as a band. ``colour``: the three bands are red,
+    green and blue.
     """
 
     path: Path
@@ -49,24 +49,24 @@ class Source(AbstractContextManager["Source"], ABC):
     colour = False
     alpha = False
     has_gaps = False
-    """Whether pixels without data are possible."""
+    """Whether the file may have pixels without data."""
     orientation = 1
-    """What EXIF says of how the picture is to be turned, where that was not done; 1: not at all."""
+    """The EXIF orientation that is still to be applied; 1: none."""
 
     @abstractmethod
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
-        """A window (bands, h, w); ``with_alpha``: with the alpha band, where the file has it."""
+        """Return the stored values of a window, (bands, h, w); ``with_alpha`` adds the alpha band if there is one."""
 
     @abstractmethod
     def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
-        """Which pixels of a window hold data by what the file says (alpha, nodata, a mask band), (h, w); None: all."""
+        """Return where a window holds data by alpha, nodata or mask band, bool (h, w); None: everywhere."""
 
     def numbers(self) -> np.ndarray:
-        """All values (bands, H, W) as a mask's: a palette's numbers, not its colours; single bits as 0 and 1."""
+        """Return all values as needed for masks, (bands, H, W): palette indices instead of colours; bits as 0 and 1."""
         return self.whole().values
 
     def georeference(self) -> list[Tag]:
-        """Where it lies on the earth, as TIFF tags; nothing where it does not say."""
+        """Return the georeference as TIFF tags; empty if the file has none."""
         return []
 
     def close(self) -> None:
@@ -79,9 +79,9 @@ class Source(AbstractContextManager["Source"], ABC):
         return self
 
     def window(self, rows: slice, columns: slice, with_alpha: bool = False) -> Stored:
-        """A window as it is stored. Pixels that are not finite hold no data.
+        """Return a window as stored; pixels that are not finite are marked as without data.
 
-        Raises DataError for a broken file, and for more pixels than memory holds.
+        Raises DataError if the file is broken, or the window does not fit into memory.
         """
         self.check_memory((rows.stop - rows.start) * (columns.stop - columns.start))
         whole = rows == slice(0, self.size[0]) and columns == slice(0, self.size[1])
@@ -96,41 +96,40 @@ class Source(AbstractContextManager["Source"], ABC):
         return Stored(values, valid)
 
     def whole(self, with_alpha: bool = False) -> Stored:
-        """The whole image as it is stored. Raises DataError for a broken file."""
+        """Return the whole image as stored; it raises the same errors as ``window``."""
         return self.window(slice(0, self.size[0]), slice(0, self.size[1]), with_alpha)
 
     def check_memory(self, pixels: int) -> None:
-        """Raise DataError where memory does not hold so many pixels as stored, and once more as floats."""
+        """Raise DataError if memory cannot hold so many pixels both as stored and as floats."""
         refuse_too_large(self.path, pixels, (self.bands + self.alpha) * (self.dtype.itemsize + 4))
 
     def check_block(self, height: int, width: int, bands: int) -> None:
-        """Raise DataError where a block of the file has a size that should not, or cannot, be decoded whole."""
+        """Raise DataError if the blocks of the file are larger than the image or too large for memory."""
         if height > max(self.size[0], LONGEST_SIDE) or width > max(self.size[1], LONGEST_SIDE):
             raise DataError(
-                f"{self.path}: is stored in blocks of {height}×{width} pixels, larger than the image, which has "
-                f"{self.size[0]}×{self.size[1]}: it is damaged, or was written to take much memory"
+                f"{self.path}: is stored in blocks of {height}×{width} pixels, larger than the image of "
+                f"{self.size[0]}×{self.size[1]} pixels. It may be damaged, so export it again"
             )
         size = height * width * bands * self.dtype.itemsize
         if size > ALWAYS and size > (most := min(LARGEST_BLOCK, _memory_left() // SHARE)):
             raise DataError(
-                f"{self.path}: is stored in blocks of {height}×{width} pixels, each of which has to be decoded whole: "
-                f"{size / 2**20:.0f} MiB, where {most / 2**20:.0f} may be taken. Store it in tiles: "
-                "gdal_translate -co TILED=YES"
+                f"{self.path}: is stored in blocks of {height}×{width} pixels; decoding one takes {size / 2**20:.0f} "
+                f"MiB, more than the limit of {most / 2**20:.0f} MiB. Store it in tiles: gdal_translate -co TILED=YES"
             )
 
     def describe(self) -> str:
-        """Its bands and type in words; see ``describe_bands``."""
+        """Return the bands and type in words; see ``describe_bands``."""
         return describe_bands(self.bands, self.alpha, self.dtype)
 
 
 def describe_bands(bands: int, alpha: bool, dtype: np.dtype | str) -> str:
-    """An image's bands and type in words: "3 bands and alpha of type uint8"."""
+    """Return an image's bands and type in words: "3 bands and alpha of type uint8"."""
     return f"{bands} band{'s' * (bands != 1)}{' and alpha' * alpha} of type {dtype}"
 
 
 @contextmanager
 def decoding(what: str) -> Iterator[None]:
-    """Raise errors of the libraries that decode files, which have many kinds, as DataError: ``what``, and why."""
+    """Turn any error of a decoding library into a DataError that says ``what`` and the reason."""
     try:
         yield
     except FullyConvError:
@@ -140,14 +139,14 @@ def decoding(what: str) -> Iterator[None]:
 
 
 def refuse_too_large(path: Path, pixels: int, bytes_a_pixel: int) -> None:
-    """Raise DataError where memory does not hold so many pixels at once."""
+    """Raise DataError if memory cannot hold so many pixels at once."""
     if pixels <= ALWAYS:
         return
     needed, left = pixels * bytes_a_pixel, _memory_left()
     if needed > left:
         raise DataError(
-            f"{path}: its {pixels:,} pixels need {needed / 2**30:.1f} GiB to be read at once; {left / 2**30:.1f} GiB "
-            "are left. Cut it into smaller images; prediction reads tiled TIFF files by window"
+            f"{path}: reading its {pixels:,} pixels at once needs {needed / 2**30:.1f} GiB of memory, but "
+            f"{left / 2**30:.1f} GiB are available. Cut it into smaller images; prediction reads tiled TIFF by window"
         )
 
 
@@ -160,7 +159,7 @@ def _memory_left() -> int:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return the first of the errors that led to ``error``: GDAL's last one says no more than that reading failed."""
+    """Return the error at the root of a chain, because GDAL's last one only says that reading failed."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -1,4 +1,4 @@
-"""TIFF files of every kind: one image, a pyramid, or an image whose channels are pages."""
+"""Open TIFF files of every kind: one image, a pyramid, or an image whose channels are pages."""
 
 import math
 from contextlib import ExitStack
@@ -19,15 +19,15 @@ from fullyconv.extras import require
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-MOST_PAGES = 256
-"""A file of more is a stack, whatever its pages are."""
+MAX_PAGES = 256
+"""A file with more pages is refused as a stack without a look at the pages."""
 
 
 def open_tiff(path: Path, level: int = 0) -> Source:
-    """Open a TIFF file: with GDAL, or, a pyramid without a georeference or channels in pages, with tifffile.
+    """Open a TIFF file with GDAL, or with tifffile if it is a pyramid without georeference or has channels in pages.
 
-    ``level`` is that of a pyramid (0: the finest). Raises DataError for what cannot be read, ConfigError for a level
-    that is not there, and where the extra ``raster`` is not installed.
+    ``level`` is the level of a pyramid (0: full resolution). Raises DataError if the file cannot be read, and
+    ConfigError if the level does not exist or the extra ``raster`` is not installed.
     """
     use = "reads TIFF files of more than bytes in grey, RGB or with a palette"
     tifffile = require("tifffile", "raster", use)
@@ -41,14 +41,14 @@ def open_tiff(path: Path, level: int = 0) -> Source:
 
 
 def _by_tifffile(path: Path, file: "TiffFile", level: int) -> Source | None:
-    """The image where tifffile is to read it; None where GDAL is."""
+    """Return the image if tifffile should read it; None if GDAL should."""
     first = file.pages.first
     georeferenced = first.is_geotiff
     turned = 1 if georeferenced else first.tags.valueof(ORIENTATION, 1)
     if turned != 1 and turned in range(9):
         raise DataError(
-            f"{path}: is stored turned or mirrored (orientation {turned}), which is read of plain TIFF files alone. "
-            f"Store it upright, or, if it is, say so: tiffset -s {ORIENTATION} 1 {path.name}"
+            f"{path}: is marked as rotated or mirrored (orientation {turned}), which is supported only for plain 8-bit "
+            f"TIFF; store it upright, or if it is upright, correct the tag: tiffset -s {ORIENTATION} 1 {path.name}"
         )
     if georeferenced:
         return None
@@ -58,7 +58,7 @@ def _by_tifffile(path: Path, file: "TiffFile", level: int) -> Source | None:
     further = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1}
     if set(further) == {"C"} and series.axes.replace("C", "", 1).strip("S") in ("YX", "TZYX", "ZYX", "TYX"):
         if level:
-            raise ConfigError(f"{path}: has no level {level}; it is no pyramid")
+            raise ConfigError(f"{path}: has no level {level}; it is not a pyramid, so leave out --level")
         return ChannelPages(path, file, series)
     if further:
         refuse_stack(path, math.prod(further.values()))
@@ -68,8 +68,8 @@ def _by_tifffile(path: Path, file: "TiffFile", level: int) -> Source | None:
 
 
 def _refuse_other_images(path: Path, file: "TiffFile") -> None:
-    """Raise DataError where further pages are images of their own: neither masks nor the first at a smaller size."""
-    if len(file.pages) > MOST_PAGES:
+    """Raise DataError if further pages are images of their own, neither masks nor smaller copies of the first page."""
+    if len(file.pages) > MAX_PAGES:
         refuse_stack(path, len(file.pages))
     first = file.pages.first
     pages = [page.aspage() for page in file.pages[1:]]
@@ -86,7 +86,7 @@ def _refuse_other_images(path: Path, file: "TiffFile") -> None:
 
 
 class ChannelPages(Source):
-    """An image whose channels are pages of the file, as ImageJ and OME write them; read whole."""
+    """An image whose channels are pages of the file, as ImageJ and OME write them; it is read whole."""
 
     def __init__(self, path: Path, file: "TiffFile", series: "TiffPageSeries") -> None:
         self.path, self._file, self._series = path, file, series

@@ -1,4 +1,4 @@
-"""How large a compressed tile of a TIFF file becomes: as its own header says, read before the tile is decoded."""
+"""Check, before a compressed TIFF tile is decoded, that its own header does not state a larger size than the file."""
 
 import struct
 from pathlib import Path
@@ -10,39 +10,40 @@ if TYPE_CHECKING:
     from tifffile import TiffFrame, TiffPage
 
 BOUNDED = (1, 5, 8, 32773, 32946, 50000)
-"""Compressions whose decoders stop at the size that they are given: none, LZW, deflate, PackBits, Zstandard."""
+"""Compressions whose decoders never exceed the expected size: none, LZW, deflate, PackBits, Zstandard."""
 JPEG, JPEG_2000 = (7,), (33003, 33005, 34712)
 DECODED = BOUNDED + JPEG + JPEG_2000
-"""Compressions of slides that are decoded here: of these a tile's size is known before."""
+"""Compressions of slides that are supported, because the size of a tile is known before it is decoded."""
 
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
-"""Markers of JPEG, and of JPEG-LS, before a frame's header."""
+"""JPEG and JPEG-LS markers that precede a frame header."""
 _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
-"""Markers of JPEG that no length follows."""
+"""JPEG markers without a length."""
 _SCAN = 0xDA
 
 
 def refuse_unbounded(path: Path, page: "TiffPage") -> None:
-    """Raise DataError where a page is compressed so that a tile's size is not known before it is decoded."""
+    """Raise DataError if a page has a compression whose tile sizes are not known before decoding."""
     if page.compression not in DECODED:
         name = getattr(page.compression, "name", page.compression)
         raise DataError(
-            f"{path}: is compressed as {name}, which is not read of pyramids and of channels in pages. Store it with "
-            "deflate or as JPEG: vips tiffsave --tile --pyramid --compression deflate"
+            f"{path}: has the compression {name}, which is not supported for pyramids and for channels in pages. Store "
+            "it with deflate or JPEG: vips tiffsave --tile --pyramid --compression deflate"
         )
 
 
 def refuse_larger_tiles(page: "TiffPage | TiffFrame", form: "TiffPage") -> None:
-    """Raise ValueError where a tile of a page that is to be decoded whole would become larger than the file says."""
+    """Raise ValueError if any tile of a page would decode to a larger size than the file states."""
     if form.compression not in BOUNDED:
         for index in range(len(page.dataoffsets)):
             read_tile(page, form, index)
 
 
 def read_tile(page: "TiffPage | TiffFrame", form: "TiffPage", index: int) -> bytes:
-    """Return a tile of a page as it is compressed; nothing where the file holds none. ``form``: a page of its form.
+    """Return the compressed bytes of a tile; empty if the file leaves it out.
 
-    Raises ValueError where it lies beyond the end of the file, or would become larger than the file says.
+    ``form`` is the page that describes the tiles of ``page``. Raises ValueError if the tile lies beyond the end of the
+    file, or would decode to a larger size than the file states.
     """
     file, offset, count = page.parent.filehandle, page.dataoffsets[index], page.databytecounts[index]
     if offset + count > file.size:
@@ -60,9 +61,9 @@ def read_tile(page: "TiffPage | TiffFrame", form: "TiffPage", index: int) -> byt
 
 
 def own_size(data: bytes, compression: int) -> tuple[int, int, int] | None:
-    """Return the rows, columns and channels that a tile's own header states; None where its decoder needs no bound.
+    """Return the rows, columns and channels in a tile's own header; None if its decoder is bounded anyway.
 
-    Raises ValueError where there is no such header.
+    Raises ValueError if the header is missing.
     """
     if compression in JPEG:
         return _size_of_jpeg(data)
@@ -72,11 +73,11 @@ def own_size(data: bytes, compression: int) -> tuple[int, int, int] | None:
 
 
 def _size_of_jpeg(data: bytes) -> tuple[int, int, int]:
-    """Of the first frame, which decoders take, too: they refuse a second."""
+    """Return the size of the first frame; decoders refuse a second one."""
     place = 0
     while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
         marker = data[place + 1]
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill byte
             place += 1
             continue
         place += 2

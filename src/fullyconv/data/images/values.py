@@ -1,6 +1,6 @@
-"""What values a network is given: those of image files, put on the scale of 0 to 255.
+"""Scale the values of image files to 0..255, which networks take.
 
-Bytes are on it as they are. For all other types a range says which value is 0 and which 255, channel by channel.
+Bytes stay unchanged. For all other types, a range says for each channel which values become 0 and 255.
 """
 
 from collections.abc import Sequence
@@ -10,30 +10,30 @@ import numpy as np
 from fullyconv.errors import DataError
 
 Range = tuple[float, float]
-"""The value that becomes 0, and the one that becomes 255; what lies beyond is cut off."""
+"""The value that becomes 0 and the one that becomes 255; values beyond are clipped."""
 ValueRange = Sequence[Range]
 """A range for each channel."""
 BYTE: Range = (0.0, 255.0)
-"""That of bytes, which stay as they are."""
+"""The range of bytes, which stay unchanged."""
 
 
 def check_type(dtype: np.dtype, value_range: ValueRange | None, source: str) -> None:
-    """Raise DataError, naming ``source``, for values of a type that needs a range, where there is none."""
+    """Raise DataError, naming ``source``, if a type needs a value range and there is none."""
     if value_range is None and dtype not in (np.uint8, np.uint16):
         raise DataError(
-            f"{source}: holds values of type {dtype}; a network that was trained on images of 8 bits, and has "
-            "no value range, takes uint8 or uint16. Train it on such images (data.range is then found from them), or "
-            "scale this one to 0..255 and save it as 8 bits"
+            f"{source}: holds values of type {dtype}; a network trained on 8-bit images, without a value range, takes "
+            "uint8 or uint16. Train one on images of this type (which finds data.range), or scale the image to 0..255 "
+            "and save it with 8 bits"
         )
 
 
 def on_scale(values: np.ndarray, value_range: ValueRange | None, source: str) -> np.ndarray:
-    """Put stored values (bands, h, w) on the scale of 0 to 255: uint8 where nothing is lost by it, else float32.
+    """Scale stored values (bands, h, w) to 0..255: uint8 if that loses nothing, else float32.
 
-    Without a range bytes stay as they are, and 16-bit values are divided by 257, as networks of before there were
-    ranges expect. With one, of a range for each band, all are scaled and cut off, and what is not a number is 0.
+    With ``value_range``, a range for each band, values are scaled and clipped, and NaN becomes 0. Without, bytes stay
+    unchanged and 16-bit values are divided by 257, as older networks without a range expect.
 
-    Raises DataError, naming ``source``, for values of another type without a range.
+    Raises DataError, naming ``source``, for any other type without a range.
     """
     check_type(values.dtype, value_range, source)
     if value_range is None:
