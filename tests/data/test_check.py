@@ -402,6 +402,24 @@ def test_sixteen_bit_images_are_faint_beside_the_others_not_by_their_type(of_arr
     assert of_arrays(*usual, noise_between(20, 30, np.uint16)) == {(Kind.FAINT, "6.tif", "nearly black")}
 
 
+def test_values_that_stand_for_missing_data_without_being_declared_are_named(of_arrays):
+    """As -9999 in a whole band of a Sentinel-2 tile, which would stretch its range over 10,000 values of nothing."""
+    usual = noise_between(0, 4000, np.int16, bands=(3,))
+    band, measured = usual.copy(), usual.copy()
+    band[1] = -9999
+    measured[0, :9, :9] = -999  # near other values below 0
+    measured[0, 9:] -= 2000
+    found = of_arrays(usual, band, measured)
+    assert found == {(Kind.FILL, "1.tif", "-9999 in band 2 (in 100.0% of its pixels or more)")}
+
+
+def test_the_lowest_number_of_a_type_is_no_measurement(of_arrays):
+    corner = noise_between(0, 9, np.float32)
+    corner[:9, :9] = np.finfo(np.float32).min
+    found = of_arrays(noise_between(0, 8, np.float32), corner)
+    assert (Kind.FILL, "1.tif", "-3.40282e+38 in band 1 (in 10.0% of its pixels or more)") in found
+
+
 def test_images_without_data_are_named(of_arrays):
     found = of_arrays(noise_between(0, 9, np.float32), np.full((20, 20), np.nan, np.float32))
     assert {(kind, name) for kind, name, _ in found} == {(Kind.NO_DATA, "1.tif")}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 import yaml
 from PIL import Image
@@ -61,6 +62,22 @@ def test_percentiles_are_those_of_all_pixels_of_images_that_differ(folder):
     given = given_images(folder(images), settings(**{"data.range": {"percentiles": [2, 98]}}))
     low, high = np.percentile(np.concatenate([image.ravel() for image in images]), [2, 98])
     assert given.value_range[0] == pytest.approx((low, high), rel=0.06, abs=3)
+
+
+def test_nodata_of_one_band_is_left_out_of_its_range_mean_and_deviation(folder):
+    """As of Sentinel-2 tiles that lack a band: their pixels hold data, as rasterio's mask has it."""
+    images = [ramp(100, 1100, np.int16, bands=3) for _ in range(3)]
+    images[0][1], images[1][1, :, :32] = -9999, -9999
+    data = folder(images)
+    for pair in data.split("train"):
+        with rasterio.open(pair.image, "r+") as tile:
+            tile.nodata = -9999
+    given = given_images(data, settings())
+    measured = np.concatenate([images[1][1, :, 32:].ravel(), images[2][1].ravel()])
+    low, high = given.value_range[1]
+    assert (low, high) == pytest.approx(np.percentile(measured, [0.5, 99.5]), abs=6)
+    assert given.mean[1] == pytest.approx((measured.mean() - low) / (high - low) * 255, rel=0.01)
+    assert given.std[1] == pytest.approx(measured.std() / (high - low) * 255, rel=0.01)
 
 
 def test_each_band_has_its_own_range_mean_and_deviation(folder):

@@ -1,6 +1,7 @@
 """Summarize image and mask files in a few numbers, enough to check them and to count the pixels of each class."""
 
 import hashlib
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,8 @@ class BandContent(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
+    valid: Annotated[float, Field(ge=0, le=1)]
+    """The share of the pixels that hold data in any band that hold some in this one."""
     mean: float
     deviation: float
     quantiles: tuple[float, ...]
@@ -116,14 +119,19 @@ def read_image_content(path: Path) -> ImageContent:
             alpha=source.alpha,
             colour=source.colour,
             valid=1.0 if valid is None else float(valid.mean()),
-            bands=tuple(band_content(band) for band in counted),
+            bands=tuple(band_content(band, nodata) for band, nodata in zip_longest(counted, source.nodata)),
         )
 
 
-def band_content(values: np.ndarray) -> BandContent:
-    """Return the statistics of the values of one band, (n,) of any real type; all zeros if there are none."""
+def band_content(values: np.ndarray, nodata: float | None = None) -> BandContent:
+    """Return the statistics of the values of one band, (n,) of any real type, that are not ``nodata``.
+
+    They are zeros if there are none.
+    """
+    pixels = values.size
+    values = values if nodata is None else values[values != nodata]
     if not values.size:
-        return BandContent(mean=0.0, deviation=0.0, quantiles=(0.0,) * len(LEVELS))
+        return BandContent(valid=0.0, mean=0.0, deviation=0.0, quantiles=(0.0,) * len(LEVELS))
     ranks = np.rint(np.array(LEVELS) * (values.size - 1)).astype(np.int64)
     if values.dtype in (np.uint8, np.uint16):  # counting is faster than sorting
         counts = np.bincount(values)
@@ -134,7 +142,7 @@ def band_content(values: np.ndarray) -> BandContent:
     else:
         numbers = np.sort(values.astype(np.float64))
         mean, deviation, found = float(numbers.mean()), float(numbers.std()), numbers[ranks]
-    return BandContent(mean=mean, deviation=deviation, quantiles=tuple(found.tolist()))
+    return BandContent(valid=values.size / pixels, mean=mean, deviation=deviation, quantiles=tuple(found.tolist()))
 
 
 def digest_pixels(path: Path) -> bytes:

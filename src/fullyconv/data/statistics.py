@@ -42,15 +42,18 @@ class ImageStatistics:
 
     def _of_band(self, band: int, low: float, high: float) -> Range:
         """Return the values of a band at two shares of pixels, interpolating between each image's quantiles."""
-        pixels = np.array([weight(content) for content in self.contents])
+        pixels = weights(self.contents, self.bands)[:, band]
         tables = np.array([bands_of(content, self.bands)[band].quantiles for content in self.contents])
+        tables, pixels = tables[pixels > 0], pixels[pixels > 0]
+        if not len(pixels):
+            return 0.0, 1.0
         values = np.unique(tables)
         if len(values) > MAX_STEPS:
             values = values[np.linspace(0, len(values) - 1, MAX_STEPS).round().astype(int)]
         below = np.zeros(len(values))
         for table, weighs in zip(tables, pixels, strict=True):
             below += weighs * np.interp(values, *_rising(table))
-        below /= max(pixels.sum(), 1)
+        below /= pixels.sum()
         start, end = (float(np.interp(share, below, values)) for share in (low, high))
         return (start, end) if end > start else (start, start + 1.0)
 
@@ -87,13 +90,13 @@ def statistics_of_files(root: Path, paths: Sequence[Path], progress: Progress | 
 
 def statistics_of(contents: Sequence[ImageContent]) -> ImageStatistics:
     """Combine the contents of images of the same bands (or grey and RGB) and type; at least one must hold data."""
-    pixels = np.array([weight(content) for content in contents])
-    share = pixels / pixels.sum()
     bands = max(len(content.bands) for content in contents)
+    pixels = weights(contents, bands)
+    share = pixels / np.maximum(pixels.sum(0), 1e-9)
     means = np.array([[band.mean for band in bands_of(content, bands)] for content in contents])
     deviations = np.array([[band.deviation for band in bands_of(content, bands)] for content in contents])
-    mean = share @ means
-    deviation = np.sqrt(share @ (deviations**2 + (means - mean) ** 2))
+    mean = (share * means).sum(0)
+    deviation = np.sqrt((share * (deviations**2 + (means - mean) ** 2)).sum(0))
     first = contents[0]
     return ImageStatistics(
         bands=bands,
@@ -111,9 +114,11 @@ def bands_of(content: ImageContent, count: int) -> Sequence[BandContent]:
     return content.bands if len(content.bands) == count else content.bands * count
 
 
-def weight(content: ImageContent) -> float:
-    """Return the number of pixels of an image that hold data."""
-    return content.size[0] * content.size[1] * content.valid
+def weights(contents: Sequence[ImageContent], bands: int) -> np.ndarray:
+    """Return the number of pixels that hold data, (images, bands)."""
+    pixels = [content.size[0] * content.size[1] * content.valid for content in contents]
+    valid = [[band.valid for band in bands_of(content, bands)] for content in contents]
+    return np.array(pixels)[:, None] * np.array(valid)
 
 
 def describe(content: ImageContent) -> str:

@@ -14,6 +14,10 @@ from fullyconv.data.statistics import AUTO, ImageStatistics, bands_of, describe,
 
 DARK, LIGHT = 4.0, 251.0
 """An image counts as black if 99% of its pixels are below DARK, and as white if 99% are above LIGHT (of 0 to 255)."""
+FILLS = (-999, -9999, -99999, -32767, -32768)
+"""Values that many programs write for missing data."""
+LOWEST_MEASURED = -1e30
+"""Below are the lowest numbers of a type, such as -3.4e38, which stand for missing data as well."""
 NEARLY_ALL = LEVELS.index(0.99)
 HARDLY_ANY = LEVELS.index(0.01)
 
@@ -28,6 +32,11 @@ def image_problems(contents: Mapping[Path, ImageContent]) -> list[Problem]:
         for path in empty
     ]
     filled = {path: content for path, content in alike.items() if content.valid}
+    problems += [
+        Problem(Kind.FILL, (path,), found, "values that were measured, or nodata declared in the file")
+        for path, content in filled.items()
+        if (found := _undeclared_fill(content)) is not None
+    ]
     return problems + (faint_images(filled, statistics_of(list(filled.values()))) if filled else [])
 
 
@@ -45,6 +54,24 @@ def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
     ]
 
 
+def _undeclared_fill(content: ImageContent) -> str | None:
+    """Return which bands hold one of ``FILLS`` in many pixels, far below all other values, in words; None for none."""
+    shares: dict[int, float] = {}
+    for place, band in enumerate(content.bands, 1):
+        lowest, *_, highest = band.quantiles
+        if not band.valid or (lowest not in FILLS and lowest > LOWEST_MEASURED):
+            continue
+        share = max(level for level, value in zip(LEVELS, band.quantiles, strict=True) if value == lowest)
+        others = [value for value in band.quantiles if value > lowest]
+        if share > 0 and (not others or others[0] - lowest > (highest - others[0]) / 2):
+            shares[place] = share
+    if not shares:
+        return None
+    listed = ", ".join(map(str, list(shares)[:5])) + (f" and {len(shares) - 5} more" if len(shares) > 5 else "")
+    value = content.bands[next(iter(shares)) - 1].quantiles[0]
+    return f"{value:g} in band{'s' * (len(shares) > 1)} {listed} (in {max(shares.values()):.1%} of its pixels or more)"
+
+
 def faint_images(contents: Mapping[Path, ImageContent], together: ImageStatistics) -> list[Problem]:
     """Report images in which nearly all pixels are black, or nearly all white, to a network.
 
@@ -57,6 +84,7 @@ def faint_images(contents: Mapping[Path, ImageContent], together: ImageStatistic
         scaled = [
             [(band.quantiles[level] - low) / (high - low) * 255 for level in (HARDLY_ANY, NEARLY_ALL)]
             for band, (low, high) in zip(bands_of(content, together.bands), ranges, strict=True)
+            if band.valid
         ]
         if max(most for _, most in scaled) < DARK:
             problems.append(Problem(Kind.FAINT, (path,), "nearly black", "an image in which something can be seen"))

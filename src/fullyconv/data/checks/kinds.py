@@ -151,6 +151,13 @@ class Kind(Enum):
         "image without any data",
         "continue if that is right: all pixels are void. Otherwise check the file's nodata value (`gdalinfo`)",
     )
+    FILL = (
+        "fill-values",
+        "warning",
+        "image with a value that stands for missing data elsewhere, but is not declared as nodata",
+        "if it stands for missing data, declare it (`gdal_edit.py -a_nodata VALUE FILE`): pixels that hold it in all "
+        "bands are void then, and it is left out of the range of values. If it was measured, continue",
+    )
     FAINT = (
         "faint",
         "warning",

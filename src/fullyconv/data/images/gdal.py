@@ -85,6 +85,8 @@ class GdalFile(Source):
         self.colour = self.bands == 3 and (self._palette is not None or tuple(kinds[:3]) == named)
         self.alpha = len(self._alpha) == 1
         self.has_gaps = any(MaskFlags.all_valid not in own for own in dataset.mask_flag_enums)
+        if self._palette is None and any(value is not None for value in dataset.nodatavals):
+            self.nodata = [dataset.nodatavals[band - 1] for band in self._bands]
         for height, width in dataset.block_shapes:
             self.check_block(height, width, dataset.count)
 

@@ -1,7 +1,7 @@
 """The interface of open image files: their size, their bands, and windows of their stored values."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -50,6 +50,8 @@ class Source(AbstractContextManager["Source"], ABC):
     alpha = False
     has_gaps = False
     """Whether the file may have pixels without data."""
+    nodata: Sequence[float | None] = ()
+    """The value that each band declares as nodata, if any does. A pixel without data holds it in all bands."""
     orientation = 1
     """The EXIF orientation that is still to be applied; 1: none."""
 
