@@ -73,7 +73,7 @@ def test_a_font_with_all_characters_is_found_among_those_without(installed, tmp_
 
 def test_without_one_the_codes_are_shown_and_one_warning_names_the_characters(installed):
     installed()
-    with pytest.warns(UserWarning, match="has the characters 建物筑道: figures show their codes") as said:
+    with pytest.warns(UserWarning, match="has the characters 建物筑道, so figures show their codes") as said:
         drawn = [fonts.fonts_for([f"a {CHINESE}", "道", "road"]) for _ in range(3)]
     assert [text for text, _ in drawn[2]] == ["a U+5EFA U+7B51 U+7269", "U+9053", "road"]
     assert len(said) == 1

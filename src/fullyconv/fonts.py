@@ -1,4 +1,4 @@
-"""Fonts that can draw the names of classes and files, in whatever script they are written."""
+"""Find fonts that can draw the names of classes and files in any script."""
 
 import warnings
 from collections.abc import Iterable
@@ -23,16 +23,16 @@ PREFERRED = (
     *("msyh", "simhei", "simsun", "pingfang", "hiragino", "stheiti", "malgun", "yugoth", "meiryo", "msgothic"),
     *("droidsansfallback", "arialuni", "notosans", "segoeui", "freesans"),
 )
-"""Beginnings of the file names of fonts of many characters, without hyphens: these are tried first."""
+"""Prefixes of the file names (without hyphens) of fonts with many characters, which are tried first."""
 UNFIT = ("lastresort", "emoji", "adobeblank")
-"""Fonts with a picture, a square or nothing in place of letters."""
+"""Fonts that draw pictures, squares or nothing instead of letters."""
 
 
 def fonts_for(texts: Iterable[str]) -> list[tuple[str, Path]]:
-    """Return each text as it can be drawn, with the file of a font that draws it.
+    """Return each text in a drawable form, with the file of a font that can draw it.
 
-    The font is matplotlib's own, or else an installed one that has all characters. Where there is none, each
-    character that no font has is replaced by its code, as U+80CC, and one warning names them all.
+    The font is matplotlib's own, or else an installed one that has all characters. If there is none, characters that
+    matplotlib's font lacks are replaced by their codes, such as U+80CC, and one warning lists them all.
     """
     own = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     found, undrawable = [], set[int]()
@@ -51,7 +51,7 @@ def fonts_for(texts: Iterable[str]) -> list[tuple[str, Path]]:
 
 @lru_cache(maxsize=256)
 def _installed(lacking: frozenset[int], wanted: frozenset[int]) -> Path | None:
-    """Return the first installed font that has the characters that are lacking, and all that are wanted."""
+    """Return the first installed font that has all ``lacking`` and ``wanted`` characters; None if there is none."""
     for font in _candidates():
         if not _lacking(font, lacking) and not _lacking(font, wanted):
             return font
@@ -70,7 +70,7 @@ def _candidates() -> tuple[Path, ...]:
 
 
 def _lacking(font: Path, characters: Iterable[int]) -> frozenset[int]:
-    """Return the characters that a font cannot draw: all, where it cannot be read or is of pixels."""
+    """Return the characters that a font cannot draw: all of them, if it cannot be read or is a bitmap font."""
     try:
         face = FT2Font(str(font))
         if face.scalable:
@@ -84,7 +84,7 @@ def _lacking(font: Path, characters: Iterable[int]) -> frozenset[int]:
 def _warn(characters: str) -> None:
     shown = characters if len(characters) <= 20 else f"{characters[:20]} and {len(characters) - 20} more"
     warnings.warn(
-        f"No installed font has the characters {shown}: figures show their codes. A font such as Noto Sans CJK has "
-        "Chinese, Japanese and Korean ones.",
+        f"No installed font has the characters {shown}, so figures show their codes. For Chinese, Japanese and Korean, "
+        "install a font such as Noto Sans CJK.",
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""What this process may take of the machine: cores, and memory of the machine, of its container and of the GPU."""
+"""Find how many CPU cores and how much memory this process may use."""
 
 import math
 import os
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     import torch
 
 UNLIMITED = 1e6
-"""More cores than a machine has."""
+"""Stands for no limit: more cores than any machine has."""
 LIMITS = {
     1: {"memory.limit_in_bytes": "memory.usage_in_bytes"},
     2: {"memory.max": "memory.current", "memory.high": "memory.current"},
 }
-"""By version, the files of a control group that hold its limits, each with that of its use."""
+"""The files of a control group with its limits, and the file with the use of each, by version."""
 CACHED = {1: ("total_active_file", "total_inactive_file"), 2: ("active_file", "inactive_file")}
-"""By version, the entries of a group's use that are cached files, which the system frees when memory is needed."""
+"""The entries of a group's memory use that are cached files, which the system can free, by version."""
 
 
 class ControlGroup(NamedTuple):
-    """The folder of one control group, and the version, 1 or 2, of the files in it."""
+    """The folder of a control group, and the version of its files, 1 or 2."""
 
     folder: Path
     version: int
@@ -32,26 +32,26 @@ class ControlGroup(NamedTuple):
 def usable_cores(system: Path = Path("/")) -> int:
     """Return the number of CPU cores that this process may use, at least 1.
 
-    The operating system may pin the process to some of the machine's cores, and a container may allow it less of
-    their time than they have. ``system`` is the folder that holds Linux's ``proc`` and ``sys``.
+    The operating system may pin the process to some cores, and a container may limit its share of their time.
+    ``system`` is the folder that holds Linux's ``proc`` and ``sys``.
     """
     return max(1, min(_count_cores(), math.ceil(_share(system))))
 
 
 def _count_cores() -> int:
-    """Return the cores that the process may run on: all of the machine, if the system does not pin processes."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; neither macOS nor Windows
+    """Return the number of cores that the process may run on: all, if the system does not pin processes."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _share(system: Path) -> float:
-    """Return how many cores' time Linux's control groups (containers) allow the process."""
+    """Return how many cores' worth of time Linux control groups (containers) allow this process."""
     return min((_read_quota(group.folder) for group in _groups_around("cpu", system)), default=UNLIMITED)
 
 
 def _read_quota(group: Path) -> float:
-    """Return how many cores' time one control group, of version 1 or 2, allows."""
+    """Return how many cores' worth of time one control group, of version 1 or 2, allows."""
     try:
         if (group / "cpu.max").is_file():
             quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
@@ -65,11 +65,11 @@ def _read_quota(group: Path) -> float:
 def available_memory(device: "torch.device", system: Path = Path("/")) -> int:
     """Return the bytes that a computation on ``device`` can still take.
 
-    On a CPU this is what the machine has left, or what its container (a Linux control group, or one around it) may
-    still take. On a GPU it is the GPU's free memory and what torch holds of it without using it. Apple GPUs share the
-    machine's memory. ``system`` is the folder that holds Linux's ``proc`` and ``sys``.
+    On a CPU, this is the free memory of the machine, or less if a container (a Linux control group) limits it. On a
+    GPU, it is the free memory of the GPU plus what torch has reserved without using it. Apple GPUs share the machine's
+    memory. ``system`` is the folder that holds Linux's ``proc`` and ``sys``.
     """
-    import torch  # cores are counted without it
+    import torch  # counting cores needs no torch
 
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -97,9 +97,9 @@ def _left_to_group(group: ControlGroup) -> list[int]:
 
 
 def _groups_around(controller: str, system: Path = Path("/")) -> Iterator[ControlGroup]:
-    """Yield the groups whose limits hold for this process: its own and all above it; none if the system is not Linux.
+    """Yield the control groups that limit this process: its own and all above it; none outside of Linux.
 
-    ``controller`` is what is limited, ``cpu`` or ``memory``. ``system`` is the folder that holds ``proc`` and ``sys``.
+    ``controller`` is the limited resource, ``cpu`` or ``memory``. ``system`` is the folder of ``proc`` and ``sys``.
     """
     try:
         lines = (system / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()

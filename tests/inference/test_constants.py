@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fullyconv.errors import WeightsError
-from fullyconv.inference.constants import FEW, check_constants
+from fullyconv.inference.constants import MAX_SHAPE_NUMBERS, check_constants
 from fullyconv.inference.exported import open_runner
 from fullyconv.inference.graph_files import check_openvino
 
@@ -73,7 +73,7 @@ def saved(path: Path, make, use) -> Path:
 def test_constants_that_are_computed_when_a_network_is_made_ready_are_bounded(tmp_path, make):
     path = saved(tmp_path / "net.xml", MADE[make], lambda images, number: ops.add(images, ops.convert(number, "f32")))
     check_openvino(path)  # no shape is made of them
-    with pytest.raises(WeightsError, match=r"net\.xml: its \w+ '.*' makes its constants larger than 64 MiB"):
+    with pytest.raises(WeightsError, match=r"net\.xml: its constants, including \w+ '.*', take more than 64 MiB"):
         check_constants(path, openvino.Core().read_model(path), path.with_suffix(".bin").stat().st_size)
 
 
@@ -86,7 +86,9 @@ def test_what_shapes_are_computed_from_is_bounded_before_a_file_is_read(tmp_path
         (MADE | UNKNOWN)[make],
         lambda images, number: USED[use](images, ops.convert(number, "i64")),
     )
-    with pytest.raises(WeightsError, match=rf"net\.xml: it computes more than {FEW:,} numbers for the shape of \w+"):
+    with pytest.raises(
+        WeightsError, match=rf"net\.xml: it computes more than {MAX_SHAPE_NUMBERS:,} numbers for the shape of \w+"
+    ):
         open_runner(path)
 
 
@@ -114,15 +116,18 @@ LAYER = '<layer id="{}" type="{}"/>'
         (
             '<layers>{0}{1}</layers><edges><edge from-layer="0" to-layer="1" to-port="0"/>'
             '<edge from-layer="1" to-layer="0" to-port="0"/></edges>',
-            "in a circle",
+            "form a cycle",
         ),
         (
             '<layers>{0}</layers><edges><edge from-layer="7" to-layer="0" to-port="0"/></edges>',
-            "layers that are missing",
+            "layers form a cycle, or some are missing",
         ),
-        ('<layers>{0}</layers><edges><edge from-layer="0" to-layer="7" to-port="0"/></edges>', "no whole XML file"),
+        (
+            '<layers>{0}</layers><edges><edge from-layer="0" to-layer="7" to-port="0"/></edges>',
+            "not a complete XML file",
+        ),
         ("<layers>{0}{0}</layers>", "two layers have the number '0'"),
-        ("<layers><layer/></layers>", "no whole XML file"),
+        ("<layers><layer/></layers>", "not a complete XML file"),
         ("<layers>{0}<body><layers>{0}</layers></body></layers>", "loops or branches"),
     ],
 )

@@ -63,37 +63,38 @@ def test_other_files_are_never_read(tmp_path, location):
     for place in (tmp_path, folder / "deeper"):
         (place / "secret").write_bytes(bytes(4))
     path = model(folder / "net.onnx", tensors=[external(location)], last="w")
-    with pytest.raises(
-        WeightsError, match=r"net\.onnx: its weights are to be read from .* a file beside it is expected"
-    ):
+    with pytest.raises(WeightsError, match=r"net\.onnx: its weights are in .* expected a file in the same folder"):
         open_runner(path)
 
 
 def test_a_link_beside_the_file_is_not_followed(tmp_path):
     (tmp_path / "secret").write_bytes(bytes(4))
     (tmp_path / "w").symlink_to(tmp_path / "secret")
-    with pytest.raises(WeightsError, match="a file beside it is expected"):
+    with pytest.raises(WeightsError, match="expected a file in the same folder"):
         check_onnx(model(tmp_path / "net.onnx", tensors=[external("w")], last="w"))
 
 
 def test_a_tensor_within_a_node_of_a_branch_is_found(tmp_path):
     inner = helper.make_graph([helper.make_node("Constant", [], ["w"], value=external("../secret"))], "b", [], [])
     node = helper.make_node("If", ["c"], ["w"], then_branch=inner, else_branch=inner)
-    with pytest.raises(WeightsError, match="a file beside it is expected"):
+    with pytest.raises(WeightsError, match="expected a file in the same folder"):
         check_onnx(model(tmp_path / "net.onnx", [node], last="w"))
 
 
 @pytest.mark.parametrize(
     ("tensor", "reason"),
     [
-        (external("absent"), "its weights, absent, are not beside it"),
-        (external("net.onnx", dims=[10**6]), "but no data"),
-        (external("net.onnx", offset="100000"), "fewer than it needs"),
+        (external("absent"), "its weights file absent is not in the same folder"),
+        (external("net.onnx", dims=[10**6]), "but too little data"),
+        (external("net.onnx", offset="100000"), "has only .* bytes; it is damaged"),
         (external("net.onnx", offset="-4"), "damaged"),
         (external("net.onnx", length="9" * 400), "damaged"),
-        (onnx.TensorProto(name="w", dims=[2**40], data_type=1, raw_data=bytes(4)), r"\(1099511627776,\), but no data"),
-        (onnx.TensorProto(name="w", dims=[2**40], data_type=1), "but no data"),
-        (onnx.TensorProto(name="w", dims=[-1, -4], data_type=1, raw_data=bytes(16)), "but no data"),
+        (
+            onnx.TensorProto(name="w", dims=[2**40], data_type=1, raw_data=bytes(4)),
+            r"\(1099511627776,\), but too little data",
+        ),
+        (onnx.TensorProto(name="w", dims=[2**40], data_type=1), "but too little data"),
+        (onnx.TensorProto(name="w", dims=[-1, -4], data_type=1, raw_data=bytes(16)), "but too little data"),
     ],
 )
 def test_tensors_that_are_only_claimed_are_refused(tmp_path, tensor, reason):
@@ -140,15 +141,15 @@ NET = (
     [
         ('<!DOCTYPE net [<!ENTITY a SYSTEM "file:///etc/hostname">]><net>&a;</net>', "defines entities"),
         ("<!doctype net><net/>", "defines entities"),
-        (NET.format(0, 9).encode("utf-16"), "no UTF-8"),
-        (NET.format(0, 9), r"net\.bin, have 8 bytes, fewer than it needs"),
-        (NET.format(2**63, 1), "fewer than it needs"),
-        (NET.format(-4, 4), "fewer than it needs"),
-        (NET.format("x", 4), "no whole XML file"),
-        (NET.format(0, 8)[:-3], "no whole XML file"),
+        (NET.format(0, 9).encode("utf-16"), "not UTF-8"),
+        (NET.format(0, 9), r"net\.bin has only 8 bytes; it belongs to another"),
+        (NET.format(2**63, 1), "it belongs to another"),
+        (NET.format(-4, 4), "it belongs to another"),
+        (NET.format("x", 4), "not a complete XML file"),
+        (NET.format(0, 8)[:-3], "not a complete XML file"),
         ("<net>" + "<a>" * 1000, "nested more than 64 deep"),
         ("<html/>", "it begins with 'html'"),
-        ("nothing", "no whole XML file"),
+        ("nothing", "not a complete XML file"),
     ],
 )
 def test_xml_that_is_hostile_is_refused(tmp_path, content, reason):
@@ -167,5 +168,5 @@ def test_xml_within_the_bounds_is_passed(tmp_path):
     )
     check_openvino(path)
     (tmp_path / "net.bin").unlink()
-    with pytest.raises(WeightsError, match=r"its weights, net\.bin, are not beside it"):
+    with pytest.raises(WeightsError, match=r"its weights file net\.bin is not in the same folder"):
         check_openvino(path)

@@ -51,7 +51,7 @@ def test_a_hostile_checkpoint_executes_nothing(run, tmp_path, where):
     data, config, folder, content = run
     torch.save(changed(content, where, Trap(tmp_path / "executed")), folder / LAST)
     with pytest.raises(
-        WeightsError, match=r"last\.ckpt is no checkpoint .*never executed.* --out; --init \S+run "
+        WeightsError, match=r"last\.ckpt: this run cannot resume .*never executed.* --out; --init \S+run "
     ) as e:
         train(data, config, folder, resume=True, say=lambda _: None)
     assert "weights_only" not in str(e.value)  # torch's advice is to execute it
@@ -63,34 +63,38 @@ def test_a_hostile_checkpoint_executes_nothing(run, tmp_path, where):
 @pytest.mark.parametrize(
     ("where", "value", "reason"),
     [
-        (("state_dict",), [1], "no run's state"),
-        (("loops",), None, "no run's state"),
-        (("callbacks",), {}, "does not say how far the run was"),
-        (("callbacks", "Clock", "trained"), float("nan"), "does not say how far the run was"),
-        (("callbacks", "Clock", "step"), "3", "does not say how far the run was"),
-        (("state_dict", "more"), torch.ones(2), r"at 'more' it holds \(2,\), where the configured network has nothing"),
-        (("state_dict", "more"), None, "at 'more' it holds NoneType"),
-        (("state_dict", 5), None, "at '5' it holds NoneType"),
-        (("callbacks", "Clock", "step"), 0, "was at step 0, and that it was at step 1"),
-        (("callbacks", "Clock", "step_seconds"), "1", "how long a step and a validation took"),
-        (("callbacks", "SaveBest", "rows"), [{"step": []}], "the curves in it are not numbers"),
-        (("pytorch-lightning_version",), "two", "not written with Lightning 2"),
-        (("loops", "fit_loop"), {}, "the state of its loop"),
-        (("loops", "fit_loop", "epoch_progress", "current", "ready"), 7, "the state of its loop"),
-        (("loops", "fit_loop", "epoch_progress", "current", "completed"), "1", "the state of its loop"),
-        (("optimizer_states",), [], "holds no optimizer's state"),
-        (("optimizer_states", 0, "param_groups"), [], "trains other weights"),
+        (("state_dict",), [1], "lacks the state of a run"),
+        (("loops",), None, "lacks the state of a run"),
+        (("callbacks",), {}, "lacks the progress of the run"),
+        (("callbacks", "Clock", "trained"), float("nan"), "lacks the progress of the run"),
+        (("callbacks", "Clock", "step"), "3", "lacks the progress of the run"),
+        (("state_dict", "more"), torch.ones(2), r"its 'more' is \(2,\), but the configured network has nothing"),
+        (("state_dict", "more"), None, "its 'more' is NoneType"),
+        (("state_dict", 5), None, "its '5' is NoneType"),
+        (("callbacks", "Clock", "step"), 0, "the run is at step 0 and at step 1"),
+        (("callbacks", "Clock", "step_seconds"), "1", "its durations of a step and a validation"),
+        (("callbacks", "SaveBest", "rows"), [{"step": []}], "its metrics are not numbers"),
+        (("pytorch-lightning_version",), "two", "expected version 2"),
+        (("loops", "fit_loop"), {}, "its loop state"),
+        (("loops", "fit_loop", "epoch_progress", "current", "ready"), 7, "its loop state"),
+        (("loops", "fit_loop", "epoch_progress", "current", "completed"), "1", "its loop state"),
+        (("optimizer_states",), [], "lacks the state of the optimizer"),
+        (("optimizer_states", 0, "param_groups"), [], "trains different weights"),
         (("optimizer_states", 0, "state", 10**6), {}, "its optimizer is not adamw"),
         (("optimizer_states", 0, "state", 0), {"momentum_buffer": torch.ones(1)}, "its optimizer is not adamw"),
-        (("optimizer_states", 0, "state", 0, "exp_avg"), torch.ones(1), "keeps of weight 0 is not of that weight's"),
-        (("optimizer_states", 0, "state", 0, "exp_avg"), "much", "keeps of weight 0 is not of that weight's shape"),
-        (("optimizer_states", 0, "state", 0, "step"), torch.tensor(-1.0), "keeps of weight 0 is not of that weight's"),
+        (("optimizer_states", 0, "state", 0, "exp_avg"), torch.ones(1), "state of weight 0 does not have the shape"),
+        (
+            ("optimizer_states", 0, "state", 0, "exp_avg"),
+            "much",
+            "state of weight 0 does not have the shape of the weight",
+        ),
+        (("optimizer_states", 0, "state", 0, "step"), torch.tensor(-1.0), "state of weight 0 does not have the shape"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_by_its_reason(run, where, value, reason):
     data, config, folder, content = run
     torch.save(changed(content, where, value), folder / LAST)
-    with pytest.raises(WeightsError, match=f"is no checkpoint that this run can go on from: .*{reason}"):
+    with pytest.raises(WeightsError, match=f"this run cannot resume from this checkpoint: .*{reason}"):
         train(data, config, folder, resume=True, say=lambda _: None)
 
 
@@ -98,7 +102,7 @@ def test_a_checkpoint_of_a_network_of_other_shapes_is_refused(run):
     data, config, folder, content = run
     name = next(name for name, tensor in content["state_dict"].items() if tensor.dim() == 4)
     torch.save(changed(content, ("state_dict", name), torch.ones(3)), folder / LAST)
-    with pytest.raises(WeightsError, match=rf"at '{name}' it holds \(3,\)"):
+    with pytest.raises(WeightsError, match=rf"its '{name}' is \(3,\)"):
         train(data, config, folder, resume=True, say=lambda _: None)
 
 
@@ -127,5 +131,5 @@ def test_files_that_are_none_are_refused(run, tmp_path):
     (tmp_path / "cut.ckpt").write_bytes(whole.read_bytes()[:-1000])
     (tmp_path / "empty.ckpt").write_bytes(b"")
     for name in ("packed", "list", "cut", "empty"):
-        with pytest.raises(WeightsError, match=rf"{name}\.ckpt is no checkpoint"):
+        with pytest.raises(WeightsError, match=rf"{name}\.ckpt: this run cannot resume"):
             read_checkpoint(tmp_path / f"{name}.ckpt")

@@ -104,7 +104,7 @@ def test_a_range_can_be_set(folder, setting, expected):
 
 def test_a_range_for_other_channels_is_refused(folder):
     data = folder([ramp(100, 1100, np.uint16, bands=5)])
-    with pytest.raises(ConfigError, match=r"data.range has 2 pairs; the network takes 5 channels"):
+    with pytest.raises(ConfigError, match=r"data.range has 2 pairs, but the network takes 5 channels"):
         given_images(data, settings(**{"data.range": [[0, 1], [2, 3]]}))
 
 

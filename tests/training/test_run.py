@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images(data, tiny
         return original(self, *args, **options) * (float("nan") if len(calls) == 5 else 1.0)
 
     monkeypatch.setattr(FCN, "loss", loss)
-    with pytest.raises(DataError, match=r"nan at step 5, on (images/train/\d+\.png(, )?){4}\."):
+    with pytest.raises(DataError, match=r"nan at step 5 for (images/train/\d+\.png(, )?){4}\."):
         train(data, tiny(), tmp_path / "run", say=quiet)
     kept = run_folder.load(tmp_path / "run")
     assert all(torch.isfinite(p).all() for p in kept.parameters())
@@ -182,7 +182,7 @@ def test_a_run_resumes_on_its_own_classes_alone(data, tiny, tmp_path):
 
 def test_batch_norm_of_a_single_value_is_refused_in_words(data, tiny, tmp_path):
     config = tiny(model__name="fcn32s-test_resnet", data__batch_size=1, data__resolutions=[{"crop": [32, 32]}])
-    with pytest.raises(ConfigError, match=r"1 image of 32×32 pixels .* Raise data\.batch_size"):
+    with pytest.raises(ConfigError, match=r"1 image of 32×32 pixels .* Increase data\.batch_size"):
         train(data, config, tmp_path / "run", say=quiet)
 
 

@@ -15,7 +15,7 @@ from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.errors import DataError
 
 AUTO = (0.5, 99.5)
-"""The percentiles that become 0 and 255 in images of other types than bytes, where nothing else is asked for."""
+"""The percentiles that become 0 and 255 by default in images of other types than bytes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ImageStatistics:
 
     @property
     def channels(self) -> int:
-        """The channels that a network is given where nothing else is asked for: grey images have three."""
+        """The default number of channels of a network for these images: three for grey images."""
         return 3 if self.bands == 1 else self.bands
 
     def percentiles(self, low: float, high: float) -> list[Range]:
@@ -76,9 +76,9 @@ def image_statistics(data: Data, split: str, progress: Progress | None = None) -
 
 
 def statistics_of_files(root: Path, paths: Sequence[Path], progress: Progress | None = None) -> ImageStatistics | None:
-    """Read what these images of a data set hold, and put it together; None where none of them holds data.
+    """Return the statistics of these images of a data set; None if no image holds data.
 
-    Raises DataError for an image that cannot be read, and images of unlike bands or types.
+    Raises DataError if an image cannot be read, or images differ in bands or type.
     """
     files = contents_of(root)
     paths = list(dict.fromkeys(paths))

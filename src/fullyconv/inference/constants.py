@@ -1,7 +1,7 @@
-"""What OpenVINO computes when it opens a file, bounded before it does.
+"""Limit the memory of constants that OpenVINO computes when it opens a file.
 
-It computes whatever does not depend on the images: what shapes are made of while it reads a file, the rest when it
-makes the network ready. A few bytes can ask for any amount of memory so, as by a constant that is broadcast.
+OpenVINO computes everything that does not depend on the images: shapes while it reads the file, the rest when it
+compiles the network. A tiny file could therefore demand any amount of memory, for example by broadcasting a constant.
 """
 
 import math
@@ -17,22 +17,22 @@ from fullyconv.errors import WeightsError
 if TYPE_CHECKING:
     from openvino import Model
 
-PLENTY, MANY = 64 * 2**20, 32
-"""Constants may take so many bytes, and so many times those of the weights: 8-bit weights are unpacked in steps."""
-FEW = 2**16
-"""Numbers that the shape of a tensor may be computed from, or as many as there are bytes of weights."""
-MOST_SIDES = 64
-"""Dimensions that a tensor may have; an export's have five."""
-READ = 8192
-"""Bytes of a constant that are looked at: shapes are made of few numbers."""
+MAX_BYTES, MAX_RATIO = 64 * 2**20, 32
+"""Constants may take MAX_BYTES plus MAX_RATIO times the size of the weights, because 8-bit weights are unpacked."""
+MAX_SHAPE_NUMBERS = 2**16
+"""Maximum number of numbers from which a shape is computed, unless the weights have more bytes."""
+MAX_DIMENSIONS = 64
+"""Maximum number of dimensions of a tensor; those of exports have five."""
+MAX_CONSTANT = 8192
+"""Maximum size in bytes of a constant whose values are examined; shapes consist of few numbers."""
 
 TYPES = {"i64": "<i8", "i32": "<i4", "u64": "<u8", "f32": "<f4", "f64": "<f8", "u8": "u1", "i8": "i1", "boolean": "u1"}
 
 
 class Bound(NamedTuple):
-    """Of numbers that do not depend on the images: how many at most, the largest absolute value, and the dimensions.
+    """Upper bounds of a constant tensor: its number of elements, largest absolute value, and number of dimensions.
 
-    ``least`` is the smallest absolute value, where it is known that there is one above 0.
+    ``least`` is a lower bound of the absolute values; None if they may be 0.
     """
 
     many: float
@@ -41,12 +41,12 @@ class Bound(NamedTuple):
     least: float | None = None
 
 
-UNKNOWN = Bound(math.inf, math.inf, MOST_SIDES)
+UNKNOWN = Bound(math.inf, math.inf, MAX_DIMENSIONS)
 
 
 @dataclass
 class Layer:
-    """An operation of a file. ``inputs`` are the layers at its ports, by number; ``data`` its attributes."""
+    """An operation in a file: its type, its attributes ``data``, and the ids of the layers at its input ports."""
 
     kind: str
     data: dict[str, str] = field(default_factory=dict)
@@ -54,8 +54,8 @@ class Layer:
 
 
 def check_shapes(path: Path, layers: dict[str, Layer], weights: np.ndarray) -> None:
-    """Raise WeightsError where reading a file would compute more numbers for a shape than its weights have bytes."""
-    most = max(FEW, weights.nbytes)
+    """Raise WeightsError if OpenVINO would compute shapes from unreasonably large constants while reading a file."""
+    most = max(MAX_SHAPE_NUMBERS, weights.nbytes)
     bounds: dict[str, Bound | None] = {}
     for name in _in_order(path, layers):
         layer = layers[name]
@@ -64,14 +64,14 @@ def check_shapes(path: Path, layers: dict[str, Layer], weights: np.ndarray) -> N
             if bound is not None and bound.many > most and not _is_data(layer.kind, port):
                 raise WeightsError(
                     f"{path}: it computes more than {most:,} numbers for the shape of {layer.kind} {name[:20]!r} when "
-                    "it is opened, which no export of fullyconv does: export it anew."
+                    "it is opened, unlike any export of fullyconv. Export it again."
                 )
         bounds[name] = _bound(layer, given, weights)
 
 
 def check_constants(path: Path, model: "Model", weights: int) -> None:
-    """Raise WeightsError where making a network ready would compute constants far larger than its ``weights`` bytes."""
-    room = PLENTY + MANY * weights
+    """Raise WeightsError if compiling a network would compute constants far larger than its ``weights`` in bytes."""
+    room = MAX_BYTES + MAX_RATIO * weights
     fixed: dict[str, bool] = {}
     for node in model.get_ordered_ops():
         kind, before = node.get_type_name(), [port.get_source_output().get_node() for port in node.inputs()]
@@ -89,14 +89,14 @@ def check_constants(path: Path, model: "Model", weights: int) -> None:
                 room -= math.prod(shape.to_shape()) * output.get_element_type().size
         if room < 0:
             raise WeightsError(
-                f"{path}: its {kind} {node.get_friendly_name()[:80]!r} makes its constants larger than "
-                f"{(PLENTY + MANY * weights) / 2**20:.0f} MiB when it is opened, where its weights have "
-                f"{weights / 2**20:.1f}: export it anew."
+                f"{path}: its constants, including {kind} {node.get_friendly_name()[:80]!r}, take more than "
+                f"{(MAX_BYTES + MAX_RATIO * weights) / 2**20:.0f} MiB when it is opened, although its weights have "
+                f"{weights / 2**20:.1f} MiB. Export it again."
             )
 
 
 def _in_order(path: Path, layers: dict[str, Layer]) -> Iterator[str]:
-    """The layers' names, each after those that it needs."""
+    """Yield the ids of the layers in topological order. Raises WeightsError if there is none."""
     waiting = {name: len(set(layer.inputs.values())) for name, layer in layers.items()}
     after: dict[str, list[str]] = {}
     for name, layer in layers.items():
@@ -113,9 +113,7 @@ def _in_order(path: Path, layers: dict[str, Layer]) -> Iterator[str]:
             if waiting[following] == 0:
                 ready.append(following)
     if done < len(layers):
-        raise WeightsError(
-            f"{path} cannot be opened: its layers need each other in a circle, or layers that are missing."
-        )
+        raise WeightsError(f"{path} cannot be opened: its layers form a cycle, or some are missing. Export it again.")
 
 
 ELEMENTWISE = frozenset(
@@ -136,18 +134,18 @@ ELEMENTWISE = frozenset(
         *("Select", "PRelu", "FakeQuantize", "BatchNormInference", "Concat", "MatMul", "Einsum", "Result"),
     )
 )
-"""Operations that no input gives a shape to (but by its own)."""
+"""Operations whose inputs are all data; none of them defines the shape of the output by its values."""
 FIRST_TWO = frozenset(("Gather", "GatherND", "GatherElements", "GridSample", "Convolution", "GroupConvolution"))
 FIRST_TWO |= {"ConvolutionBackpropData", "GroupConvolutionBackpropData", "DeformableConvolution"}
 
 
 def _is_data(kind: str, port: int) -> bool:
-    """Whether an input is computed with, rather than that a shape is made of it."""
+    """Whether an input is data, rather than values that define a shape."""
     return kind in ELEMENTWISE or port == 0 or (port == 1 and kind in FIRST_TWO)
 
 
 def _bound(layer: Layer, given: Sequence[Bound | None], weights: np.ndarray) -> Bound | None:
-    """None: it depends on the images."""
+    """Return the bound of a layer's output; None if it depends on the images."""
     kind = layer.kind
     if kind == "Const":
         return _constant(layer, weights)
@@ -160,8 +158,8 @@ def _bound(layer: Layer, given: Sequence[Bound | None], weights: np.ndarray) -> 
     bounds = [bound for bound in given if bound is not None]
     try:
         found = rule(bounds) if rule is not None else UNKNOWN
-        return UNKNOWN if math.isnan(found.many + found.value + found.sides) else found  # nothing times infinity
-    except (IndexError, OverflowError):  # fewer inputs than there are, or beyond all floats
+        return UNKNOWN if math.isnan(found.many + found.value + found.sides) else found  # NaN: 0 times infinity
+    except (IndexError, OverflowError):  # inputs are missing, or the bound exceeds floats
         return UNKNOWN
 
 
@@ -169,10 +167,10 @@ def _constant(layer: Layer, weights: np.ndarray) -> Bound:
     try:
         sides = [max(1, int(side)) for side in layer.data.get("shape", "").split(",") if side.strip()]
         offset, size = int(layer.data.get("offset", 0)), int(layer.data.get("size", 0))
-    except ValueError:  # which OpenVINO refuses
+    except ValueError:  # OpenVINO refuses it
         return UNKNOWN
     count, kind = math.prod(sides), TYPES.get(layer.data.get("element_type", ""))
-    if kind is None or size > READ or size % np.dtype(kind).itemsize:
+    if kind is None or size > MAX_CONSTANT or size % np.dtype(kind).itemsize:
         return Bound(count, math.inf, len(sides))
     values = np.abs(weights[offset : offset + size].view(kind).astype(np.float64)) if size else np.zeros(1)
     if not np.isfinite(values).all():
@@ -181,7 +179,7 @@ def _constant(layer: Layer, weights: np.ndarray) -> Bound:
 
 
 def _join(bounds: Sequence[Bound], value: float) -> Bound:
-    """Of operations on numbers side by side: vectors are of one length, further dimensions may multiply it."""
+    """Return the bound of an elementwise operation: vectors have equal lengths, more dimensions may broadcast."""
     sides = max(bound.sides for bound in bounds)
     counts = [bound.many for bound in bounds]
     return Bound(max(counts) if sides <= 1 else math.prod(counts), value, sides)
@@ -193,8 +191,8 @@ def _divide(bounds: Sequence[Bound]) -> Bound:
 
 
 def _spread(count: float, target: Bound) -> Bound:
-    """To a shape, or so many times."""
-    return Bound(max(1, count) * max(1, target.value) ** min(target.many, MOST_SIDES), math.inf, MOST_SIDES)
+    """Return the bound of ``count`` elements that are broadcast or repeated to ``target``."""
+    return Bound(max(1, count) * max(1, target.value) ** min(target.many, MAX_DIMENSIONS), math.inf, MAX_DIMENSIONS)
 
 
 def _broadcast(bounds: Sequence[Bound]) -> Bound:
@@ -260,4 +258,4 @@ RULES: dict[str, Callable[[Sequence[Bound]], Bound]] = {
     "Tile": _tile,
     "Range": _range,
 }
-"""What operations make of bounds; of others nothing is known."""
+"""The bound of each operation's output from those of its inputs; other operations have the bound UNKNOWN."""

@@ -1,8 +1,8 @@
-"""The archive of a torch.export file (``.pt2``), read as data: the graph as it is described, and the weights.
+"""Read a torch.export file (``.pt2``) as data: the description of the graph, and the weights.
 
-``torch.export.load`` runs what a file tells it to: pickles, expressions and names that become Python code, functions
-named by their path, compiled libraries. None of that is read here: of the archive only uncompressed entries are, the
-descriptions as JSON of known fields, and the weights as their bytes.
+``torch.export.load`` executes what a file contains: pickles, expressions and names that become Python code, functions
+named by their path, compiled libraries. Here, only uncompressed entries of the archive are read: descriptions as JSON
+with known fields, and weights as bytes.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor
 from fullyconv.errors import WeightsError, first_line
 
 MAX_JSON = 1 << 25
-"""Bytes of a graph's description; networks of a thousand layers take a tenth of it."""
+"""Maximum size of a graph's description in bytes; networks with a thousand layers take a tenth of it."""
 MAX_SIZE = 1 << 62
 DTYPES = {
     1: torch.uint8,
@@ -31,9 +31,9 @@ DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
-"""Types of numbers, by the file's codes."""
+"""The number types by their codes in the file."""
 STRIDED = 7
-"""The file's code for tensors that are held densely, as all are here."""
+"""The file's code for dense tensors, the only ones that are read."""
 
 Size = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 
@@ -51,7 +51,7 @@ class _Known(Part):
 
 
 class _Meta(Part):
-    """Of a tensor: how the numbers of an entry are seen as rows and columns."""
+    """The type, shape and strides of a tensor."""
 
     dtype: int
     layout: int
@@ -103,7 +103,7 @@ class _Model(Part):
 
 
 class Contents(NamedTuple):
-    """``weights``, by their names in the network; ``extra``: the text of the file's extra entry (None: it has none)."""
+    """The contents of a ``.pt2`` file: its graph, its weights by name, and its extra entry (None if there is none)."""
 
     module: Module
     weights: dict[str, Tensor]
@@ -111,9 +111,9 @@ class Contents(NamedTuple):
 
 
 def read(path: Path, key: str) -> Contents:
-    """What a ``.pt2`` file holds, with its extra entry ``key``.
+    """Read a ``.pt2`` file, including its extra entry ``key``.
 
-    Raises WeightsError where the file is damaged, or its weights are not plain numbers.
+    Raises WeightsError if the file is damaged, or contains anything but a graph and plain weights.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -129,28 +129,30 @@ def read(path: Path, key: str) -> Contents:
         first = error.errors()[0]
         place = ".".join(str(part)[:80] for part in first["loc"])
         raise WeightsError(
-            f"{path} cannot be opened, it is not a whole .pt2 file: {place or 'a description'}: {first['msg']}."
+            f"{path} cannot be opened: it is not a complete .pt2 file: {place or 'a description'}: {first['msg']}."
         ) from error
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"{path} cannot be opened, it is not a whole .pt2 file: {first_line(error)[:200]}"
+            f"{path} cannot be opened: it is not a complete .pt2 file: {first_line(error)[:200]}"
         ) from error
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The archive's files by their names below its one folder. Raises WeightsError where they are not plain data."""
+    """Return the entries by their names without the top folder. Raises WeightsError if one is not plain data."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename.partition("/")[2]
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise WeightsError(f"{path}: {info.filename[:80]!r} is compressed, which torch.export.save does not do.")
+            raise WeightsError(
+                f"{path}: {info.filename[:80]!r} is compressed, unlike in files of torch.export.save. Export it again."
+            )
         if name in entries:
-            raise WeightsError(f"{path}: {info.filename[:80]!r} is there twice.")
+            raise WeightsError(f"{path}: contains {info.filename[:80]!r} twice. Export it again.")
         if name.startswith("data/aotinductor/"):
-            raise WeightsError(f"{path} holds compiled code, which is not run. Export it with fullyconv export.")
+            raise WeightsError(f"{path} contains compiled code, which is never run. Export it with fullyconv export.")
         entries[name] = info
     if sum(info.file_size for info in entries.values()) > path.stat().st_size:
-        raise WeightsError(f"{path}: its entries say that they are larger than the file.")
+        raise WeightsError(f"{path} is damaged: its entries claim to be larger than the file. Export it again.")
     return entries
 
 
@@ -158,21 +160,21 @@ def _text(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], name: s
     if name not in entries:
         raise WeightsError(f"{path} is not a .pt2 file of this version of torch.export: it has no {name}.")
     if entries[name].file_size > MAX_JSON:
-        raise WeightsError(f"{path}: {name} has {entries[name].file_size:,} bytes; at most {MAX_JSON:,} are read.")
+        raise WeightsError(f"{path}: {name} has {entries[name].file_size:,} bytes; expected at most {MAX_JSON:,}.")
     return archive.read(entries[name])
 
 
 def _tensors(
     archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], folder: str, config: str, path: Path
 ) -> dict[str, Tensor]:
-    """The weights that a folder of the archive describes, by their names in the network."""
+    """Read the weights in a folder of the archive, by their names in the network."""
     stored: dict[str, Tensor] = {}
     tensors: dict[str, Tensor] = {}
     payloads = _Payloads.model_validate_json(_text(archive, entries, folder + config, path)).config
     for name, payload in payloads.items():
         meta, entry = payload.tensor_meta, entries.get(folder + payload.path_name)
         if payload.use_pickle or meta is None or entry is None or meta.dtype not in DTYPES or meta.layout != STRIDED:
-            raise WeightsError(f"{path}: {name[:80]} is no plain tensor of numbers: no pickle is opened.")
+            raise WeightsError(f"{path}: {name[:80]} is not a plain tensor of numbers; pickles are never opened.")
         if payload.path_name not in stored:
             stored[payload.path_name] = held = torch.empty(entry.file_size, dtype=torch.uint8)
             with archive.open(entry) as file:
@@ -181,6 +183,8 @@ def _tensors(
         flat = stored[payload.path_name].view(DTYPES[meta.dtype])
         sizes, strides = ([part.as_int for part in parts] for parts in (meta.sizes, meta.strides))
         if math.prod(sizes) > flat.numel():
-            raise WeightsError(f"{path}: {name[:80]} of shape {tuple(sizes)} has {flat.numel()} numbers.")
+            raise WeightsError(
+                f"{path} is damaged: {name[:80]} has the shape {tuple(sizes)}, but only {flat.numel()} numbers."
+            )
         tensors[name] = torch.as_strided(flat, sizes, strides, meta.storage_offset.as_int)
     return tensors

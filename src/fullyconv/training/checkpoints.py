@@ -1,6 +1,7 @@
-"""The checkpoint that a run is resumed from: written whole, read as data, and compared with the run before it is used.
+"""Write checkpoints atomically, and validate a checkpoint before a run resumes from it.
 
-A checkpoint may come from a stranger, and Lightning trusts what it restores: a run's state is judged here.
+A checkpoint may come from an untrusted source, and Lightning restores whatever it contains, so everything is checked
+here first.
 """
 
 import re
@@ -21,11 +22,11 @@ from fullyconv.weights.tensors import is_plain, load_as_data
 
 EPOCHS = ("epoch_progress", "current")
 STEPS = ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed")
-"""Where the state of Lightning's loop keeps its counts."""
+"""The keys of the counts in the state of Lightning's fit loop."""
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or absent, also when the run is killed while one is written; read as data alone."""
+    """Write checkpoints whole or not at all, even if the run is killed, and read them without executing code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         with whole_file(path) as beside, beside.open("wb") as file:
@@ -38,47 +39,49 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what ``AtomicCheckpoints`` wrote. Nothing in the file is executed.
+    """Read a checkpoint that ``AtomicCheckpoints`` wrote; nothing in the file is executed.
 
-    Raises WeightsError where it is damaged, or holds anything but a run's tensors, numbers and text.
+    Raises WeightsError if the file is damaged, or contains anything but the tensors, numbers and text of a run.
     """
     try:
         content = load_as_data(path)
-    except Exception as error:  # torch's words on pickles are advice to execute them
-        raise _refusal(path, "it is damaged, or holds more than tensors, numbers and text (never executed)") from error
+    except Exception as error:  # torch's message advises to execute the pickle
+        raise _refusal(
+            path, "it is damaged, or contains more than tensors, numbers and text, which is never executed"
+        ) from error
     if not isinstance(content, dict):
-        raise _refusal(path, f"it holds a {type(content).__name__}")
+        raise _refusal(path, f"it contains a {type(content).__name__}, expected a dictionary")
     if not isinstance(content.get("state_dict"), dict) or not isinstance(content.get("loops"), dict):
-        raise _refusal(path, "it holds no run's state (state_dict, loops)")
+        raise _refusal(path, "it lacks the state of a run (state_dict, loops)")
     clock = _at(content, "callbacks", Clock.__qualname__)
     if not isinstance(clock, dict) or not _is_count(clock.get("step")) or not _is_duration(clock.get("trained")):
-        raise _refusal(path, "it does not say how far the run was")
+        raise _refusal(path, "it lacks the progress of the run")
     if not all(_is_duration(clock.get(name, 0)) for name in ("step_seconds", "validation_seconds")):
-        raise _refusal(path, "it does not say in seconds how long a step and a validation took")
+        raise _refusal(path, "its durations of a step and a validation are not in seconds")
     return content
 
 
 def refuse_other_run(path: Path, checkpoint: Mapping[str, Any], module: Module, trainer: lightning.Trainer) -> None:
-    """Raises WeightsError where ``checkpoint``, read from ``path``, is not of a run like that of ``module``."""
+    """Raise WeightsError if ``checkpoint``, read from ``path``, does not belong to a run like that of ``module``."""
     rows, best = (_at(checkpoint, "callbacks", SaveBest.__qualname__, name) for name in ("rows", "best"))
     if not isinstance(rows, list) or not all(_is_row(row) for row in [*rows, {} if best is None else {"best": best}]):
-        raise _refusal(path, "the curves in it are not numbers")
+        raise _refusal(path, "its metrics are not numbers")
     version = checkpoint.get("pytorch-lightning_version")
     if not isinstance(version, str) or not re.fullmatch(r"2(\.\d{1,9})+((a|b|rc|\.post|\.dev)\d{1,9})*", version):
-        raise _refusal(path, f"it was not written with Lightning 2, but with {str(version)[:40]!r}")
+        raise _refusal(path, f"it was written by Lightning {str(version)[:40]!r}, expected version 2")
     _refuse_other_network(path, checkpoint["state_dict"], module)
     _refuse_other_optimizer(path, checkpoint, module)
     counts = checkpoint["loops"].get("fit_loop")
     epochs = [_at(counts, *EPOCHS, name) for name in ("ready", "started", "processed")]
     if not _is_like(counts, trainer.fit_loop.state_dict()) or epochs != epochs[:1] * 3:
-        raise _refusal(path, "the state of its loop is not that of Lightning between two epochs")
+        raise _refusal(path, "its loop state is not that of Lightning between two epochs")
     steps, step = _at(counts, *STEPS), checkpoint["callbacks"][Clock.__qualname__]["step"]
     if steps != step:
-        raise _refusal(path, f"it says that the run was at step {step:,}, and that it was at step {steps:,}")
+        raise _refusal(path, f"it contradicts itself: the run is at step {step:,} and at step {steps:,}")
     scaling = trainer.precision_plugin.state_dict()
     for name in (type(trainer.precision_plugin).__qualname__, "native_amp_scaling_state"):
         if scaling and name in checkpoint and not _is_like(checkpoint[name], scaling):
-            raise _refusal(path, f"its {name} is not that of the configured precision")
+            raise _refusal(path, f"its {name} does not fit the configured precision")
 
 
 def _refuse_other_network(path: Path, found: Mapping[Any, Any], module: Module) -> None:
@@ -92,7 +95,7 @@ def _refuse_other_network(path: Path, found: Mapping[Any, Any], module: Module) 
         if not fits:
             shape = "nothing" if ours is None else f"a tensor {tuple(getattr(ours, 'shape', ()))}"
             held = tuple(theirs.shape) if isinstance(theirs, torch.Tensor) else type(theirs).__name__
-            raise _refusal(path, f"at {str(name)[:80]!r} it holds {held}, where the configured network has {shape}")
+            raise _refusal(path, f"its {str(name)[:80]!r} is {held}, but the configured network has {shape}")
 
 
 def _refuse_other_optimizer(path: Path, checkpoint: Mapping[str, Any], module: Module) -> None:
@@ -102,17 +105,17 @@ def _refuse_other_optimizer(path: Path, checkpoint: Mapping[str, Any], module: M
     found = states[0] if isinstance(states, list) and len(states) == 1 else None
     averages, trained = _at(found, "state"), _at(found, "param_groups")
     if not isinstance(averages, dict) or not isinstance(trained, list) or not isinstance(schedulers, list):
-        raise _refusal(path, "it holds no optimizer's state")
+        raise _refusal(path, "it lacks the state of the optimizer")
     if [_numbers(_at(group, "params")) for group in trained] != [group["params"] for group in groups]:
-        raise _refusal(path, "its optimizer trains other weights than the configured one")
+        raise _refusal(path, "its optimizer trains different weights than the configured one")
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for index, kept in averages.items():
         known = _is_count(index) and index < len(weights)
         if not known or not isinstance(kept, dict) or set(kept) != AVERAGES[name]:
-            raise _refusal(path, f"its optimizer is not {name}, which is configured")
+            raise _refusal(path, f"its optimizer is not {name} as configured")
         shapes = dict.fromkeys(kept, weights[index].shape) | {"step": torch.Size()}
         if not all(_is_tensor(kept[average], shapes[average]) for average in kept) or not kept.get("step", 0) >= 0:
-            raise _refusal(path, f"what its optimizer keeps of weight {index} is not of that weight's shape")
+            raise _refusal(path, f"its optimizer state of weight {index} does not have the shape of the weight")
 
 
 def _is_tensor(value: object, shape: torch.Size) -> bool:
@@ -120,7 +123,7 @@ def _is_tensor(value: object, shape: torch.Size) -> bool:
 
 
 def _is_like(found: object, expected: object) -> bool:
-    """Whether ``found`` has the names and types of ``expected``: counts and numbers, in dictionaries."""
+    """Whether ``found`` has the keys and types of ``expected``, nested dictionaries of numbers."""
     if isinstance(expected, dict):
         if not isinstance(found, dict) or set(found) != set(expected):
             return False
@@ -133,8 +136,8 @@ def _is_like(found: object, expected: object) -> bool:
 def _refusal(path: Path, reason: str) -> WeightsError:
     run = path.parent.parent
     return WeightsError(
-        f"{path} is no checkpoint that this run can go on from: {reason}. Begin anew in another folder with --out; "
-        f"--init {run} starts from the best network that was kept."
+        f"{path}: this run cannot resume from this checkpoint: {reason}. Start a new run in another folder with --out; "
+        f"--init {run} starts from the best network of the old run."
     )
 
 
@@ -157,7 +160,7 @@ def _is_duration(value: object) -> bool:
 
 
 def _is_row(value: object) -> bool:
-    """Whether ``value`` is a row of the curves."""
+    """Whether ``value`` is a row of metrics: numbers by name."""
     return isinstance(value, dict) and all(
         isinstance(name, str) and isinstance(number, int | float) for name, number in value.items()
     )

@@ -1,4 +1,4 @@
-"""What a network is given of the images it trains on: how many channels, which range of values, and their mean."""
+"""Determine the channels, value range and normalization of a network from the images that it trains on."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,8 +16,12 @@ from fullyconv.model.backbones import release, torchvision
 from fullyconv.training.config import Config, Percentiles
 
 
-class Given(NamedTuple):
-    """``value_range``: None where bytes stay as they are. ``mean`` and ``std`` are in 0..255; None: the backbone's."""
+class InputSettings(NamedTuple):
+    """The settings of a network that depend on the images.
+
+    ``value_range`` is None if bytes stay unchanged. ``mean`` and ``std`` have one number per channel, in 0..255; None
+    means those of the backbone.
+    """
 
     channels: int
     value_range: list[Range] | None
@@ -26,13 +30,13 @@ class Given(NamedTuple):
 
 
 def with_images_given(data: Data, config: Config, say: Callable[[str], None]) -> Config:
-    """Return the configuration with the channels and the range of values that the images ask for written into it.
+    """Return a copy of the configuration with the channels and the value range that fit the images.
 
-    What was decided is said in one line. Raises DataError and ConfigError as ``given_images`` does.
+    ``say`` gets one line about a value range that was found. Raises the errors of ``given_images``.
     """
     given = given_images(data, config)
     if given.value_range and not isinstance(config.data.range, list):
-        pairs = list(dict.fromkeys(given.value_range))  # once, where all are equal
+        pairs = list(dict.fromkeys(given.value_range))  # once if all bands have the same range
         shown = ", ".join(f"{low:g} to {high:g}" for low, high in pairs[:4])
         more = f" and {len(pairs) - 4} more bands" if len(pairs) > 4 else ""
         say(f"Values: {shown}{more} become 0 to 255 (data.range, found from the train split).")
@@ -42,24 +46,24 @@ def with_images_given(data: Data, config: Config, say: Callable[[str], None]) ->
     return config
 
 
-def given_images(data: Data, config: Config) -> Given:
-    """What the network is given of the train split's images.
+def given_images(data: Data, config: Config) -> InputSettings:
+    """Return the input settings of a network for the images of the train split.
 
-    Raises DataError for images that cannot be read, are unlike each other or have other bands than
-    ``model.in_channels``, and ConfigError for a range that does not fit them.
+    Raises DataError if images cannot be read, differ in bands or type, or do not fit ``model.in_channels``, and
+    ConfigError if ``data.range`` does not fit them.
     """
     options = config.model
     known = data.channels or COUNTS.get(data.inputs)
     if known is not None:
         data.require_channels(options.in_channels or known)
-        return Given(options.in_channels or known, None, options.mean, None)
+        return InputSettings(options.in_channels or known, None, options.mean, None)
     found = image_statistics(data, "train")
     channels = options.in_channels or found.channels
     if not fits(found, channels):
         has = describe_bands(found.bands, found.alpha, found.dtype)
         raise DataError(wrong_bands(f"{data.root}", has, channels))
     value_range = _range(found, config, channels)
-    return Given(channels, value_range, *_normalization(found, config, channels, value_range))
+    return InputSettings(channels, value_range, *_normalization(found, config, channels, value_range))
 
 
 def _range(found: ImageStatistics, config: Config, channels: int) -> list[Range] | None:
@@ -82,8 +86,8 @@ def _range(found: ImageStatistics, config: Config, channels: int) -> list[Range]
         pairs.append((0.0, float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0))
     if len(pairs) != channels:
         raise ConfigError(
-            f"data.range has {len(pairs)} pairs; the network takes {channels} channels: give two numbers, or a pair "
-            "for each channel"
+            f"data.range has {len(pairs)} pairs, but the network takes {channels} channels; give two numbers, or a "
+            "pair for each channel"
         )
     return None if dtype == np.uint8 and set(pairs) == {BYTE} else pairs
 
@@ -91,7 +95,10 @@ def _range(found: ImageStatistics, config: Config, channels: int) -> list[Range]
 def _normalization(
     found: ImageStatistics, config: Config, channels: int, value_range: list[Range] | None
 ) -> tuple[list[float] | None, list[float] | None]:
-    """The images' own mean and deviation, where no pretrained backbone prescribes others. Weights of ``init`` do."""
+    """Return the mean and deviation of the images in 0..255; None if pretrained weights prescribe their own.
+
+    Weights of ``model.init`` count as pretrained.
+    """
     options = config.model
     if options.mean is not None:
         return options.mean, None

@@ -1,4 +1,4 @@
-"""The network under training: loss, optimizer, averaged weights, validation. Lightning does the rest."""
+"""The Lightning module that trains a network: loss, optimizer, averaged weights and validation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -19,17 +19,17 @@ from fullyconv.training.config import Config
 RATE = "rate"
 """The key of a parameter group's learning rate, as a multiple of the configured one."""
 AVERAGES = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "sgd": {"momentum_buffer"}}
-"""What each optimizer keeps of a weight."""
+"""The state that each optimizer keeps for a weight."""
 REMEDY = (
-    "Lower optimizer.lr, or look at these images. The last checkpoint, if there was one yet, is kept: --resume goes on "
-    "from there with the same settings; for others, start anew with --init RUN."
+    "Lower optimizer.lr, or look at these images. The last checkpoint, if any, is kept: --resume continues from it "
+    "with the same settings; for other settings, start a new run with --init RUN."
 )
 
 
 class Module(lightning.LightningModule):
-    """Trains ``net`` on batches (images (N, C, h, w), masks (N, h, w) or (N, heads, h, w), indices (N,)).
+    """Train ``net`` on batches of images (N, C, h, w), masks (N, h, w) or (N, heads, h, w), and image indices (N,).
 
-    ``class_weights``: (classes,) or None. ``names``: the training images', to name those whose loss is not finite.
+    ``class_weights`` is (classes,) or None. ``names`` are those of the training images, for error messages.
     """
 
     def __init__(self, net: FCN, config: Config, class_weights: Tensor | None, names: Sequence[str]):
@@ -46,17 +46,17 @@ class Module(lightning.LightningModule):
 
     @property
     def result(self) -> FCN:
-        """The network that is validated and kept: the averaged one, where there is one."""
+        """The network to validate and save: the averaged one, if weights are averaged."""
         return cast(FCN, self.average.module) if self.average is not None else self.net
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
-        """Dropout, too, depends on the seed and the batch's number alone."""
+        """Seed dropout from the seed and the number of the batch only, and keep the statistics of frozen batch norm."""
         accumulated = self.trainer.accumulate_grad_batches
         number = self.global_step * accumulated + batch_idx % accumulated
         torch.manual_seed(self.config.training.seed + 1_000_003 * (number + 1) + self.global_rank)
         if self.config.training.freeze == "backbone":
             for module in self.net.backbone.modules():
-                module.train(not isinstance(module, _NormBase))  # dropout goes on, statistics do not
+                module.train(not isinstance(module, _NormBase))  # dropout stays active, batch statistics are frozen
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         images, masks, indices = batch
@@ -80,14 +80,14 @@ class Module(lightning.LightningModule):
 
     def _refuse(self, total: Tensor, indices: Tensor) -> None:
         if torch.isfinite(total):
-            found = "not finite, on images of another process"
+            found = "not finite for images of another process"
         else:
             names = ", ".join(self.names[index] for index in indices.tolist())
-            found = f"{total.item()} at step {self.global_step + 1}, on {names}"
+            found = f"{total.item()} at step {self.global_step + 1} for {names}"
         raise DataError(f"The loss became {found}. Expected a finite number. {REMEDY}")
 
     def refuse_weights_that_are_not_finite(self) -> None:
-        """Before they would take the place of the last good checkpoint. Raises DataError."""
+        """Raise DataError if weights are not finite, so that they never replace the last good checkpoint."""
         for name, parameter in self.net.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise DataError(f"Weights of {name} are not finite after step {self.global_step}. {REMEDY}")
@@ -103,7 +103,7 @@ class Module(lightning.LightningModule):
         self.confusion.update(joint_labels(self.result.predict(images), heads), joint_labels(masks, heads))
 
     def on_validation_epoch_end(self) -> None:
-        """The metrics without a suffix are the first head's, and choose the network that is kept."""
+        """Log the metrics; those of the first head have no suffix, and select the network to keep."""
         first = metrics_of_heads(self.confusion.compute().cpu(), self.net.classes, self.net.heads)
         self.confusion.reset()
         others = list(first.get("heads", {}).items())[1:]
@@ -112,10 +112,10 @@ class Module(lightning.LightningModule):
             self.log(f"val_pixel_accuracy{suffix}", result["pixel_accuracy"] or 0.0, rank_zero_only=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Weight decay holds for the kernels of convolutions and linear layers alone, ``bias_rate`` for their biases.
+        """Return the optimizer: kernels have weight decay, biases of convolutions and linear layers have ``bias_rate``.
 
-        Caffe's momentum has the rate within, V ← m V + lr g, W ← W − V; torch's V ← m V + g, W ← W − lr V. While
-        the rate is fixed, as in the paper's recipes, the two are the same.
+        Caffe's momentum includes the learning rate, V ← m V + lr g, W ← W − V; torch's does not, V ← m V + g,
+        W ← W − lr V. With a constant learning rate, as in the paper's recipes, both are equal.
         """
         options = self.config.optimizer
         trained = [p for p in self.net.parameters() if p.requires_grad]
@@ -139,11 +139,11 @@ class Module(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients' norm, whatever the precision.
+        """Clip the norm of the gradients in any precision.
 
-        In half precision Lightning itself refuses to clip before a fused optimizer's step, because such an optimizer
-        may undo a gradient scaler's scaling within the step. There is no scaler on a CPU, where ours is fused; on a
-        GPU, where fp16 has one, ours is not fused, and the gradients that arrive here are unscaled.
+        In half precision, Lightning refuses to clip with a fused optimizer, which may unscale gradients only within its
+        step. Ours is fused only on a CPU, where there is no gradient scaler; on a GPU it is not fused, and the
+        gradients are already unscaled here.
         """
         if gradient_clip_val:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -151,33 +151,36 @@ class Module(lightning.LightningModule):
 
 
 def _with_own_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint gives an optimizer its averages alone; the options are those that are configured, on this device."""
+    """Keep the configured options of an optimizer; take only the averages from a checkpoint."""
     return state | {"param_groups": optimizer.state_dict()["param_groups"]}
 
 
 def summed_loss(
     net: FCN, images: Tensor, masks: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Return the cross-entropy summed over the pixels. Raises ConfigError where batch norm has a single value."""
+    """Return the cross-entropy summed over all pixels, a scalar.
+
+    Raises ConfigError if the batch is so small that batch norm sees a single value per channel.
+    """
     try:
         return net.loss(images, masks, weight=weight, label_smoothing=label_smoothing, reduction="sum")
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):  # torch's batch norm has no error of its own
+        if "more than 1 value per channel" not in str(error):  # torch raises a plain ValueError for batch norm
             raise
         raise ConfigError(
-            f"Batch norm needs more than one value of each channel, and {len(images)} image of "
-            f"{images.shape[2]}×{images.shape[3]} pixels (height × width) is a single cell of {net.name}. "
-            "Raise data.batch_size (for each process), or the crop in data.resolutions."
+            f"Batch norm needs more than one value per channel, but {len(images)} image of "
+            f"{images.shape[2]}×{images.shape[3]} pixels (height × width) gives {net.name} a single cell. "
+            "Increase data.batch_size (per process), or the crop in data.resolutions."
         ) from error
 
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 Averaging = Callable[[Tensors, Tensors, Tensor | int], None]
-"""Moves averaged tensors towards current ones, at the update of this number."""
+"""A function of averaged tensors, current tensors and the number of the update, which updates the averaged ones."""
 
 
 def _ema(decay: float) -> Averaging:
-    """Exponential averaging whose memory is short at the start: decay min(decay, (1 + n) / (10 + n)) at update n."""
+    """Return an exponential average with warm-up: its decay is min(decay, (1 + n) / (10 + n)) at update n."""
 
     def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         n = int(count)
