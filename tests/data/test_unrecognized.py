@@ -38,7 +38,7 @@ CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><im
         ({"x/a.jpg": None, "y/a.png": None}, "it holds images in 2 folders (x/, y/)"),
         (
             {"raw/0.tif": None, "labels/0.png": None, ".cache": "{}"},
-            "(labels/, raw/), but no folder with a known name for images beside that of the masks (labels/); say in a "
+            "(labels/, raw/); labels/ has a known name for masks, but no folder has one for images. Say in a "
             "dataset.yaml where they are: `images: raw`, `masks: labels` and `classes`",
         ),
         ({"S1/a.tif": None, "S2/a.tif": None, "gt/a.png": None}, "`images: FOLDER`, `masks: gt` and `classes`"),

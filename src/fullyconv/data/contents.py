@@ -34,7 +34,7 @@ class BandContent(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     valid: Annotated[float, Field(ge=0, le=1)]
-    """The share of the pixels that hold data in any band that hold some in this one."""
+    """The share that holds data in this band, of the pixels that hold data in any band."""
     mean: float
     deviation: float
     quantiles: tuple[float, ...]
@@ -124,9 +124,9 @@ def read_image_content(path: Path) -> ImageContent:
 
 
 def band_content(values: np.ndarray, nodata: float | None = None) -> BandContent:
-    """Return the statistics of the values of one band, (n,) of any real type, that are not ``nodata``.
+    """Return the statistics of the values of one band, (n,) of any real type, without those equal to ``nodata``.
 
-    They are zeros if there are none.
+    All statistics are 0 if no values are left.
     """
     pixels = values.size
     values = values if nodata is None else values[values != nodata]

@@ -29,12 +29,12 @@ class InputSettings(NamedTuple):
     std: list[float] | None
 
 
-def with_images_given(data: Data, config: Config, say: Callable[[str], None]) -> Config:
+def with_input_settings(data: Data, config: Config, say: Callable[[str], None]) -> Config:
     """Return a copy of the configuration with the channels and the value range that fit the images.
 
-    ``say`` gets one line about a value range that was found. Raises the errors of ``given_images``.
+    ``say`` gets one line about a value range that was found. Raises the errors of ``input_settings``.
     """
-    given = given_images(data, config)
+    given = input_settings(data, config)
     if given.value_range and not isinstance(config.data.range, list):
         pairs = list(dict.fromkeys(given.value_range))  # once if all bands have the same range
         shown = ", ".join(f"{low:g} to {high:g}" for low, high in pairs[:4])
@@ -46,7 +46,7 @@ def with_images_given(data: Data, config: Config, say: Callable[[str], None]) ->
     return config
 
 
-def given_images(data: Data, config: Config) -> InputSettings:
+def input_settings(data: Data, config: Config) -> InputSettings:
     """Return the input settings of a network for the images of the train split.
 
     Raises DataError if images cannot be read, differ in bands or type, or do not fit ``model.in_channels``, and

@@ -22,7 +22,7 @@ from fullyconv.training import precision
 from fullyconv.training.checkpoints import read_checkpoint
 from fullyconv.training.clock import seconds_trained
 from fullyconv.training.config import Config, load_config
-from fullyconv.training.inputs import given_images, with_images_given
+from fullyconv.training.inputs import input_settings, with_input_settings
 from fullyconv.training.precision import Precision, refuse_impossible
 from fullyconv.training.run import train_network
 from fullyconv.weights import run_folder
@@ -55,7 +55,7 @@ def train(
             f"There is no split named val, only {', '.join(data.splits)}: the {kept} is kept, and measured on the "
             "images it was trained on."
         )
-    config = with_images_given(data, config, say if first else _silent)
+    config = with_input_settings(data, config, say if first else _silent)
     strides: Sequence[int | None] = config.training.stages or [None]
     stages = [_stage(config, stride, len(strides)) for stride in strides]
     folders = [*(run / options.model.name for options in stages[:-1]), run]
@@ -154,7 +154,7 @@ def _stage(config: Config, stride: int | None, stages: int) -> Config:
 def new_network(data: Data, config: Config, say: Callable[[str], None], untrained: bool = False) -> fcn.FCN:
     """The configured network for the data's classes, from ImageNet weights, from ``init``, or untrained."""
     options = config.model
-    given = given_images(data, config)
+    given = input_settings(data, config)
     net = fcn.build(
         options.name,
         data.classes,

@@ -13,7 +13,7 @@ from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks import whole
 from fullyconv.data.checks.images import image_problems
-from fullyconv.data.checks.judge import judge_masks, judged, trimmed, values_remedy
+from fullyconv.data.checks.judge import judge_masks, keep_most_frequent, masks_to_judge, values_remedy
 from fullyconv.data.checks.kinds import Kind, kinds_named
 from fullyconv.data.checks.object_masks import object_masks
 from fullyconv.data.checks.problems import Problem, Report
@@ -65,7 +65,7 @@ def check(
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
     pairs = list(dict.fromkeys(pair for pairs in chosen.values() for pair in pairs))
     files = contents_of(data.root)
-    to_judge = judged([pair.mask for pair in pairs if pair.mask is not None])
+    to_judge = masks_to_judge([pair.mask for pair in pairs if pair.mask is not None])
 
     def look(pair: Pair) -> _Findings:
         return _check_pair(pair, data, files, pair.mask in to_judge)
@@ -121,7 +121,7 @@ def _judge(data: Data, findings_of: Mapping[Pair, _Findings], faulty: set[Pair])
     return [problem] if problem is not None and doubted else []
 
 
-def _check_pair(pair: Pair, data: Data, files: Contents, judged: bool) -> _Findings:
+def _check_pair(pair: Pair, data: Data, files: Contents, judge: bool) -> _Findings:
     findings = _Findings()
     size = _check_image(findings, pair, data, files)
     if pair.mask is None:
@@ -131,9 +131,9 @@ def _check_pair(pair: Pair, data: Data, files: Contents, judged: bool) -> _Findi
     for path in pair.more:
         _check_more(findings, path, size)
     labelings = []
-    if judged:
+    if judge:
         with suppress(DataError):  # reported below
-            findings.mask = trimmed(files.mask(pair.mask, data.mask_code.key))
+            findings.mask = keep_most_frequent(files.mask(pair.mask, data.mask_code.key))
     for path, code in zip((pair.mask, *pair.more_masks), data.codes, strict=True):
         labelled = _check_mask(findings, path, code, files, size)
         if labelled is not None:

@@ -17,14 +17,14 @@ DARK, LIGHT = 4.0, 251.0
 FILLS = (-999, -9999, -99999, -32767, -32768)
 """Values that many programs write for missing data."""
 LOWEST_MEASURED = -1e30
-"""Below are the lowest numbers of a type, such as -3.4e38, which stand for missing data as well."""
+"""Lower values, such as the lowest float32 (-3.4e38), stand for missing data as well."""
 NEARLY_ALL = LEVELS.index(0.99)
 HARDLY_ANY = LEVELS.index(0.01)
 
 
 def image_problems(contents: Mapping[Path, ImageContent]) -> list[Problem]:
     """Report images that differ from most in bands or type, have no data, or are nearly black or white to a network."""
-    problems = unlike_images(contents)
+    problems = differing_images(contents)
     alike = {path: content for path, content in contents.items() if path not in {p.files[0] for p in problems}}
     empty = [path for path, content in alike.items() if not content.valid]
     problems += [
@@ -33,14 +33,14 @@ def image_problems(contents: Mapping[Path, ImageContent]) -> list[Problem]:
     ]
     filled = {path: content for path, content in alike.items() if content.valid}
     problems += [
-        Problem(Kind.FILL, (path,), found, "values that were measured, or nodata declared in the file")
+        Problem(Kind.FILL, (path,), found, "measured values only, or a nodata value declared in the file")
         for path, content in filled.items()
         if (found := _undeclared_fill(content)) is not None
     ]
     return problems + (faint_images(filled, statistics_of(list(filled.values()))) if filled else [])
 
 
-def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
+def differing_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
     """Report images whose bands or type differ from those of most images. Grey and colour images may be mixed."""
     counts = Counter(map(form, contents.values()))
     if len(counts) < 2:
@@ -55,7 +55,7 @@ def unlike_images(contents: Mapping[Path, ImageContent]) -> list[Problem]:
 
 
 def _undeclared_fill(content: ImageContent) -> str | None:
-    """Return which bands hold one of ``FILLS`` in many pixels, far below all other values, in words; None for none."""
+    """Return in words which bands have a value of missing data, far below all others, in many pixels; None for none."""
     shares: dict[int, float] = {}
     for place, band in enumerate(content.bands, 1):
         lowest, *_, highest = band.quantiles

@@ -39,13 +39,13 @@ PixelCounts = Mapping[Path, Mapping[int, int]]
 """The number of pixels of each value, or of each colour 0xRRGGBB, in each mask."""
 
 
-def judged(masks: Sequence[Path]) -> frozenset[Path]:
+def masks_to_judge(masks: Sequence[Path]) -> frozenset[Path]:
     """Return the sample of masks that ``judge_masks`` examines, evenly spread over all."""
     places = np.linspace(0, len(masks) - 1, min(MAX_MASKS, len(masks))).round().astype(int)
     return frozenset(masks[place] for place in places)
 
 
-def trimmed(content: MaskContent) -> MaskContent:
+def keep_most_frequent(content: MaskContent) -> MaskContent:
     """Return the content, reduced to its most frequent values and colours if it has very many."""
     if len(content.values) + len(content.colours) <= MAX_VALUES:
         return content

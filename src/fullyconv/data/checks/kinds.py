@@ -154,9 +154,9 @@ class Kind(Enum):
     FILL = (
         "fill-values",
         "warning",
-        "image with a value that stands for missing data elsewhere, but is not declared as nodata",
-        "if it stands for missing data, declare it (`gdal_edit.py -a_nodata VALUE FILE`): pixels that hold it in all "
-        "bands are void then, and it is left out of the range of values. If it was measured, continue",
+        "image with a value that usually means missing data, but is not declared as nodata",
+        "if it means missing data, declare it (`gdal_edit.py -a_nodata VALUE FILE`), so that pixels with it in all "
+        "bands are void, and it is left out of the value range. If it was measured, continue",
     )
     FAINT = (
         "faint",

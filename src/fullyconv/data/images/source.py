@@ -51,7 +51,7 @@ class Source(AbstractContextManager["Source"], ABC):
     has_gaps = False
     """Whether the file may have pixels without data."""
     nodata: Sequence[float | None] = ()
-    """The value that each band declares as nodata, if any does. A pixel without data holds it in all bands."""
+    """The nodata value of each band, or empty. A pixel is without data only if all bands hold their nodata value."""
     orientation = 1
     """The EXIF orientation that is still to be applied; 1: none."""
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fullyconv.classes import FOREGROUND, IGNORE, numbered
 from fullyconv.data.cache import Contents, contents_of
-from fullyconv.data.checks.judge import judge_masks, judged, paste_values, trimmed
+from fullyconv.data.checks.judge import judge_masks, keep_most_frequent, masks_to_judge, paste_values
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.contents import MaskContent
 from fullyconv.data.images.files import READ
@@ -65,7 +65,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
             f"suffixes {', '.join(sorted(READ))}"
         )
     files = contents_of(root)
-    contents = list(in_parallel(partial(_content, files, judged(masks)), masks))
+    contents = list(in_parallel(partial(_content, files, masks_to_judge(masks)), masks))
     files.save()
     _refuse_no_classes(root, dict(zip(masks, contents, strict=True)))
     trusted = [content for content in contents if not content.fault]
@@ -110,14 +110,14 @@ def _refuse_no_classes(root: Path, contents: Mapping[Path, _Content]) -> None:
     )
 
 
-def _content(files: Contents, judged: Container[Path], path: Path) -> _Content:
+def _content(files: Contents, to_judge: Container[Path], path: Path) -> _Content:
     try:
         found = files.mask(path, None)
     except DataError as error:
         return _Content(fault=str(error).removeprefix(visible(f"{path}: ")))
     if found.lossy:
         return _Content(fault="it is a JPEG file, which changes mask values")
-    held = trimmed(found) if path in judged else None
+    held = keep_most_frequent(found) if path in to_judge else None
     if len(found.colours) > LIMIT:
         return _Content(fault=f"it has more than {LIMIT} colours, as masks with smoothed edges do", held=held)
     if len(found.values) > LIMIT:

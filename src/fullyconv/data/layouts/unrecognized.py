@@ -60,8 +60,8 @@ def _images(path: Path, images: list[Path]) -> str:
         others = [place for place in folders if place not in names["masks"]]
         usual = others[0].relative_to(path).as_posix() if len(others) == 1 else "FOLDER"
         return (
-            f"it holds images in {where}, but no folder with a known name for images beside that of the masks "
-            f"({masks}/); say in a dataset.yaml where they are: `images: {usual}`, `masks: {masks}` and `classes`"
+            f"it holds images in {where}; {masks}/ has a known name for masks, but no folder has one for images. Say "
+            f"in a dataset.yaml where they are: `images: {usual}`, `masks: {masks}` and `classes`"
         )
     usual = names["images"][0].relative_to(path).as_posix() if names["images"] else "FOLDER"
     return (
@@ -71,7 +71,7 @@ def _images(path: Path, images: list[Path]) -> str:
 
 
 def _one_folder(images: Sequence[Path]) -> str:
-    """Say what a folder looks like whose images, and possibly masks, lie beside each other."""
+    """Describe a single folder of images, and possibly masks."""
     masklike = [image for image in images if re.search(r"(?i)(mask|label|seg|gt|annot)", image.stem)]
     found = _patterns(images)
     if found is None and not 0 < len(masklike) < len(images):
@@ -87,9 +87,9 @@ def _one_folder(images: Sequence[Path]) -> str:
 
 
 def _patterns(images: Sequence[Path]) -> tuple[Path, str, str] | None:
-    """Return a mask, and patterns of the images and the masks, where names extend those of most other files.
+    """Find masks by names that extend those of images, such as ``a.jpg`` with ``a_mask.png`` or ``a.png``.
 
-    Such as ``a.jpg`` and ``a_mask.png``, or ``a.jpg`` and ``a.png``.
+    Returns an example of a mask, and the patterns of images and masks; None if most images have no such mask.
     """
     of_stem = {image.stem: image for image in sorted(images, key=lambda image: image.suffix.lower() in _JPEG)}
     endings: Counter[tuple[str, str]] = Counter()
