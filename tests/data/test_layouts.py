@@ -274,8 +274,8 @@ def test_a_layout_can_be_forced(described, tmp_path, write_pairs):
     with pytest.raises(DataError) as error:
         open_data(tmp_path, layout="voc")
     assert "does not have the layout voc (folders JPEGImages, SegmentationClass and" in str(error.value)
-    with pytest.raises(DataError, match=r"layout is 'coco'; expected one of descriptor, .*voc, .*folders"):
-        open_data(tmp_path, layout="coco")
+    with pytest.raises(DataError, match=r"layout is 'ms-coco'; expected one of descriptor, .*voc, .*folders"):
+        open_data(tmp_path, layout="ms-coco")
 
 
 def test_nothing_at_a_path_is_said(tmp_path, save):

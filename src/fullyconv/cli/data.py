@@ -65,7 +65,8 @@ def check(
         print_result(json.dumps(report.as_json(), indent=2))
     else:
         legend = "\n".join(f"  {line}" for line in opened.legend())
-        print_result(f"In the masks:\n{legend}\n\n{report.format_frequencies()}")
+        remarks = "".join(f"\n{remark}" for remark in report.remarks)
+        print_result(f"In the masks:\n{legend}\n\n{report.format_frequencies()}{remarks}")
         if report.problems:
             say(*report.problem_lines())
         else:

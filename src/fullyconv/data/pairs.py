@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.classes import IGNORE
+from fullyconv.data.annotations.drawing import Drawing
 from fullyconv.data.images.planes import read_planes
 from fullyconv.data.images.read import read_pixels
 from fullyconv.data.images.values import ValueRange
@@ -23,6 +24,7 @@ class Pair:
     - ``more``: files whose channels follow those of the image, HHA or depth (see ``read_planes``).
     - ``more_masks``: masks of further labelings of the same image.
     - ``valid``: a mask of the area that counts; pixels where it is 0 have no class.
+    - ``drawing``: how ``mask`` is drawn where it comes from an annotation, and may not be there yet.
     """
 
     image: Path
@@ -30,12 +32,15 @@ class Pair:
     more: tuple[Path, ...] = ()
     more_masks: tuple[Path, ...] = ()
     valid: Path | None = None
+    drawing: Drawing | None = None
 
 
 def masks_of(pair: Pair) -> tuple[Path, ...]:
-    """Return the pair's masks, one for each labeling. Raises DataError if it has none."""
+    """Return the pair's masks, one for each labeling, drawn where need be. Raises DataError if it has none."""
     if pair.mask is None:
         raise DataError(f"{pair.image}: has no mask; expected a mask with the name of the image")
+    if pair.drawing is not None:
+        pair.drawing.ensure()
     return pair.mask, *pair.more_masks
 
 

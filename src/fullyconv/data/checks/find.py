@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.classes import IGNORE
+from fullyconv.data.annotations.drawing import Drawing, Drawn
 from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks import whole
@@ -41,6 +42,8 @@ class _Findings:
     """The number of pixels of each class (see ``join_counts``); None if a mask cannot be read."""
     mask: MaskContent | None = None
     """The content of the mask, if it is one of the sample that ``judge_masks`` examines."""
+    drawn: Drawn | None = None
+    """What was drawn, if the mask comes from an annotation."""
 
     def add(self, kind: Kind, file: Path, found: str, expected: str) -> None:
         self.problems.append(Problem(kind, (file,), found, expected))
@@ -65,7 +68,7 @@ def check(
     chosen = {name: data.split(name) for name in (data.splits if splits is None else splits)}
     pairs = list(dict.fromkeys(pair for pairs in chosen.values() for pair in pairs))
     files = contents_of(data.root)
-    to_judge = masks_to_judge([pair.mask for pair in pairs if pair.mask is not None])
+    to_judge = masks_to_judge([pair.mask for pair in pairs if pair.mask is not None and pair.drawing is None])
 
     def look(pair: Pair) -> _Findings:
         return _check_pair(pair, data, files, pair.mask in to_judge)
@@ -102,7 +105,8 @@ def check(
             problems += image_problems({pair.image: content for pair, content in images.items()})
         problems += whole.in_several_splits(chosen, images, data.divided)
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
-    return Report(data, problems, frequencies, allowed, strict)
+    drawn = [own.drawn for own in findings_of.values() if own.drawn is not None]
+    return Report(data, problems, frequencies, allowed, strict, whole.overlaps(drawn))
 
 
 def _values_remedy(data: Data, findings: Iterable[_Findings]) -> str:
@@ -128,6 +132,8 @@ def _check_pair(pair: Pair, data: Data, files: Contents, judge: bool) -> _Findin
         if pair.image.exists():
             findings.add(Kind.NO_MASK, pair.image, "", "a mask with the name of the image")
         return findings
+    if pair.drawing is not None and not _check_drawing(findings, pair.image, pair.drawing):
+        return findings
     for path in pair.more:
         _check_more(findings, path, size)
     labelings = []
@@ -135,7 +141,7 @@ def _check_pair(pair: Pair, data: Data, files: Contents, judge: bool) -> _Findin
         with suppress(DataError):  # reported below
             findings.mask = keep_most_frequent(files.mask(pair.mask, data.mask_code.key))
     for path, code in zip((pair.mask, *pair.more_masks), data.codes, strict=True):
-        labelled = _check_mask(findings, path, code, files, size)
+        labelled = _check_mask(findings, path, code, files, size, pair.image if pair.drawing else path)
         if labelled is not None:
             labelings.append(labelled)
     if len(labelings) == len(data.codes):
@@ -146,6 +152,23 @@ def _check_pair(pair: Pair, data: Data, files: Contents, judge: bool) -> _Findin
         except DataError as error:
             _add_unreadable(findings, pair.valid, error, Kind.NO_MASK)
     return findings
+
+
+def _check_drawing(findings: _Findings, image: Path, drawing: Drawing) -> bool:
+    """Draw the mask of an annotation and report shapes that cannot be drawn; return whether there is a mask."""
+    try:
+        findings.drawn = drawing.draw()
+    except DataError as error:
+        if image.exists():  # else it is reported as missing
+            findings.add(Kind.UNREADABLE, image, str(error), "an annotation that can be drawn")
+        return False
+    faults, outside = findings.drawn.faults, findings.drawn.outside
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        findings.add(Kind.SHAPES, image, f"{faults[0]}{more}", "shapes with an outline of at least 3 points")
+    if outside:
+        findings.add(Kind.OUTSIDE, image, f"{outside} shapes", "shapes of which a part lies in the image")
+    return True
 
 
 def _add_unreadable(findings: _Findings, path: Path, error: DataError, absent: Kind) -> None:
@@ -190,15 +213,18 @@ def _check_more(findings: _Findings, path: Path, size: tuple[int, int] | None) -
 
 
 def _check_mask(
-    findings: _Findings, path: Path, code: MaskCode, files: Contents, size: tuple[int, int] | None
+    findings: _Findings, path: Path, code: MaskCode, files: Contents, size: tuple[int, int] | None, shown: Path
 ) -> np.ndarray | None:
-    """Check a mask. Return the number of pixels of each label, int64 (256,), or None if its labels are unreliable."""
+    """Check a mask. Return the number of pixels of each label, int64 (256,), or None if its labels are unreliable.
+
+    ``shown`` is the file that is reported if its size is not the image's.
+    """
     try:
         content = files.mask(path, code.key)
     except DataError as error:
         _add_unreadable(findings, path, error, Kind.NO_MASK)
         return None
-    _compare_sizes(findings, path, content.size, size)
+    _compare_sizes(findings, shown, content.size, size)
     if content.lossy and not code.nearest:
         findings.add(Kind.LOSSY, path, "", "a lossless file such as PNG")
         return None

@@ -49,6 +49,19 @@ class Kind(Enum):
         "mask (or depth) whose size differs from its image",
         "export image and mask at the same size; resize masks only with nearest-neighbour interpolation",
     )
+    SHAPES = (
+        "shapes",
+        "error",
+        "annotation with shapes that cannot be drawn",
+        "mend or remove these shapes in the tool that drew them; where they are allowed, they are left out",
+    )
+    OUTSIDE = (
+        "outside",
+        "warning",
+        "annotation with shapes outside the image",
+        "go on, where objects may leave the image; else see whether the annotation is of another image, or of the same "
+        "at another size",
+    )
     UNLIKE = (
         "unlike-images",
         "error, unusable",

@@ -38,6 +38,8 @@ class Report:
     """Kinds that are always warnings."""
     strict: bool = False
     """Whether warnings count as errors, unless they are allowed."""
+    remarks: tuple[str, ...] = ()
+    """Remarks on the data that are not problems, one line each."""
 
     def severity(self, kind: Kind) -> Severity:
         """Return whether problems of this kind are errors or warnings in this report."""
@@ -144,7 +146,7 @@ class Report:
             "images": {split: len(self.data.splits[split]) for split in self.frequencies},
             "classes": self.data.classes,
             "legend": self.data.legend(),
-            "notes": self.data.notes,
+            "notes": [*self.data.notes, *self.remarks],
             "errors": len(self.errors),
             "warnings": len(self.warnings),
             "problems": [

@@ -1,10 +1,11 @@
 """Check a data set as a whole for problems that no single file shows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from fullyconv.data.annotations.drawing import Drawn
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.judge import paste_values
 from fullyconv.data.checks.kinds import Kind
@@ -74,6 +75,14 @@ def unlabelled_splits(frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
         for name, counted in frequencies.items()
         if counted.void and not counted.pixels.any()
     ]
+
+
+def overlaps(drawn: Sequence[Drawn]) -> tuple[str, ...]:
+    """Say at how many pixels of the drawn masks the order of the shapes decides; nothing if none was drawn."""
+    pixels, contested = sum(own.pixels for own in drawn), sum(own.contested for own in drawn)
+    if not pixels:
+        return ()
+    return (f"Shapes of different classes lie on each other in {contested / pixels:.2%} of the pixels.",)
 
 
 def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[Problem]:

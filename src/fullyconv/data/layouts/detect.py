@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from fullyconv.data.annotations.recognize import annotation_files
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts import described, folders, voc
+from fullyconv.data.layouts import annotated, described, folders, voc
 from fullyconv.data.layouts.unrecognized import looks_like
 from fullyconv.data.published import cityscapes, context, nyud, sbd, siftflow
 from fullyconv.errors import DataError
@@ -75,6 +76,11 @@ LAYOUTS = {
         folders.is_folders,
         folders.open_folders,
     ),
+    "coco": Layout(
+        "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
+        lambda path: bool(annotation_files(path, "coco")),
+        annotated.open_coco,
+    ),
 }
 
 
@@ -91,6 +97,7 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       Splits are recognized by the names of folders inside them, around them, or of the folders themselves; without
       splits, the images are divided by the SHA-256 of their names (see ``divide``). The classes come from the masks
       (see ``infer_classes``).
+    - **coco**: COCO's annotation files (see ``coco.read_coco``); the masks are drawn when they are first needed.
 
     The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
     by their names (see ``pairing.pair``). Files that do not pair or cannot be read raise no error here: ``check``

@@ -1,0 +1,86 @@
+"""What a reader of annotations returns: the images, their shapes, and the classes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fullyconv.data.annotations.painter import Order
+from fullyconv.data.annotations.shapes import Shape
+from fullyconv.data.annotations.stamps import Rule, Size
+from fullyconv.palettes import Colour
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """One image and how its shapes are read.
+
+    - ``image``: where the image is, or would be.
+    - ``source``: the file that annotates it, for messages.
+    - ``shapes``: returns the shapes in the order in which they are painted, given the mask's size; it raises DataError.
+      It can be pickled.
+    - ``version``: a digest of all that ``shapes`` reads.
+    - ``size``: height and width as annotated; None if the annotation does not say, so that they are the image's.
+    - ``split``: the split, where the annotation tells it.
+    - ``group``: images of one group stay in one split, as augmented copies of one photograph; empty: its own.
+    """
+
+    image: Path
+    source: Path
+    shapes: Callable[[Size], Sequence[Shape]]
+    version: str
+    size: Size | None = None
+    split: str | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All that an annotation tool's files say of a data set.
+
+    - ``layout``: the format's name.
+    - ``classes``: the names of the classes; labels are their indices.
+    - ``rule`` and ``order``: how the tool itself draws shapes (see ``stamps`` and ``painter``).
+    - ``background``: the label of pixels that no shape covers: of a class, or IGNORE.
+    - ``palette``: the tool's colours of the classes, if it has any.
+    - ``notes``: what was decided about the files that nobody said, a line each.
+    """
+
+    root: Path
+    layout: str
+    images: list[AnnotatedImage]
+    classes: list[str]
+    rule: Rule
+    order: Order = "file"
+    background: int = 0
+    palette: list[Colour] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def digest(*contents: bytes | str) -> str:
+    """Return a digest of what masks are drawn from, as 24 hexadecimal digits."""
+    whole = hashlib.blake2b(digest_size=12)
+    for content in contents:
+        piece = content.encode(errors="surrogatepass") if isinstance(content, str) else content
+        whole.update(len(piece).to_bytes(8, "big"))
+        whole.update(piece)
+    return whole.hexdigest()
+
+
+BACKGROUND = "background"
+_BACKGROUNDS = frozenset((BACKGROUND, "_background_", "__background__", "bg"))
+
+
+def with_background(names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    """Return the classes with background first, and the label of each of ``names``.
+
+    A name that means background (in any case) is not added again; equal names have one label.
+    """
+    classes, labels = [BACKGROUND], dict[str, int]()
+    for name in names:
+        if name.strip().lower() in _BACKGROUNDS:
+            labels[name] = 0
+        elif name not in labels:
+            labels[name] = len(classes)
+            classes.append(name)
+    return classes, labels

@@ -1,0 +1,187 @@
+"""Read COCO's annotation files: instances and stuff, as polygons or run lengths, and Roboflow's exports of them.
+
+A file lists ``images``, ``categories`` and ``annotations``. An annotation's polygons are one object's parts, all of
+which it covers. Nothing in the format says which of two objects is on top: the smaller one is.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, NotRequired
+
+import numpy as np
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from fullyconv.classes import MAX_CLASSES, printable
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, with_background
+from fullyconv.data.annotations.image_index import ImageIndex
+from fullyconv.data.annotations.json_files import parse_json, read_bytes
+from fullyconv.data.annotations.run_lengths import counts_of_string
+from fullyconv.data.annotations.shapes import Polygon, Runs, Shape
+from fullyconv.data.annotations.stamps import Size
+from fullyconv.data.layouts.divide import canonical
+from fullyconv.errors import DataError
+
+Id = int | str
+
+
+class Rle(TypedDict):
+    """Run lengths of a mask of the whole image, down its columns: numbers, or COCO's compressed text."""
+
+    size: tuple[int, int]
+    counts: list[int] | str
+
+
+class Image(TypedDict):
+    """An image of a COCO file."""
+
+    id: Id
+    file_name: str
+    width: NotRequired[int | None]
+    height: NotRequired[int | None]
+
+
+class Category(TypedDict):
+    """A category of a COCO file."""
+
+    id: int
+    name: str
+    supercategory: NotRequired[str | None]
+
+
+class Annotation(TypedDict):
+    """One object, or a region of many (``iscrowd``)."""
+
+    image_id: Id
+    category_id: int
+    segmentation: NotRequired[list[list[float]] | list[float] | Rle | None]
+    iscrowd: NotRequired[int | None]
+
+
+class Coco(TypedDict):
+    """A COCO file."""
+
+    images: list[Image]
+    categories: list[Category]
+    annotations: list[Annotation]
+
+
+COCO = TypeAdapter(Coco)
+AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}", re.IGNORECASE)
+"""The name of Roboflow's copies of one image, which differ by a digest."""
+
+
+class _File(NamedTuple):
+    path: Path
+    content: Coco
+    digest: str
+    split: str | None
+
+
+def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
+    """Read the COCO files of a data set, as one for each split; ``root`` is the folder in which the images lie.
+
+    Classes are the categories by their order, after a background. Raises DataError for a file that is not COCO's, that
+    has no categories, or that names an image twice or ambiguously.
+    """
+    files = [_read(path) for path in paths]
+    named = list(dict.fromkeys(category["name"] for file in files for category in _categories(file)))
+    classes, labels = with_background([_name(files[0].path, name) for name in named])
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        raise DataError(f"{files[0].path}: has {len(classes) - 1} categories; 1 to {MAX_CLASSES - 1} are expected")
+    index, notes, images = ImageIndex(root), _notes(files), list[AnnotatedImage]()
+    for file in files:
+        images += _images(file, index, {category["id"]: labels[category["name"]] for category in _categories(file)})
+    twice = [image for image, count in Counter(own.image for own in images).items() if count > 1]
+    if twice:
+        raise DataError(f"{files[0].path}: names the image {twice[0]} more than once; one entry for each is expected")
+    return Annotations(root, "coco", images, classes, "coco", "smaller-on-top", notes=notes)
+
+
+def split_of(path: Path) -> str | None:
+    """Return the split that an annotation file's name or its folder's tells, as train for instances_train2017.json."""
+    words = [word.rstrip("0123456789") for word in re.split(r"[^A-Za-z0-9]+", path.stem)] + [path.parent.name]
+    return next((name for word in words if (name := canonical(word)) in ("train", "val", "test")), None)
+
+
+def _read(path: Path) -> _File:
+    content = read_bytes(path)
+    return _File(path, parse_json(path, content, COCO), digest(content), split_of(path))
+
+
+def _name(path: Path, name: str) -> str:
+    try:
+        return printable(name)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _categories(file: _File) -> list[Category]:
+    """Return the categories without Roboflow's synthetic parent: one that others name as theirs and no object has."""
+    categories = file.content["categories"]
+    used = {annotation["category_id"] for annotation in file.content["annotations"]}
+    parents = {own.get("supercategory") for own in categories if own.get("supercategory") != own["name"]}
+    return [own for own in categories if own["id"] in used or own["name"] not in parents]
+
+
+def _notes(files: Sequence[_File]) -> list[str]:
+    notes = []
+    for path, content, _, _ in files:
+        names = Counter(category["name"] for category in content["categories"])
+        if several := [name for name, count in names.items() if count > 1]:
+            notes.append(f"{path.name}: several categories are called {several[0]}; they are one class")
+        known = {image["id"] for image in content["images"]}
+        annotated = {annotation["image_id"] for annotation in content["annotations"]}
+        if strange := sum(own["image_id"] not in known for own in content["annotations"]):
+            notes.append(f"{path.name}: {strange} annotations are of images that it does not list; they are left out")
+        if empty := len(known - annotated):
+            notes.append(
+                f"{path.name}: {empty} of {len(known)} images have no annotation; all of their pixels are background"
+            )
+    return notes
+
+
+def _images(file: _File, index: ImageIndex, labels: Mapping[int, int]) -> list[AnnotatedImage]:
+    of_image: defaultdict[Id, list[Annotation]] = defaultdict(list)
+    for annotation in file.content["annotations"]:
+        of_image[annotation["image_id"]].append(annotation)
+    images = []
+    for image in file.content["images"]:
+        width, height = image.get("width"), image.get("height")
+        copied = AUGMENTED.fullmatch(Path(image["file_name"]).stem)
+        images.append(
+            AnnotatedImage(
+                index.find(image["file_name"], file.path, file.split),
+                file.path,
+                partial(_shapes, of_image.get(image["id"], []), labels),
+                digest(file.digest, str(image["id"])),
+                (height, width) if width and height else None,
+                file.split,
+                copied[1] if copied else "",
+            )
+        )
+    return images
+
+
+def _shapes(annotations: Sequence[Annotation], labels: Mapping[int, int], size: Size) -> list[Shape]:
+    return [_shape(annotation, labels) for annotation in annotations]
+
+
+def _shape(annotation: Annotation, labels: Mapping[int, int]) -> Shape:
+    label, outline = labels.get(annotation["category_id"]), annotation.get("segmentation")
+    if label is None:
+        return Shape(0, (), f"its category {annotation['category_id']} is not among the categories")
+    if not outline:
+        return Shape(0, (), "it has a box and no outline; boxes are not painted")
+    try:
+        if isinstance(outline, dict):
+            counts = outline["counts"]
+            lengths = counts_of_string(counts) if isinstance(counts, str) else np.array(counts, np.int64)
+            return Shape(label, (Runs(lengths, outline["size"]),))
+        rings = [outline] if isinstance(outline[0], float) else outline
+        return Shape(label, tuple(Polygon((np.array(ring, np.float64).reshape(-1, 2),)) for ring in rings))
+    except (ValueError, OverflowError) as error:
+        return Shape(0, (), f"its outline cannot be read: {error}")

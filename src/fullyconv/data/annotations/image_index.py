@@ -1,0 +1,70 @@
+"""Find the images that annotations name, among those that lie in the data set's folder.
+
+Names in annotations are of other machines: with other folders, backslashes, or no folder at all. They are only compared
+with the files that were found, never opened as paths, so that no name leads out of the folder.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from fullyconv.data.layouts.divide import canonical
+from fullyconv.data.layouts.files import images_under
+from fullyconv.errors import DataError
+
+
+class ImageIndex:
+    """The images in a folder at all depths, found by what annotations call them."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises DataError if a folder cannot be listed."""
+        self.root = root
+        self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
+        self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in images_under(root):
+            self._by_name[path.name].append(path)
+            self._by_stem[path.stem].append(path)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_name.values()))
+
+    def find(self, name: str, near: Path, split: str | None = None) -> Path:
+        """Return the image of a name in the annotation file ``near``; the path where it would be if it is not there.
+
+        Of several with this name, that is the one whose folders the name ends with, else the one beside the file or in
+        the folder of its split. Raises DataError if there are still several.
+        """
+        parts = _parts(name)
+        if not parts:
+            raise DataError(f"{near}: names an image {name[:80]!r}; the name of a file is expected")
+        found = self._by_name.get(parts[-1]) or self._by_stem.get(PurePosixPath(parts[-1]).stem, [])
+        for depth in range(len(parts), 1, -1):
+            ending = [path for path in found if path.parts[-depth:-1] == tuple(parts[-depth:-1])]
+            if ending:
+                found = ending
+                break
+        if len(found) > 1:
+            found = _nearer(found, near, split, self.root)
+        if len(found) > 1:
+            raise DataError(
+                f"{near}: names the image {name[:200]}, which is there {len(found)} times, as {found[0]} and "
+                f"{found[1]}; give the images names of their own, or the annotation file a folder with its images"
+            )
+        return found[0] if found else near.parent.joinpath(*parts)
+
+
+def _parts(name: str) -> list[str]:
+    """Return the folders and the name in a path of any system, without drives and steps upwards."""
+    path = PureWindowsPath(name)
+    return [part for part in path.relative_to(path.anchor).parts if part not in ("..", ".") and "\0" not in part]
+
+
+def _nearer(found: Sequence[Path], near: Path, split: str | None, root: Path) -> list[Path]:
+    """Return those of several images of one name that lie by the annotation file, or in its split's folder."""
+    beside = [path for path in found if path.is_relative_to(near.parent)]
+    if near.parent != root and len(beside) == 1:
+        return beside
+    if split is None:
+        return list(found)
+    folders = {path: [canonical(part.rstrip("0123456789")) for part in path.relative_to(root).parts] for path in found}
+    return [path for path in found if split in folders[path]] or list(found)

@@ -1,0 +1,50 @@
+"""Read untrusted JSON files into typed values, within bounds."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from fullyconv.errors import DataError, first_line
+from fullyconv.files import absence
+from fullyconv.resources import available_memory
+from fullyconv.validation import words
+
+Value = TypeVar("Value")
+GROWTH = 12
+"""At most about so many times the size of a JSON file is what its values take in memory."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content. Raises DataError where it cannot be read, or its values would not fit into memory."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise DataError(f"{path}: {absence(path)}")
+        if size * GROWTH > (left := available_memory(torch.device("cpu"))):
+            raise DataError(
+                f"{path}: its {size >> 20:,} MiB may take {size * GROWTH >> 20:,} MiB in memory, of which "
+                f"{left >> 20:,} MiB are left; divide it into several files"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
+
+
+def parse_json(path: Path, content: bytes, form: TypeAdapter[Value]) -> Value:
+    """Return the values in a JSON file's content. Raises DataError, naming the file and the place, for other values."""
+    try:
+        return form.validate_json(content.removeprefix(b"\xef\xbb\xbf"))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        if problem["type"] == "json_invalid":
+            raise DataError(f"{path}: is no JSON, or is cut: {words(problem)}") from None
+        place = ".".join(str(part) for part in problem["loc"] if not _is_kind(str(part)))
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise DataError(f"{path}: {place[:200] or 'its content'}: {words(problem)}{more}") from None
+
+
+def _is_kind(part: str) -> bool:
+    """Whether a part of a place names one of the kinds of value that could stand there, not a key."""
+    return "[" in part or part in ("int", "str", "float", "Rle")

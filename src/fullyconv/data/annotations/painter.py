@@ -1,0 +1,55 @@
+"""Paint the shapes of an annotation into a mask."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fullyconv.data.annotations.shapes import Shape
+from fullyconv.data.annotations.stamps import Rule, Size, Stamp, combine, stamp
+
+Order = Literal["file", "smaller-on-top"]
+"""Which of two shapes is seen where both are: the later in the file, or the smaller."""
+
+
+class Painted(NamedTuple):
+    """A mask that was painted: its labels, and what is to be known of it."""
+
+    labels: np.ndarray
+    """uint8 (H, W)."""
+    contested: int
+    """The pixels at which shapes of different labels lie on each other, so that their order decides."""
+    faults: list[str]
+    """Why shapes could not be painted, a line for each of these."""
+    outside: int
+    """The shapes that were painted but of which no pixel lies in the image."""
+
+
+def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file", background: int = 0) -> Painted:
+    """Paint shapes one over the other onto ``background``, the label of the pixels that none covers.
+
+    ``size`` is the image's height and width; ``rule`` says which pixels a polygon covers (see ``stamps``).
+    """
+    labels = np.full(size, background, np.uint8)
+    covered, contested = np.zeros(size, bool), np.zeros(size, bool)
+    faults, outside = [], 0
+    drawn: list[tuple[int, int, Stamp]] = []
+    for shape in shapes:
+        try:
+            if shape.fault:
+                raise ValueError(shape.fault)
+            whole = combine([stamp(part, size, rule) for part in shape.parts], np.logical_or)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        pixels = int(whole.inside.sum())
+        outside += not pixels
+        drawn.append((pixels, shape.label, whole))
+    if order == "smaller-on-top":
+        drawn.sort(key=lambda entry: -entry[0])
+    for _, label, (top, left, inside) in drawn:
+        place = slice(top, top + inside.shape[0]), slice(left, left + inside.shape[1])
+        contested[place] |= inside & covered[place] & (labels[place] != label)
+        labels[place][inside] = label
+        covered[place] |= inside
+    return Painted(labels, int(contested.sum()), faults, outside)

@@ -1,0 +1,65 @@
+"""Tell what tool wrote an annotation file by its beginning, and find such files in a folder."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from fullyconv.data.layouts.files import subfolders
+from fullyconv.errors import DataError
+
+Format = Literal["coco", "coco-panoptic", "labelme", "label-studio", "cityscapes-polygons"]
+HEAD = 1 << 16
+"""The bytes of a file that are looked at."""
+TRIED = 20
+"""The files of a folder that are looked at to see whether it holds a format: tools do not mix them."""
+_OTHERS_OF_COCO = re.compile(r"(captions|person_keypoints|image_info)_")
+
+
+def json_format(path: Path) -> Format | None:
+    """Return which tool's JSON a file holds, by its beginning; None where none is known, or it cannot be read."""
+    try:
+        with path.open("rb") as opened:
+            head = opened.read(HEAD)
+    except OSError:
+        return None
+    keys = set(re.findall(rb'"(\w+)"\s*:', head))
+    if {b"shapes", b"imagePath"} <= keys or {b"shapes", b"imageData"} <= keys:
+        return "labelme"
+    if b"segments_info" in keys:
+        return "coco-panoptic"
+    if b"images" in keys and keys & {b"annotations", b"categories", b"file_name"} and _is_object(head):
+        return "coco"
+    if {b"categories", b"annotations"} <= keys and _is_object(head):
+        return "coco"
+    if not _is_object(head):
+        known = {b"annotations", b"data"} <= keys or b"original_width" in keys
+        return "label-studio" if known else None
+    return "cityscapes-polygons" if {b"imgHeight", b"objects"} <= keys else None
+
+
+def _is_object(head: bytes) -> bool:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+
+
+def annotation_files(path: Path, wanted: Format) -> list[Path]:
+    """Return the files of one format: ``path`` itself, or those in a folder, in its folder of annotations, or in those
+    of its splits.
+    """
+    if not path.is_dir():
+        return [path] if json_format(path) == wanted else []
+    found = []
+    for place in [path, *subfolders(path)]:
+        files = _json_files(place)
+        if any(json_format(file) == wanted for file in files[:TRIED]):
+            found += [file for file in files if json_format(file) == wanted]
+    if wanted == "coco":
+        found = [file for file in found if not _OTHERS_OF_COCO.match(file.name)] or found
+    return found
+
+
+def _json_files(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
+    return [entry for entry in entries if entry.suffix.lower() == ".json" and entry.is_file()]

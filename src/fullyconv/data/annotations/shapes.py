@@ -1,0 +1,80 @@
+"""The shapes that annotations consist of, in the coordinates of the image.
+
+A coordinate (x, y) counts pixels from the image's upper left corner: the first pixel is the square from (0, 0) to
+(1, 1). Each kind of shape can be drawn by each of the rules of ``stamps``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Polygon:
+    """The area within closed rings of points, each float64 (n, 2) of x and y; a ring within another is a hole."""
+
+    rings: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """The rectangle between two corners."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse; ``angle`` in degrees turns it clockwise, as seen on the screen, about its centre."""
+
+    x: float
+    y: float
+    radius_x: float
+    radius_y: float
+    angle: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """The points (n, 2) of a line that is ``width`` pixels wide; a single point is a disc of that diameter."""
+
+    points: np.ndarray
+    width: float
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The run lengths of a mask of the whole image, columns first: pixels outside, pixels inside, and so on.
+
+    ``size`` is the height and width of the image that they are of.
+    """
+
+    counts: np.ndarray
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Bitmap:
+    """A mask, bool (h, w), whose upper left pixel lies in this column and row of the image."""
+
+    inside: np.ndarray
+    left: int = 0
+    top: int = 0
+
+
+Geometry = Polygon | Rectangle | Ellipse | Line | Runs | Bitmap
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What is drawn with one label: the area that any of ``parts`` covers.
+
+    ``label`` is the index of a class, or IGNORE for pixels that have none. ``fault`` says why it cannot be drawn.
+    """
+
+    label: int
+    parts: tuple[Geometry, ...]
+    fault: str = ""
