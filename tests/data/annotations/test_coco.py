@@ -270,3 +270,48 @@ def test_damaged_json_is_refused_in_words(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"x\.json"):
         open_data(path)
+
+
+def test_a_descriptor_says_how_shapes_are_drawn(photo, write_json, tmp_path, labels_of):
+    for number in range(4):
+        photo(f"scene_{number // 2}_{number}.png")
+    names = [f"scene_{number // 2}_{number}.png" for number in range(4)]
+    corner = [[2.5, 2.5, 6.5, 2.5, 6.5, 6.5, 2.5, 6.5]]
+    content = coco(
+        {"category_id": 39, "segmentation": corner},
+        {"category_id": 44, "segmentation": [BOX]},
+        {"category_id": 44, "segmentation": {"size": [16, 20], "counts": [300, 20]}, "iscrowd": 1},
+        images=names,
+    )
+    write_json("x.json", content)
+
+    def labels(**options):
+        write_json("dataset.yaml", {"annotations": {"path": "x.json", **options}, "split": {"by": "scene_."}})
+        return labels_of(open_data(tmp_path))[names[0]]
+
+    plain = labels()
+    assert [int((plain == label).sum()) for label in range(3)] == [320 - 20 - 80, 100 - 16, 16]
+    assert (labels(order="file") == 2).sum() == 0
+    assert (labels(rasterize="touched") == 2).sum() == 25
+    assert (labels(crowd="void") == 255).sum() == 20
+    assert (labels(background="void") == 255).sum() == 320 - 100
+    assert [len(pairs) for pairs in open_data(tmp_path).splits.values()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"annotations": "gone.json"},
+            r"`annotations`: .*gone\.json does not exist; expected a file or a folder of coco",
+        ),
+        ({"annotations": "dataset.yaml"}, "holds no annotations that are read"),
+        ({"annotations": {"path": ".", "rasterise": "centre"}}, "did you mean `rasterize`"),
+        ({"annotations": {"path": ".", "rasterize": "middle"}}, "'tool', 'centre' or 'touched'"),
+        ({"annotations": ".", "classes": ["a", "b"]}, "`annotations` says what `classes` says"),
+    ],
+)
+def test_a_wrong_descriptor_is_refused_in_words(write_json, tmp_path, content, message):
+    write_json("dataset.yaml", content)
+    with pytest.raises(DataError, match=message):
+        open_data(tmp_path)

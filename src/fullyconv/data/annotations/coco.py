@@ -172,6 +172,7 @@ def _shapes(annotations: Sequence[Annotation], labels: Mapping[int, int], size: 
 
 def _shape(annotation: Annotation, labels: Mapping[int, int]) -> Shape:
     label, outline = labels.get(annotation["category_id"]), annotation.get("segmentation")
+    crowd = bool(annotation.get("iscrowd"))
     if label is None:
         return Shape(0, (), f"its category {annotation['category_id']} is not among the categories")
     if not outline:
@@ -180,8 +181,9 @@ def _shape(annotation: Annotation, labels: Mapping[int, int]) -> Shape:
         if isinstance(outline, dict):
             counts = outline["counts"]
             lengths = counts_of_string(counts) if isinstance(counts, str) else np.array(counts, np.int64)
-            return Shape(label, (Runs(lengths, outline["size"]),))
+            return Shape(label, (Runs(lengths, outline["size"]),), crowd=crowd)
         rings = [outline] if isinstance(outline[0], float) else outline
-        return Shape(label, tuple(Polygon((np.array(ring, np.float64).reshape(-1, 2),)) for ring in rings))
+        parts = tuple(Polygon((np.array(ring, np.float64).reshape(-1, 2),)) for ring in rings)
+        return Shape(label, parts, crowd=crowd)
     except (ValueError, OverflowError) as error:
         return Shape(0, (), f"its outline cannot be read: {error}")

@@ -3,13 +3,14 @@
 import atexit
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage
 from fullyconv.data.annotations.painter import Order, Painted, paint
 from fullyconv.data.annotations.stamps import Rule, Size
@@ -49,6 +50,8 @@ class Style:
     order: Order
     background: int
     """The label of pixels that no shape covers: of a class, or IGNORE."""
+    crowd_is_void: bool
+    """Whether the pixels of shapes that stand for many objects have no class."""
     palette: tuple[Colour, ...]
 
 
@@ -78,6 +81,8 @@ class Drawing:
                 f"1 to {MAX_PIXELS:,} pixels are drawn"
             )
         shapes = self.annotated.shapes(size)
+        if self.style.crowd_is_void:
+            shapes = [replace(shape, label=IGNORE) if shape.crowd else shape for shape in shapes]
         painted = paint(shapes, size, self.style.rule, self.style.order, self.style.background)
         drawn = Drawn(
             pixels=height * width, contested=painted.contested, outside=painted.outside, faults=painted.faults

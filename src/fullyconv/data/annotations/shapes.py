@@ -72,9 +72,12 @@ Geometry = Polygon | Rectangle | Ellipse | Line | Runs | Bitmap
 class Shape:
     """What is drawn with one label: the area that any of ``parts`` covers.
 
-    ``label`` is the index of a class, or IGNORE for pixels that have none. ``fault`` says why it cannot be drawn.
+    - ``label``: the index of a class, or IGNORE for pixels that have none.
+    - ``fault``: why it cannot be drawn; empty if it can.
+    - ``crowd``: whether it covers many objects that were not told apart.
     """
 
     label: int
     parts: tuple[Geometry, ...]
     fault: str = ""
+    crowd: bool = False

@@ -1,6 +1,10 @@
 """Open what annotation tools wrote as a data set, whose masks are drawn when they are first needed."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
@@ -8,7 +12,7 @@ from fullyconv.data.annotations.coco import read_coco
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
 from fullyconv.data.annotations.recognize import annotation_files
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts.divide import divide
+from fullyconv.data.layouts.divide import divide, require_several, source_of
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import in_order
@@ -19,17 +23,62 @@ PAINTER = "1"
 """Raised whenever shapes are drawn otherwise than before, so that masks are drawn again."""
 
 
-def open_coco(path: Path) -> Data:
-    """Open a COCO file, or a folder with such files. Raises DataError."""
-    files = annotation_files(path, "coco")
+class Reader(NamedTuple):
+    """One format of annotations: its description, and the functions that find and read its files.
+
+    - ``find``: return the format's files at a path, a file or a folder; an empty list if there are none.
+    - ``read``: read these files; the first argument is the folder of the images.
+    """
+
+    description: str
+    find: Callable[[Path], list[Path]]
+    read: Callable[[Path, Sequence[Path]], Annotations]
+
+
+READERS = {
+    "coco": Reader(
+        "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
+        partial(annotation_files, wanted="coco"),
+        read_coco,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How shapes are drawn, if not as their tool draws them.
+
+    - ``rasterize``: the pixels a shape covers: as its ``tool`` has it, those whose ``centre`` is within, or all that it
+      ``touched``.
+    - ``order``: which of two shapes is on top: as the ``tool`` has it, the later in the ``file``, or the smaller.
+    - ``crowd``, ``background``: whether COCO's crowds, and pixels without a shape, have their class or are void.
+    - ``split_by``: what keeps images together (see ``divide.source_of``); None: what the annotations say.
+    """
+
+    rasterize: Literal["tool", "centre", "touched"] = "tool"
+    order: Literal["tool", "file", "smaller-on-top"] = "tool"
+    crowd: Literal["class", "void"] = "class"
+    background: Literal["class", "void"] = "class"
+    split_by: str | None = None
+
+
+DEFAULTS = Options()
+
+
+def open_annotations(path: Path, layout: str, options: Options = DEFAULTS) -> Data:
+    """Open a tool's annotations, a key of ``READERS``; ``path`` is a file, or the folder that holds them.
+
+    Raises DataError if they cannot be read.
+    """
+    reader = READERS[layout]
     root = path if path.is_dir() else _root_of(path)
-    return as_data(read_coco(root, files))
+    return as_data(reader.read(root, reader.find(path)), options)
 
 
-def as_data(annotations: Annotations) -> Data:
+def as_data(annotations: Annotations, options: Options) -> Data:
     """Return annotations as a data set: each image with the mask that is drawn from its shapes.
 
-    Where the annotation tells no splits, images are divided, those of one group together. Raises DataError where there
+    If the annotations name no splits, the images are divided, those of one group together. Raises DataError if there
     are no images, or more classes than labels.
     """
     classes = annotations.classes
@@ -38,14 +87,23 @@ def as_data(annotations: Annotations) -> Data:
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{annotations.root}: has {len(classes)} classes; at most {MAX_CLASSES} are possible")
     palette = annotations.palette or default_palette(len(classes))
-    style = Style(annotations.rule, annotations.order, annotations.background, tuple(palette))
+    style = Style(
+        annotations.rule if options.rasterize == "tool" else options.rasterize,
+        annotations.order if options.order == "tool" else options.order,
+        annotations.background if options.background == "class" else IGNORE,
+        options.crowd == "void",
+        tuple(palette),
+    )
     folder = folder_of_masks(annotations.root)
     pairs = [(image, _pair(image, style, folder, annotations.root)) for image in annotations.images]
     splits: dict[str, list[Pair]] = {}
-    divided = all(image.split is None for image, _ in pairs)
+    divided = options.split_by is not None or all(image.split is None for image, _ in pairs)
     if divided:
-        groups = {pair.image: image.group or image.image.as_posix() for image, pair in pairs}
-        splits = divide([pair for _, pair in pairs], groups.__getitem__)
+        of_image = {pair.image: image.group or image.image.as_posix() for image, pair in pairs}
+        source = of_image.__getitem__ if options.split_by is None else source_of(options.split_by, annotations.root)
+        if options.split_by is not None:
+            require_several([pair for _, pair in pairs], source, options.split_by)
+        splits = divide([pair for _, pair in pairs], source)
     else:
         for image, pair in pairs:
             splits.setdefault(image.split or "train", []).append(pair)

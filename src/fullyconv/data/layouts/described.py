@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts import folders, voc
-from fullyconv.data.layouts.descriptor import Descriptor, Files, read_descriptor
+from fullyconv.data.layouts import annotated, folders, voc
+from fullyconv.data.layouts.descriptor import AnnotationFiles, Descriptor, Files, read_descriptor
 from fullyconv.data.layouts.divide import divide, require_several, source_of
 from fullyconv.data.layouts.files import Keyed, images_at, select_listed, separate, without
 from fullyconv.data.layouts.infer import palette_of
@@ -32,6 +32,8 @@ def open_descriptor(path: Path) -> Data:
     """
     path = path / DESCRIPTOR if path.is_dir() else path
     descriptor, root = read_descriptor(path), path.parent
+    if descriptor.annotations is not None:
+        return _open_annotations(path, descriptor, descriptor.annotations)
     if descriptor.splits is not None:
         paired = _open_splits(path, descriptor, descriptor.splits)
     elif descriptor.images is not None and descriptor.masks is not None:
@@ -63,6 +65,19 @@ def open_descriptor(path: Path) -> Data:
         divided=paired.divided,
         notes=paired.notes,
     )
+
+
+def _open_annotations(path: Path, descriptor: Descriptor, files: AnnotationFiles) -> Data:
+    place = path.parent / files.path
+    layout = next((name for name, reader in annotated.READERS.items() if place.exists() and reader.find(place)), None)
+    if layout is None:
+        found = "holds no annotations that are read" if place.exists() else "does not exist"
+        raise DataError(
+            f"{path}: `annotations`: {place} {found}; expected a file or a folder of {', '.join(annotated.READERS)}"
+        )
+    by = descriptor.split.by if descriptor.split else None
+    options = annotated.Options(files.rasterize, files.order, files.crowd, files.background, by)
+    return annotated.open_annotations(place, layout, options)
 
 
 def _open_splits(path: Path, descriptor: Descriptor, splits: dict[str, Files]) -> Paired:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -80,11 +80,24 @@ class Division(BaseModel):
         return by
 
 
+class AnnotationFiles(BaseModel):
+    """Where the annotations of a tool are, and how their shapes are drawn (see ``annotated.Options``)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: Place
+    rasterize: Literal["tool", "centre", "touched"] = "tool"
+    order: Literal["tool", "file", "smaller-on-top"] = "tool"
+    crowd: Literal["class", "void"] = "class"
+    background: Literal["class", "void"] = "class"
+
+
 class Descriptor(BaseModel):
     """The contents of ``dataset.yaml``.
 
     - ``splits``: the files of each split. Alternatively, ``images`` and ``masks`` (with ``valid`` and ``split``) give
       one set, which is divided into splits.
+    - ``annotations``: the file or folder of an annotation tool, in place of masks; its classes are the tool's.
     - ``values``: the class of each mask value. By default, mask values number ``classes`` from 0, skipping the values
       in ``void`` and ``ignore_index``.
     - ``void``, ``ignore_index``: the values of pixels without a class. With 11 classes and ignore_index 11 or 255,
@@ -100,6 +113,9 @@ class Descriptor(BaseModel):
     images: Place | None = None
     masks: MaskPlace | None = None
     valid: Place | None = None
+    annotations: Annotated[
+        AnnotationFiles | None, BeforeValidator(lambda given: {"path": given} if isinstance(given, str) else given)
+    ] = None
     split: Division | None = None
     values: Annotated[dict[Value, Name] | None, Field(min_length=1)] = None
     void: Annotated[list[Value], BeforeValidator(lambda given: given if isinstance(given, list) else [given])] = []
@@ -109,6 +125,10 @@ class Descriptor(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> "Descriptor":
+        if self.annotations is not None:
+            if more := self.model_fields_set - {"annotations", "split"}:
+                raise ValueError(f"`annotations` says what `{min(more)}` says; remove one of the two")
+            return self
         self._agree_on_files()
         if self.values is not None:
             self._agree_on_values(self.values)
@@ -243,6 +263,6 @@ def _explain(fault: ErrorDetails) -> str:
 
 def _keys(above: Sequence[int | str]) -> list[str]:
     """Return the known keys of a section of the descriptor."""
-    sections: dict[str, type[BaseModel]] = {"masks": Masks, "split": Division}
+    sections: dict[str, type[BaseModel]] = {"masks": Masks, "split": Division, "annotations": AnnotationFiles}
     section = sections.get(str(above[-1]), Files) if above else Descriptor
     return [field.alias or name for name, field in section.model_fields.items()]

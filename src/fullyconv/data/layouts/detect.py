@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fullyconv.data.annotations.recognize import annotation_files
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import annotated, described, folders, voc
 from fullyconv.data.layouts.unrecognized import looks_like
@@ -19,6 +18,10 @@ class Layout(NamedTuple):
     description: str
     fits: Callable[[Path], bool]
     open: Callable[[Path], Data]
+
+
+def _holds_annotations(layout: str, path: Path) -> bool:
+    return bool(annotated.READERS[layout].find(path))
 
 
 LAYOUTS = {
@@ -76,11 +79,14 @@ LAYOUTS = {
         folders.is_folders,
         folders.open_folders,
     ),
-    "coco": Layout(
-        "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
-        lambda path: bool(annotation_files(path, "coco")),
-        annotated.open_coco,
-    ),
+    **{
+        name: Layout(
+            reader.description,
+            partial(_holds_annotations, name),
+            partial(annotated.open_annotations, layout=name),
+        )
+        for name, reader in annotated.READERS.items()
+    },
 }
 
 
