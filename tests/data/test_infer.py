@@ -124,7 +124,7 @@ def test_when_no_mask_can_be_trusted_that_is_said(infer):
     with pytest.raises(DataError) as error:
         infer(np.zeros((8, 8)), np.zeros((8, 8)), suffix=".jpg")
     assert "the classes cannot be inferred from any of the 2 masks" in str(error.value)
-    assert "masks/1.jpg: it is a JPEG file, which changes mask values" in str(error.value)
+    assert "masks/1.jpg: it is compressed with loss (as JPEG is), which changes mask values" in str(error.value)
     assert "write a dataset.yaml" in str(error.value)
 
 

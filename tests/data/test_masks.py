@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.masks import IGNORE, MaskCode, read_mask, to_labels
 from fullyconv.errors import DataError
 
@@ -158,3 +159,42 @@ def test_floating_point_masks_are_read_where_they_hold_whole_numbers(save):
     for value in (0.5, np.nan, np.inf):
         with pytest.raises(DataError, match=r"b\.tif: holds values that are not whole numbers"):
             read_mask(save("b.tif", [[0, value]], np.float32), MaskCode(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.jpg", {"quality": 95}),
+        ("a.webp", {"quality": 90}),
+        ("a.webp", {"quality": 90, "exif": b"Exif\0\0" + bytes(20)}),
+        ("a.webp", {"lossless": True}),
+        ("a.webp", {"lossless": True, "icc_profile": b"profile"}),
+        ("a.avif", {"quality": 80}),
+        ("a.jp2", {"irreversible": True, "quality_mode": "dB", "quality_layers": [50]}),
+        ("a.j2k", {"irreversible": True, "quality_mode": "dB", "quality_layers": [50]}),
+        ("a.jp2", {}),
+        ("a.j2k", {}),
+        ("a.png", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.tif", {"compression": "jpeg", "quality": 90}),
+        ("b.tif", {"compression": "webp", "webp_level": 90}),
+        ("b.tif", {"compression": "webp", "webp_lossless": True}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+def test_a_file_is_told_as_lossy_exactly_if_it_changed_what_was_drawn(tmp_path, name, options):
+    drawn = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    path = tmp_path / name
+    if name == "b.tif":
+        rasterio = pytest.importorskip("rasterio")
+        with rasterio.open(path, "w", driver="GTiff", width=32, height=24, count=3, dtype="uint8", **options) as file:
+            file.write(drawn.transpose(2, 0, 1))
+    else:
+        Image.fromarray(drawn).save(path, **options)
+    with Image.open(path) as opened:
+        changed = not np.array_equal(np.asarray(opened.convert("RGB")), drawn)
+    assert is_lossy(path) == changed
+    content = path.read_bytes()
+    for size in range(0, min(len(content), 120), 9):  # nothing is raised for damaged files
+        path.write_bytes(content[:size])
+        is_lossy(path)

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, numbers_of_colours
-from fullyconv.data.masks import is_lossy, mask_values, open_mask, to_labels
+from fullyconv.data.masks import mask_values, open_mask, to_labels
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
@@ -66,7 +67,7 @@ class ImageContent(BaseModel):
 class MaskContent(BaseModel):
     """The summary of a mask file: its values or colours, and the number of pixels of each.
 
-    In a lossy file (JPEG), they differ from what was drawn.
+    In a ``lossy`` file (see ``is_lossy``), they differ from what was drawn.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -159,10 +160,9 @@ def digest_pixels(path: Path) -> bytes:
 
 def read_mask_content(path: Path, key: str | None) -> MaskContent:
     """Decode and summarize a mask; for ``key`` see ``open_mask``. Raises DataError if it cannot be read."""
-    mask = open_mask(path, key)
+    mask, lossy = open_mask(path, key), is_lossy(path)
     if isinstance(mask, np.ndarray):
-        return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask))
-    lossy = is_lossy(mask)
+        return MaskContent(size=(mask.shape[1], mask.shape[0]), values=_count(mask), lossy=lossy)
     if mask.mode in ("RGB", "RGBA"):
         return MaskContent(size=mask.size, colours=_count_colours(mask), lossy=lossy)
     try:

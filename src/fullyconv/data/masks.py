@@ -29,11 +29,6 @@ def open_mask(path: str | Path, key: str | None) -> Mask:
     return _without_alpha(path, open_picture(path)) if find_decoder(path) == "picture" else _open_numbers(path)
 
 
-def is_lossy(mask: Mask) -> bool:
-    """Whether a mask is in a format that changes values: JPEG, or MPO, which contains JPEG images."""
-    return isinstance(mask, Image.Image) and mask.format in ("JPEG", "MPO")
-
-
 def _open_numbers(path: Path) -> Mask:
     """Open a mask that Pillow does not read: as integers, or as a Pillow image if it is in colour."""
     with open_source(path) as source:

@@ -9,11 +9,12 @@ from PIL import Image
 
 from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.drawing import Drawing
+from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.planes import read_planes
 from fullyconv.data.images.read import read_pixels
 from fullyconv.data.images.values import ValueRange
 from fullyconv.data.mask_codes import MaskCode
-from fullyconv.data.masks import is_lossy, mask_values, open_mask, read_mask
+from fullyconv.data.masks import mask_values, open_mask, read_mask
 from fullyconv.errors import DataError
 
 
@@ -94,14 +95,14 @@ def read_pair(
 
 
 def _read_valid(path: Path) -> np.ndarray:
-    """Return which pixels count, bool (H, W): those above 0, or in a JPEG file those of at least 128."""
+    """Return which pixels count, bool (H, W): those above 0, or in a lossy file those of at least 128."""
     mask = open_mask(path, None)
     try:
         colours = isinstance(mask, Image.Image) and mask.mode in ("RGB", "RGBA")
         values = np.asarray(mask)[..., :3].max(-1) if colours else mask_values(mask)  # type: ignore[arg-type]
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
-    return values >= 128 if is_lossy(mask) else values != 0
+    return values >= 128 if is_lossy(path) else values != 0
 
 
 def _same_size(path: Path, array: np.ndarray, other: Path, wanted: np.ndarray, what: str = "") -> None:

@@ -116,8 +116,8 @@ class Kind(Enum):
     LOSSY = (
         "lossy",
         "error, unusable",
-        "mask saved as JPEG",
-        "export the masks again as PNG (converting the JPEG file does not restore its values). If that is impossible, "
+        "mask saved with loss, as JPEG",
+        "export the masks again as PNG (converting the file does not restore its values). If that is impossible, "
         "`nearest: true` in dataset.yaml gives each pixel the class of the nearest value or colour",
     )
     EMPTY = (

@@ -1,7 +1,9 @@
-"""Inspect the header of an image file without decoding it, to choose the decoder."""
+"""Inspect the header of an image file without decoding it: to choose the decoder, and to tell lossy files."""
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from PIL import TiffImagePlugin
 
@@ -14,8 +16,12 @@ GEOREFERENCE = (33550, 33922, 34264, 34735)
 GDAL_NODATA = 42113
 PLAIN_COMPRESSIONS = (1, 5, 8, 32773, 32946)
 """None, LZW, Deflate, PackBits: lossless compressions whose decoders detect damage."""
+STRIP_OFFSETS, TILE_OFFSETS = 273, 324
 LARGE = 64 * 2**20
 """Number of pixels above which even a plain TIFF is read by window."""
+
+MAX_PIECES = 1000
+"""Maximum number of chunks, boxes or segments of a header that are looked at."""
 
 Directory = TiffImagePlugin.ImageFileDirectory_v2
 
@@ -89,3 +95,81 @@ def decoder_of(path: Path) -> Decoder:
         tags = first_directory(path)
         return "picture" if tags is None or is_plain(tags) else "GTiff"
     return "picture"
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether a file is of a kind that changes values, as far as its header tells; False for one that cannot be read.
+
+    That is JPEG; WebP other than VP8L; AVIF, which only its encoder's settings make lossless; JPEG 2000 with the
+    irreversible wavelet; and TIFF whose first tile is one of these.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+            if head[:3] == b"\xff\xd8\xff" or head[4:12] in (b"ftypavif", b"ftypavis"):
+                return True
+            if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+                return _is_lossy_webp(file, 12)
+            if head[4:8] == b"jP  " or head[:4] == b"\xff\x4f\xff\x51":
+                return _is_irreversible(file, 0)
+        tags = first_directory(path)
+        if tags is None or (compression := tags.get(COMPRESSION, 1)) not in LOSSY_COMPRESSIONS:
+            return False
+        places = tags.get(TILE_OFFSETS) or tags.get(STRIP_OFFSETS) or (0,)
+        with path.open("rb") as file:
+            return LOSSY_COMPRESSIONS[compression](file, places[0])
+    except (
+        OSError,
+        struct.error,
+        ValueError,
+        TypeError,
+        LookupError,
+        OverflowError,
+    ):  # damaged: its decoder reports it
+        return False
+
+
+def _is_lossy_webp(file: BinaryIO, start: int) -> bool:
+    """Whether the first image among the chunks of a WebP file, from a byte on, is not of the lossless kind."""
+    file.seek(start)
+    for _ in range(MAX_PIECES):
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name in (b"VP8 ", b"VP8L"):
+            return bool(name == b"VP8 ")
+        # the image of an animation's frame lies within that
+        file.seek(16 if name == b"ANMF" else size + size % 2, 1)
+    return False
+
+
+def _is_irreversible(file: BinaryIO, start: int) -> bool:
+    """Whether a JPEG 2000 code stream, or the one in a file's boxes, has another wavelet than 5-3 for any component."""
+    file.seek(start)
+    for _ in range(MAX_PIECES):
+        if (head := file.read(8))[:4] == b"\xff\x4f\xff\x51":
+            file.seek(-6, 1)
+            break
+        size, name = struct.unpack(">I4s", head)
+        read = 8 if size != 1 else 16
+        size = size if size != 1 else struct.unpack(">Q", file.read(8))[0]
+        file.seek(0 if name == b"jp2c" else size - read, 1)
+    components = 1
+    for _ in range(MAX_PIECES):
+        marker, size = struct.unpack(">2sH", file.read(4))
+        segment = file.read(max(0, size - 2))
+        if marker == b"\xff\x51":
+            components = struct.unpack_from(">H", segment, 34)[0]
+        elif marker in (b"\xff\x52", b"\xff\x53"):
+            place = 9 if marker == b"\xff\x52" else 6 if components < 257 else 7
+            if segment[place] != 1:
+                return True
+        elif marker == b"\xff\x90":  # the first tile
+            return False
+    return False
+
+
+LOSSY_COMPRESSIONS: dict[int, Callable[[BinaryIO, int], bool]] = {
+    **dict.fromkeys((6, 7, 34892), lambda file, start: True),
+    **dict.fromkeys((33003, 33004, 33005, 34712), _is_irreversible),
+    50001: lambda file, start: _is_lossy_webp(file, start + 12),
+}
+"""The compressions in TIFF that may change values, and how the tile at a place in a file tells it."""

@@ -55,7 +55,7 @@ def infer_classes(root: Path, masks: Sequence[Path]) -> Meaning:
     - Other values: classes from 0 to the highest value; 255 is void. Palette masks give the colours.
     - Colour masks, or palette masks whose palettes contradict each other: each colour is a class, in ascending order.
 
-    Masks that are broken, JPEG, or have more than 64 values are left out (``check`` reports each of them).
+    Masks that are broken, lossy, or have more than 64 values are left out (``check`` reports each of them).
     Raises DataError if no mask is left, all masks together have more than 64 classes, or their values are ambiguous or
     cannot be classes.
     """
@@ -116,7 +116,7 @@ def _content(files: Contents, to_judge: Container[Path], path: Path) -> _Content
     except DataError as error:
         return _Content(fault=str(error).removeprefix(visible(f"{path}: ")))
     if found.lossy:
-        return _Content(fault="it is a JPEG file, which changes mask values")
+        return _Content(fault="it is compressed with loss (as JPEG is), which changes mask values")
     held = keep_most_frequent(found) if path in to_judge else None
     if len(found.colours) > LIMIT:
         return _Content(fault=f"it has more than {LIMIT} colours, as masks with smoothed edges do", held=held)
