@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import annotated, described, folders, voc
 from fullyconv.data.layouts.unrecognized import looks_like
-from fullyconv.data.published import cityscapes, context, nyud, sbd, siftflow
+from fullyconv.data.published import ade20k, cityscapes, context, nyud, sbd, siftflow
 from fullyconv.errors import DataError
 
 
@@ -72,6 +72,12 @@ LAYOUTS = {
         "Cityscapes: leftImg8bit/SPLIT/CITY and gtFine/SPLIT/CITY, with labelIds",
         cityscapes.is_cityscapes,
         cityscapes.open_cityscapes,
+    ),
+    "ade20k": Layout(
+        "ADE20K's SceneParse150 (ADEChallengeData2016): images/SPLIT and annotations/SPLIT, with ADE_*.png or "
+        "objectInfo150.txt",
+        ade20k.is_ade20k,
+        ade20k.open_ade20k,
     ),
     "folders": Layout(
         "folders images and masks (or img, photos, labels, annotations, gt and the like), optionally with a folder for "

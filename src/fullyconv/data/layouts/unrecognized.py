@@ -27,7 +27,7 @@ _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".w
 
 def looks_like(path: Path) -> str:
     """Return a sentence that says what is at ``path``, and one that says what to do."""
-    files = [path] if path.is_file() else list(islice(_files(path, 4), MAX_FILES))
+    files = [path] if path.is_file() else list(islice(_files(path, 5), MAX_FILES))
     if not files:
         return f"it is an empty folder; {_ONE_EACH}"
     if (told := _volumes(files) or _annotations(files)) is not None:
@@ -40,6 +40,11 @@ def looks_like(path: Path) -> str:
     if any(endings[suffix] for suffix in _VIDEOS):
         video = next(file for file in files if file.suffix.lower() in _VIDEOS)
         return f"it holds videos, such as {video.name}; save the frames that have masks as images. Then {_ONE_EACH}"
+    if whole := [file for file in files if re.fullmatch(r"ADE_.*_seg\.png", file.name)]:
+        return (
+            f"it is the whole of ADE20K ({whole[0].name}), which has over 3,000 classes; at most 255 are "
+            "possible. Use its SceneParse150 with 150 classes (ADEChallengeData2016), which is opened as it is"
+        )
     images = [file for file in files if is_image_name(file)]
     if not images:
         return f"it holds no images ({_names(path)}); {_ONE_EACH}"
