@@ -1,5 +1,7 @@
 """Data sets of scenes in the folders in which they are published, against the authors' own rules."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,3 +95,60 @@ def test_the_whole_of_ade20k_is_refused_with_what_to_use(write, tmp_path):
     write("images/ADE/training/urban/street/ADE_train_00000001_seg.png", noise())
     with pytest.raises(DataError, match=r"the whole of ADE20K .* Use its SceneParse150"):
         open_data(tmp_path)
+
+
+def mapillary(write, root, version="v2.0"):
+    """Two splits of one image whose masks hold all four labels; the second and the last are not of evaluation."""
+    labels = [
+        ("animal--bird", "Bird", (165, 42, 42), True),
+        ("void--ego-vehicle", "Ego Vehicle", (120, 10, 10), False),
+        ("nature--sky", "Sky", (70, 130, 180), True),
+        ("void--unlabeled", "Unlabeled", (0, 0, 0), False),
+    ]
+    keys = ("name", "readable", "color", "evaluate")
+    config = {"labels": [dict(zip(keys, label, strict=True), instances=True) for label in labels], "version": "1.1"}
+    (root / (f"config_{version}.json" if version else "config.json")).write_text(json.dumps(config))
+    mask = np.arange(96).reshape(8, 12) % 4
+    for split in ("training", "validation"):
+        write(f"{split}/images/a.jpg", noise())
+        write(f"{split}/{version or '.'}/labels/a.png", mask, [channel for label in labels for channel in label[2]])
+        write(f"{split}/{version or '.'}/instances/a.png", mask)
+    write("testing/images/b.jpg", noise())
+    return mask, config
+
+
+@pytest.mark.parametrize("version", ["v1.2", "v2.0", ""])
+def test_mapillarys_classes_are_those_of_its_file_that_are_evaluated(write, tmp_path, version):
+    mask, _ = mapillary(write, tmp_path, version)
+    data = open_data(tmp_path)
+    assert data.layout == f"mapillary-{version}".rstrip("-")
+    assert (data.classes, data.palette) == (["Bird", "Sky"], [(165, 42, 42), (70, 130, 180)])
+    assert list(data.splits) == ["train", "val"]
+    assert "test is left out" in data.notes[0]
+    labels = read_pair(data.split("val")[0], data.codes)[1]
+    assert np.array_equal(labels, np.array([0, IGNORE, 1, IGNORE])[mask])
+    assert check(data).errors == []
+
+
+def test_of_two_versions_mapillarys_newer_is_opened_and_the_other_can_be_chosen(write, tmp_path):
+    _, config = mapillary(write, tmp_path, "v2.0")
+    mapillary(write, tmp_path, "v1.2")
+    config["labels"][2]["readable"] = "Bird"
+    (tmp_path / "config_v1.2.json").write_text(json.dumps(config))
+    assert open_data(tmp_path).classes == ["Bird", "Sky"]
+    assert open_data(tmp_path, "mapillary-v1.2").classes == ["animal--bird", "nature--sky"]
+
+
+def test_a_damaged_file_of_mapillarys_classes_is_refused_in_words(write, tmp_path):
+    mapillary(write, tmp_path)
+    (tmp_path / "config_v2.0.json").write_text('{"labels": [{"readable": "Bird", "name": "b", "color": [1, 2, 300]}]}')
+    with pytest.raises(DataError, match=r"config_v2.0.json: labels.0.color.2: .*255"):
+        open_data(tmp_path)
+
+
+def test_another_data_sets_config_is_not_taken_for_mapillarys(write, tmp_path):
+    (tmp_path / "config.json").write_text('{"labels": ["a", "b"]}')
+    for split in ("training", "validation"):
+        write(f"{split}/images/{split}.jpg", noise())
+        write(f"{split}/labels/{split}.png", np.arange(96).reshape(8, 12) % 2)
+    assert open_data(tmp_path).layout == "folders"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import annotated, described, folders, voc
 from fullyconv.data.layouts.unrecognized import looks_like
-from fullyconv.data.published import ade20k, cityscapes, context, nyud, sbd, siftflow
+from fullyconv.data.published import ade20k, cityscapes, context, mapillary, nyud, sbd, siftflow
 from fullyconv.errors import DataError
 
 
@@ -79,6 +79,14 @@ LAYOUTS = {
         ade20k.is_ade20k,
         ade20k.open_ade20k,
     ),
+    **{
+        name: Layout(
+            f"Mapillary Vistas: {config}, and SPLIT/images and SPLIT/{place}",
+            partial(mapillary.is_mapillary, layout=name),
+            partial(mapillary.open_mapillary, layout=name),
+        )
+        for name, (config, place) in mapillary.CONFIGS.items()
+    },
     "folders": Layout(
         "folders images and masks (or img, photos, labels, annotations, gt and the like), optionally with a folder for "
         "each split inside or around them",
