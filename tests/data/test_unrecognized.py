@@ -23,8 +23,8 @@ CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><im
         ({"study/IM0001": bytes(128) + b"DICM"}, "it holds DICOM slices, such as IM0001"),
         ({"study/1.2.840.1": bytes(128) + b"DICM"}, "it holds DICOM slices, such as 1.2.840.1"),
         ({"imagesTr/a.nii.gz": b"", "labelsTr/a.nii.gz": b""}, "it holds NIfTI volumes, such as a.nii.gz"),
-        ({"annotations/instances.json": COCO, "images/a.jpg": None}, "instances.json is a COCO file; draw them as"),
-        ({"images/a.jpg": None, "labels/a.json": LABELME}, "a.json is a LabelMe file"),
+        ({"x/y/z/instances.json": COCO}, "instances.json is a COCO file, which is opened as it is: give the folder"),
+        ({"a/b/c/d/a.json": LABELME}, "a.json is a LabelMe file, which is opened as it is: give the folder that hol"),
         ({"export.json": STUDIO, "a.jpg": None}, "export.json is a Label Studio export"),
         (
             {"annotations.xml": CVAT, "images/a.jpg": None},
@@ -84,9 +84,9 @@ def test_a_file_that_is_no_descriptor_is_named(save, tmp_path):
         DataError, match=r"a\.png: no data set found: it is a single image; expected the folder of a data set"
     ):
         open_data(save("a.png", np.zeros((2, 2, 3))))
-    (tmp_path / "instances.json").write_text(COCO)
-    with pytest.raises(DataError, match=r"instances\.json is a COCO file"):
-        open_data(tmp_path / "instances.json")
+    (tmp_path / "export.json").write_text(STUDIO)
+    with pytest.raises(DataError, match=r"export\.json is a Label Studio export"):
+        open_data(tmp_path / "export.json")
 
 
 def test_cityscapes_has_19_classes_and_no_test(save, tmp_path):

@@ -248,6 +248,8 @@ def test_no_name_leads_out_of_the_folder(photo, write_json, tmp_path):
         ({"categories": []}, "has 0 categories"),
         ({"categories": [{"id": 1, "name": "a\nb"}]}, "control character"),
         ({"images": [{"id": 1, "file_name": ""}]}, "names an image ''"),
+        ({"images": [{"id": 1, "file_name": "x" * 300}]}, "names an image 'xxx.*of 300 characters"),
+        ({"images": [{"id": 1, "file_name": "a/" * 3000 + "b.png"}]}, "of 6,005 characters"),
         ({"images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}]}, "more than once"),
         ({"images": [{"id": 1, "file_name": "a.png", "width": 10**9, "height": 10**9}]}, None),
     ],

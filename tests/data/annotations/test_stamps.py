@@ -125,7 +125,7 @@ def test_ellipses_hold_the_centres_within_and_turn_clockwise():
 def test_lines_are_pillows_of_their_width_and_points_are_discs():
     points = np.array([(3, 3), (30, 3), (30, 28)], float)
     drawn = Image.new("1", SIZE[::-1])
-    ImageDraw.Draw(drawn).line([tuple(point) for point in points.tolist()], fill=1, width=5)
+    ImageDraw.Draw(drawn).line([tuple(point) for point in points.tolist()], fill=1, width=5, joint="curve")
     assert np.array_equal(pixels(Line(points, 5)), np.asarray(drawn))
     assert np.array_equal(pixels(Line(points[:1], 4)), pixels(Ellipse(3, 3, 2, 2), rule="pillow"))
 

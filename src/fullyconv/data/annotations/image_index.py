@@ -4,13 +4,17 @@ Names in annotations are of other machines: with other folders, backslashes, or 
 with the files that were found, never opened as paths, so that no name leads out of the folder.
 """
 
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import images_under
 from fullyconv.errors import DataError
+
+MAX_NAME, MAX_PATH = 255, 1000
+"""Most bytes of a file's name, and most characters of its path: systems raise errors for longer ones."""
 
 
 class ImageIndex:
@@ -21,22 +25,30 @@ class ImageIndex:
         self.root = root
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-        for path in images_under(root):
+        self._all = frozenset(images_under(root))
+        for path in sorted(self._all):
             self._by_name[path.name].append(path)
             self._by_stem[path.stem].append(path)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._by_name.values()))
+    def __contains__(self, path: Path) -> bool:
+        return path in self._all
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._all)
 
     def find(self, name: str, near: Path, split: str | None = None) -> Path:
         """Return the image of a name in the annotation file ``near``; the path where it would be if it is not there.
 
-        Of several with this name, that is the one whose folders the name ends with, else the one beside the file or in
-        the folder of its split. Raises DataError if there are still several.
+        Of several with this name, that is the one to which the name leads from the file, else the one whose folders the
+        name ends with, else the one beside the file or in the folder of its split. Raises DataError if there are still
+        several.
         """
         parts = _parts(name)
         if not parts:
             raise DataError(f"{near}: names an image {name[:80]!r}; the name of a file is expected")
+        direct = Path(os.path.normpath(near.parent / PureWindowsPath(name).as_posix()))
+        if direct in self._all:
+            return direct
         found = self._by_name.get(parts[-1]) or self._by_stem.get(PurePosixPath(parts[-1]).stem, [])
         for depth in range(len(parts), 1, -1):
             ending = [path for path in found if path.parts[-depth:-1] == tuple(parts[-depth:-1])]
@@ -50,7 +62,20 @@ class ImageIndex:
                 f"{near}: names the image {name[:200]}, which is there {len(found)} times, as {found[0]} and "
                 f"{found[1]}; give the images names of their own, or the annotation file a folder with its images"
             )
-        return found[0] if found else near.parent.joinpath(*parts)
+        if found:
+            return found[0]
+        if len(name) > MAX_PATH or max(len(os.fsencode(part)) for part in parts) > MAX_NAME:
+            raise DataError(
+                f"{near}: names an image {name[:80]!r}…, of {len(name):,} characters; the name of a file is expected"
+            )
+        return near.parent.joinpath(*parts)
+
+
+def split_of_folders(path: Path, root: Path) -> str | None:
+    """Return the split that the folders of a file below ``root`` name, as train for train2017/labels; None if none."""
+    folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+    named = (canonical(part.rstrip("0123456789")) for part in folders)
+    return next((name for name in named if name in ("train", "val", "test")), None)
 
 
 def _parts(name: str) -> list[str]:
@@ -61,6 +86,9 @@ def _parts(name: str) -> list[str]:
 
 def _nearer(found: Sequence[Path], near: Path, split: str | None, root: Path) -> list[Path]:
     """Return those of several images of one name that lie by the annotation file, or in its split's folder."""
+    same = [path for path in found if path.parent == near.parent]
+    if len(same) == 1:
+        return same
     beside = [path for path in found if path.is_relative_to(near.parent)]
     if near.parent != root and len(beside) == 1:
         return beside

@@ -14,6 +14,8 @@ from fullyconv.validation import words
 Value = TypeVar("Value")
 GROWTH = 12
 """At most about so many times the size of a JSON file is what its values take in memory."""
+SMALL = 1 << 23
+"""Files of at most so many bytes are read without asking how much memory is left, which takes a millisecond."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -22,7 +24,7 @@ def read_bytes(path: Path) -> bytes:
         size = path.stat().st_size
         if not path.is_file():
             raise DataError(f"{path}: {absence(path)}")
-        if size * GROWTH > (left := available_memory(torch.device("cpu"))):
+        if size > SMALL and size * GROWTH > (left := available_memory(torch.device("cpu"))):
             raise DataError(
                 f"{path}: its {size >> 20:,} MiB may take {size * GROWTH >> 20:,} MiB in memory, of which "
                 f"{left >> 20:,} MiB are left; divide it into several files"

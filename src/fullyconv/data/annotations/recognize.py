@@ -1,5 +1,6 @@
 """Tell what tool wrote an annotation file by its beginning, and find such files in a folder."""
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ HEAD = 1 << 16
 """The bytes of a file that are looked at."""
 TRIED = 20
 """The files of a folder that are looked at to see whether it holds a format: tools do not mix them."""
+_OF_LABELME = ({b"shapes", b"imagePath"}, {b"shapes", b"points", b"label"})
 _OTHERS_OF_COCO = re.compile(r"(captions|person_keypoints|image_info)_")
 
 
@@ -23,7 +25,7 @@ def json_format(path: Path) -> Format | None:
     except OSError:
         return None
     keys = set(re.findall(rb'"(\w+)"\s*:', head))
-    if {b"shapes", b"imagePath"} <= keys or {b"shapes", b"imageData"} <= keys:
+    if _is_object(head) and (b"imageData" in keys or any(pair <= keys for pair in _OF_LABELME)):
         return "labelme"
     if b"segments_info" in keys:
         return "coco-panoptic"
@@ -42,13 +44,14 @@ def _is_object(head: bytes) -> bool:
 
 
 def annotation_files(path: Path, wanted: Format) -> list[Path]:
-    """Return the files of one format: ``path`` itself, or those in a folder, in its folder of annotations, or in those
-    of its splits.
+    """Return the files of one format: ``path`` itself, or those in a folder and in the folders within it.
+
+    labelme writes a file for each image, and is sought deeper than the others: in folders of splits of annotations.
     """
     if not path.is_dir():
         return [path] if json_format(path) == wanted else []
     found = []
-    for place in [path, *subfolders(path)]:
+    for place in _folders(path, 3 if wanted == "labelme" else 1):
         files = _json_files(place)
         if any(json_format(file) == wanted for file in files[:TRIED]):
             found += [file for file in files if json_format(file) == wanted]
@@ -57,9 +60,16 @@ def annotation_files(path: Path, wanted: Format) -> list[Path]:
     return found
 
 
+def _folders(folder: Path, depth: int) -> list[Path]:
+    below = [inner for own in subfolders(folder) for inner in _folders(own, depth - 1)] if depth else []
+    return [folder, *below]
+
+
 def _json_files(folder: Path) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            names = sorted(own.name for own in entries if own.name.lower().endswith(".json") and own.is_file())
+            names = [name for name in names if not name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
-    return [entry for entry in entries if entry.suffix.lower() == ".json" and entry.is_file()]
+    return [folder / name for name in names]

@@ -215,7 +215,9 @@ def _stamp_line(line: Line, size: Size) -> Stamp:
         return _stamp_pillow_ellipse(Ellipse(x, y, radius, radius), size)
     width = max(1, round(line.width))
     places = [(x, y) for x, y in points.tolist()]
-    return _with_pillow(points, size, lambda canvas: canvas.line(places, fill=1, width=width), margin=width + 2)
+    return _with_pillow(
+        points, size, lambda canvas: canvas.line(places, fill=1, width=width, joint="curve"), margin=width + 2
+    )
 
 
 _POLYGONS: dict[Rule, Callable[[Sequence[np.ndarray], Size], Stamp]] = {

@@ -10,6 +10,7 @@ from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
 from fullyconv.data.annotations.coco import read_coco
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
+from fullyconv.data.annotations.labelme import read_labelme
 from fullyconv.data.annotations.recognize import annotation_files
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.divide import divide, require_several, source_of
@@ -19,6 +20,7 @@ from fullyconv.data.published.archive import in_order
 from fullyconv.errors import DataError
 from fullyconv.palettes import default_palette
 
+_FOLDERS = ("annotations", "annotation", "labels", "ann", "json", "jsons")
 PAINTER = "1"
 """Raised whenever shapes are drawn otherwise than before, so that masks are drawn again."""
 
@@ -40,6 +42,11 @@ READERS = {
         "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
         partial(annotation_files, wanted="coco"),
         read_coco,
+    ),
+    "labelme": Reader(
+        "labelme (wkentaro): a JSON file for each image, beside the images or in folders of their own",
+        partial(annotation_files, wanted="labelme"),
+        read_labelme,
     ),
 }
 
@@ -121,7 +128,8 @@ def as_data(annotations: Annotations, options: Options) -> Data:
 
 
 def _pair(image: AnnotatedImage, style: Style, folder: Path, root: Path) -> Pair:
-    inside = image.image.relative_to(root) if image.image.is_relative_to(root) else Path(image.image.name)
+    above = (place for place in (root, folder.parent) if image.image.is_relative_to(place))
+    inside = image.image.relative_to(next(above, image.image.parent))
     version = digest(PAINTER, image.version, repr(style), repr(image.size) if image.size else _stamp(image.image))
     mask = folder / inside / f"{version}.png"
     return Pair(image.image, mask, drawing=Drawing(image, style, mask))
@@ -138,4 +146,4 @@ def _stamp(image: Path) -> str:
 
 def _root_of(file: Path) -> Path:
     """Return the folder in which the images of an annotation file lie: its own, or the one around ``annotations``."""
-    return file.parent.parent if file.parent.name.lower() in ("annotations", "annotation", "labels") else file.parent
+    return file.parent.parent if file.parent.name.lower() in _FOLDERS else file.parent

@@ -118,6 +118,7 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       splits, the images are divided by the SHA-256 of their names (see ``divide``). The classes come from the masks
       (see ``infer_classes``).
     - **coco**: COCO's annotation files (see ``coco.read_coco``); the masks are drawn when they are first needed.
+    - **labelme**: the JSON files of labelme (see ``labelme.read_labelme``).
 
     The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
     by their names (see ``pairing.pair``). Files that do not pair or cannot be read raise no error here: ``check``

@@ -20,6 +20,8 @@ HEAD = 1 << 16
 
 _ONE_EACH = "put the images, and one mask for each, into images/ and masks/, or say in a dataset.yaml where they are"
 _DRAW = f"draw them as masks first, one PNG file for each image. Then {_ONE_EACH}"
+_OPENED = ("a LabelMe file", "a COCO file")
+"""What is opened where it is found: in the folder that is given, or in those within it."""
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _JPEG = (".jpg", ".jpeg")
 _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -138,7 +140,9 @@ def _annotations(files: list[Path]) -> str | None:
     for file in files:
         of_kind.setdefault(file.suffix.lower(), []).append(file)
     for file in of_kind.get(".json", [])[:READ]:
-        if (kind := _json_kind(file)) is not None:
+        if (kind := _json_kind(file)) in _OPENED:
+            return f"{file.name} is {kind}, which is opened as it is: give the folder that holds it"
+        if kind is not None:
             return f"{file.name} is {kind}; {_DRAW}"
     for file in of_kind.get(".xml", [])[:READ]:
         head = _head(file, HEAD)

@@ -1,0 +1,39 @@
+"""Take images out of annotation files that hold them, so that they can be read like any other image."""
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from fullyconv.data.annotations.drawing import MAX_PIXELS, folder_of_masks
+from fullyconv.errors import DataError, first_line
+from fullyconv.files import write_whole
+
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif", "WEBP": ".webp"}
+"""The formats of images that are taken out, by Pillow's names for them."""
+
+
+def keep_image(root: Path, source: Path, encoded: str) -> Path:
+    """Write an image in Base64 into the folder of drawn masks, unless it is there, and return its path.
+
+    ``source`` is the file in the data set ``root`` that holds it; the image has its name. Raises DataError if it is no
+    image that Pillow verifies, or cannot be written.
+    """
+    try:
+        content = base64.b64decode(encoded)
+        with Image.open(io.BytesIO(content), formats=(*SUFFIXES,)) as picture:
+            suffix = SUFFIXES.get(picture.format or "", ".jpg")  # of a kind of JPEG, such as MPO
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+            picture.verify()
+    except Exception as error:  # Pillow raises errors of many types for broken files
+        raise DataError(f"{source}: the image that it holds cannot be read: {first_line(error)}") from error
+    folder = folder_of_masks(root) / "embedded"
+    path = folder / source.relative_to(root).with_suffix(suffix)
+    try:
+        if not path.is_file() or path.read_bytes() != content:
+            write_whole(path, content)
+    except OSError as error:
+        raise DataError(f"{path}: the image that {source} holds cannot be written: {first_line(error)}") from error
+    return path
