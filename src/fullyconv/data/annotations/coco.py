@@ -85,7 +85,7 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
     """Read the COCO files of a data set, as one for each split; ``root`` is the folder in which the images lie.
 
     Classes are the categories by their order, after a background. Raises DataError for a file that is not COCO's, that
-    has no categories, or that names an image twice or ambiguously.
+    has no categories, or that names an image ambiguously.
     """
     files = [_read(path) for path in paths]
     named = list(dict.fromkeys(category["name"] for file in files for category in _categories(file)))
@@ -95,9 +95,6 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
     index, notes, images = ImageIndex(root), _notes(files), list[AnnotatedImage]()
     for file in files:
         images += _images(file, index, {category["id"]: labels[category["name"]] for category in _categories(file)})
-    twice = [image for image, count in Counter(own.image for own in images).items() if count > 1]
-    if twice:
-        raise DataError(f"{files[0].path}: names the image {twice[0]} more than once; one entry for each is expected")
     return Annotations(root, "coco", images, classes, "coco", "smaller-on-top", notes=notes)
 
 

@@ -6,7 +6,7 @@ with the files that were found, never opened as paths, so that no name leads out
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fullyconv.data.layouts.divide import canonical
@@ -18,14 +18,17 @@ MAX_NAME, MAX_PATH = 255, 1000
 
 
 class ImageIndex:
-    """The images in a folder at all depths, found by what annotations call them."""
+    """The images in a folder at all depths, found by what annotations call them.
 
-    def __init__(self, root: Path) -> None:
+    ``without`` are files that are not taken for images, such as masks.
+    """
+
+    def __init__(self, root: Path, without: Container[Path] = ()) -> None:
         """Raises DataError if a folder cannot be listed."""
         self.root = root
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-        self._all = frozenset(images_under(root))
+        self._all = frozenset(path for path in images_under(root) if path not in without)
         for path in sorted(self._all):
             self._by_name[path.name].append(path)
             self._by_stem[path.stem].append(path)

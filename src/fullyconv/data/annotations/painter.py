@@ -34,6 +34,13 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
     covered, contested = np.zeros(size, bool), np.zeros(size, bool)
     faults, outside = [], 0
     drawn: list[tuple[int, int, Stamp]] = []
+
+    def lay(label: int, own: Stamp) -> None:
+        place = slice(own.top, own.top + own.inside.shape[0]), slice(own.left, own.left + own.inside.shape[1])
+        contested[place] |= own.inside & covered[place] & (labels[place] != label)
+        labels[place][own.inside] = label
+        covered[place] |= own.inside
+
     for shape in shapes:
         try:
             if shape.fault:
@@ -44,12 +51,10 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
             continue
         pixels = int(whole.inside.sum())
         outside += not pixels
-        drawn.append((pixels, shape.label, whole))
-    if order == "smaller-on-top":
-        drawn.sort(key=lambda entry: -entry[0])
-    for _, label, (top, left, inside) in drawn:
-        place = slice(top, top + inside.shape[0]), slice(left, left + inside.shape[1])
-        contested[place] |= inside & covered[place] & (labels[place] != label)
-        labels[place][inside] = label
-        covered[place] |= inside
+        if order == "file":  # at once, so that one stamp is held at a time
+            lay(shape.label, whole)
+        else:
+            drawn.append((pixels, shape.label, whole))
+    for _, label, whole in sorted(drawn, key=lambda entry: -entry[0]):
+        lay(label, whole)
     return Painted(labels, int(contested.sum()), faults, outside)

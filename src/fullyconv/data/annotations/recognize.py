@@ -22,12 +22,14 @@ def json_format(path: Path) -> Format | None:
     try:
         with path.open("rb") as opened:
             head = opened.read(HEAD)
+            opened.seek(max(0, path.stat().st_size - HEAD))
+            tail = opened.read(HEAD)
     except OSError:
         return None
     keys = set(re.findall(rb'"(\w+)"\s*:', head))
     if _is_object(head) and (b"imageData" in keys or any(pair <= keys for pair in _OF_LABELME)):
         return "labelme"
-    if b"segments_info" in keys:
+    if b'"segments_info"' in head + tail:  # a list of images may come first, or one of categories
         return "coco-panoptic"
     if b"images" in keys and keys & {b"annotations", b"categories", b"file_name"} and _is_object(head):
         return "coco"

@@ -65,7 +65,15 @@ class Bitmap:
     top: int = 0
 
 
-Geometry = Polygon | Rectangle | Ellipse | Line | Runs | Bitmap
+@dataclass(frozen=True, eq=False)
+class ValueMask:
+    """The pixels of an image of integers (H, W) that have this value; many of these share one image."""
+
+    values: np.ndarray
+    value: int
+
+
+Geometry = Polygon | Rectangle | Ellipse | Line | Runs | Bitmap | ValueMask
 
 
 @dataclass(frozen=True, eq=False)

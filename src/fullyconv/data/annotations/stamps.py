@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fullyconv.data.annotations.run_lengths import check_counts, counts_of_string
-from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Line, Polygon, Rectangle, Runs
+from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Line, Polygon, Rectangle, Runs, ValueMask
 from fullyconv.extras import require
 
 Rule = Literal["coco", "pillow", "centre", "touched"]
@@ -43,6 +43,8 @@ def stamp(geometry: Geometry, size: Size, rule: Rule) -> Stamp:
     match geometry:
         case Bitmap():
             return _cut(geometry.inside, geometry.top, geometry.left, size)
+        case ValueMask():
+            return _cut(geometry.values == geometry.value, 0, 0, size)
         case Runs():
             return _stamp_runs(geometry, size)
         case Line():

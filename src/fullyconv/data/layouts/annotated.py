@@ -11,6 +11,7 @@ from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, di
 from fullyconv.data.annotations.coco import read_coco
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
 from fullyconv.data.annotations.labelme import read_labelme
+from fullyconv.data.annotations.panoptic import panoptic_files, read_panoptic
 from fullyconv.data.annotations.recognize import annotation_files
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.divide import divide, require_several, source_of
@@ -42,6 +43,11 @@ READERS = {
         "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
         partial(annotation_files, wanted="coco"),
         read_coco,
+    ),
+    "coco-panoptic": Reader(
+        "COCO's panoptic annotations: a file with segments_info, and a folder of its name with PNGs",
+        panoptic_files,
+        read_panoptic,
     ),
     "labelme": Reader(
         "labelme (wkentaro): a JSON file for each image, beside the images or in folders of their own",
@@ -86,13 +92,18 @@ def as_data(annotations: Annotations, options: Options) -> Data:
     """Return annotations as a data set: each image with the mask that is drawn from its shapes.
 
     If the annotations name no splits, the images are divided, those of one group together. Raises DataError if there
-    are no images, or more classes than labels.
+    are no images, an image twice, or more classes than labels.
     """
     classes = annotations.classes
     if not annotations.images:
         raise DataError(f"{annotations.root}: its annotations name no images")
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{annotations.root}: has {len(classes)} classes; at most {MAX_CLASSES} are possible")
+    seen: set[Path] = set()
+    for own in annotations.images:
+        if own.image in seen:
+            raise DataError(f"{own.source}: names the image {own.image} more than once; one entry for each is expected")
+        seen.add(own.image)
     palette = annotations.palette or default_palette(len(classes))
     style = Style(
         annotations.rule if options.rasterize == "tool" else options.rasterize,

@@ -24,6 +24,14 @@ def _holds_annotations(layout: str, path: Path) -> bool:
     return bool(annotated.READERS[layout].find(path))
 
 
+def _annotated(layout: str) -> Layout:
+    return Layout(
+        annotated.READERS[layout].description,
+        partial(_holds_annotations, layout),
+        partial(annotated.open_annotations, layout=layout),
+    )
+
+
 LAYOUTS = {
     "descriptor": Layout(
         f"a {described.DESCRIPTOR} file, or a folder that holds one", described.is_descriptor, described.open_descriptor
@@ -87,20 +95,14 @@ LAYOUTS = {
         )
         for name, (config, place) in mapillary.CONFIGS.items()
     },
+    "coco-panoptic": _annotated("coco-panoptic"),  # before folders, as its PNGs would be taken for masks
     "folders": Layout(
         "folders images and masks (or img, photos, labels, annotations, gt and the like), optionally with a folder for "
         "each split inside or around them",
         folders.is_folders,
         folders.open_folders,
     ),
-    **{
-        name: Layout(
-            reader.description,
-            partial(_holds_annotations, name),
-            partial(annotated.open_annotations, layout=name),
-        )
-        for name, reader in annotated.READERS.items()
-    },
+    **{name: _annotated(name) for name in annotated.READERS if name != "coco-panoptic"},
 }
 
 
@@ -117,7 +119,8 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       Splits are recognized by the names of folders inside them, around them, or of the folders themselves; without
       splits, the images are divided by the SHA-256 of their names (see ``divide``). The classes come from the masks
       (see ``infer_classes``).
-    - **coco**: COCO's annotation files (see ``coco.read_coco``); the masks are drawn when they are first needed.
+    - **coco**, **coco-panoptic**: COCO's annotation files (see ``coco.read_coco``, ``panoptic.read_panoptic``); the
+      masks are drawn when they are first needed.
     - **labelme**: the JSON files of labelme (see ``labelme.read_labelme``).
 
     The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
