@@ -221,6 +221,7 @@ def predict(
     head: str | None = None,
     tile: TileOption = "auto",
     level: int = 0,
+    values: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     bar: ProgressBar = no_bar,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
@@ -232,7 +233,16 @@ def predict(
     predictor = Predictor(opened(model), scales=scales, flip=flip, head=head)
     with bar("predicting") as step:
         return predict_files(
-            predictor, given, out, overlay=overlay, scores=scores, tile=tile, level=level, progress=step, say=say
+            predictor,
+            given,
+            out,
+            overlay=overlay,
+            scores=scores,
+            tile=tile,
+            level=level,
+            values=values,
+            progress=step,
+            say=say,
         )
 
 

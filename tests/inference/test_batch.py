@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 
 from fullyconv.cli.use import report_failures
+from fullyconv.data import open_data
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference import batch, predictor
 from fullyconv.inference.batch import predict_files, targets_of
 from fullyconv.inference.predictor import Predictor
+from fullyconv.results.benchmarks import values_of
 
 
 def image(path: Path, seed: int = 0, size: tuple[int, int] = (6, 9)) -> Path:
@@ -313,4 +315,46 @@ def test_inputs_that_name_no_image_are_refused_before_anything_is_done(colour_ne
     (tmp_path / "empty" / "notes.txt").touch()
     with pytest.raises(DataError, match=message):
         predict_files(Predictor(colour_net), [tmp_path / name for name in given], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+CITYSCAPES = "road,sidewalk,building,wall,fence,pole,traffic light,traffic sign,vegetation,terrain,sky,person,rider,car"
+CITYSCAPES += ",truck,bus,train,motorcycle,bicycle"
+LABEL_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+"""The ids of the 19 train ids in the authors' table (cityscapesScripts, helpers/labels.py)."""
+
+
+def test_predictions_are_written_back_as_cityscapes_label_ids(make_net, photos, tmp_path):
+    names = CITYSCAPES.split(",")[::-1]  # found by their names, whatever their order
+    net = make_net(names)
+    net.palette = [(9 * i, 40, 255 - i) for i in range(19)]
+    done, failed = predict_files(Predictor(net), [photos], tmp_path / "out", values="cityscapes", overlay=True)
+    assert (len(done), failed) == (4, [])
+    for source in done:
+        written = Image.open((tmp_path / "out" / source.relative_to(photos)).with_suffix(".png"))
+        labels = np.asarray(Image.open(source)).argmax(2)
+        assert np.array_equal(np.asarray(written), np.array(LABEL_IDS[::-1])[labels])
+        assert np.array_equal(np.asarray(written.convert("RGB")), np.array(net.palette, np.uint8)[labels])
+
+
+def test_values_that_a_benchmark_takes_are_those_that_are_read(tmp_path):
+    values = values_of("cityscapes", CITYSCAPES.split(","))
+    assert values[:19].tolist() == LABEL_IDS
+    assert values[255] == 0  # void: unlabeled
+    for folder, name in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+        image(tmp_path / folder / f"val/ulm/ulm_000000_000000_{name}.png")
+    code = open_data(tmp_path).mask_code
+    assert code.label_values(values[:19])[0].tolist() == list(range(19))
+
+
+def test_a_benchmarks_values_are_refused_for_other_classes_and_for_tiffs(colour_net, make_net, photos, tmp_path):
+    def label(net, values="cityscapes", tile="auto"):
+        predict_files(Predictor(net), [photos], tmp_path / "out", values=values, tile=tile)
+
+    with pytest.raises(ConfigError, match=r"not those of the benchmark \(3 classes, not 19"):
+        label(colour_net)
+    with pytest.raises(ConfigError, match="expected one of cityscapes"):
+        label(colour_net, "kitti")
+    with pytest.raises(ConfigError, match="would give a TIFF"):
+        label(make_net(CITYSCAPES.split(",")), tile=64)
     assert not (tmp_path / "out").exists()

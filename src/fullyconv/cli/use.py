@@ -53,6 +53,13 @@ def predict(
     level: Annotated[
         int, typer.Option(help="Level of a pyramid, such as a whole slide's; 0 is the finest.", min=0)
     ] = 0,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BENCHMARK",
+            help="Write the values that a benchmark takes in place of the classes' numbers: cityscapes (labelIds).",
+        ),
+    ] = None,
 ) -> None:
     """Label every pixel of images.
 
@@ -72,6 +79,7 @@ def predict(
         head=head,
         tile=tiles,
         level=level,
+        values=values,
         say=say,
         bar=progress_bar,
     )

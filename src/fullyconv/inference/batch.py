@@ -19,6 +19,7 @@ from fullyconv.data.images.files import READ, is_image_name, write_image
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.inputs import Input
 from fullyconv.inference.predictor import Predictor, TileOption
+from fullyconv.results.benchmarks import benchmark_image, values_of
 from fullyconv.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def predict_files(
     scores: bool = False,
     tile: TileOption = "auto",
     level: int = 0,
+    values: str | None = None,
     progress: "Progress | None" = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
@@ -54,14 +56,17 @@ def predict_files(
     TIFF files that are georeferenced, tiled or large are read by window and give ``out/a/b.tif``, after the others;
     with a ``tile`` other than "auto" all are. ``tile`` "auto" takes an image whole where it fits into memory, else
     in bands, or in tiles where it is read by window or the network cannot run by bands; ``level`` is that of pyramids.
+    ``values`` names a benchmark whose values are written in place of the labels (see ``benchmarks.values_of``).
     ``progress`` counts images, and each tile of those read by window. ``say`` is told of images without any data.
     Files are whole or absent. Whatever goes wrong with an image does not stop the rest: returned are the images that
     are done, and those that failed, each with its error.
 
     Raises before anything is written: DataError where an input names no image, ConfigError where two results
-    would be one file, or a result would be written over an image, and where a picture is to have a ``level`` above 0,
-    OSError where a folder cannot be listed.
+    would be one file, or a result would be written over an image, where a picture is to have a ``level`` above 0, and
+    where the network's classes are not those of ``values`` or an image would give a TIFF, OSError where a folder cannot
+    be listed.
     """
+    written_values = None if values is None else values_of(values, predictor.classes)
     targets = targets_of(inputs, Path(out), overlay, predictor.classes if scores else (), tile)
     pictures, large = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
@@ -72,6 +77,8 @@ def predict_files(
             f"--level {level}: {pictures[0]} is read as a picture, which has no levels; label the pyramids by "
             "themselves (small TIFF files are read as pyramids with --tile 1024)"
         )
+    if values is not None and large:
+        raise ConfigError(f"--values {values}: {large[0]} would give a TIFF; a benchmark's values are written as PNG")
     done: list[Path] = []
     failed: list[tuple[Path, Exception]] = []
     steps = Steps(len(targets), progress)
@@ -91,7 +98,11 @@ def predict_files(
         if (segmentation.labels == IGNORE).all():
             say(f"{image}: {EMPTY}")
         _write_beside(segmentation, targets[image], overlay, scores)
-        segmentation.save(targets[image])
+        if written_values is None:
+            segmentation.save(targets[image])
+        else:
+            picture = benchmark_image(segmentation.labels, written_values, segmentation.palette)
+            write_image(targets[image], picture)
 
     def label_by_window(image: Path, _: None) -> None:
         from fullyconv.inference.rasters.predict import predict_raster

@@ -14,7 +14,7 @@ from fullyconv.palettes import Colour
 
 _PLACES = ("*",)
 _ENTRIES = ("leftImg8bit", "gtFine")
-_LABELS: dict[int, tuple[str, Colour]] = {
+LABELS: dict[int, tuple[str, Colour]] = {
     7: ("road", (128, 64, 128)),
     8: ("sidewalk", (244, 35, 232)),
     11: ("building", (70, 70, 70)),
@@ -99,9 +99,9 @@ def open_cityscapes(root: Path) -> Data:
     if not any(pair.mask for pairs in splits.values() for pair in pairs):
         raise DataError(f"{root / 'gtFine'}: holds no SPLIT/CITY/*_gtFine_labelIds.png for the images in leftImg8bit")
     values = dict.fromkeys((*range(-1, 34), IGNORE), IGNORE)
-    values |= {value: label for label, value in enumerate(_LABELS)}
-    classes, palette = (list(column) for column in zip(*_LABELS.values(), strict=True))
-    code = MaskCode(len(_LABELS), values=values)
+    values |= {value: label for label, value in enumerate(LABELS)}
+    classes, palette = (list(column) for column in zip(*LABELS.values(), strict=True))
+    code = MaskCode(len(LABELS), values=values)
     published = cities <= _CITIES
     return Data(
         root, "cityscapes", classes, palette, code, in_order(splits), unmatched, published=published, notes=notes
