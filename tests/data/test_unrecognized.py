@@ -12,7 +12,6 @@ from fullyconv.errors import DataError
 COCO = json.dumps({"images": [], "annotations": [], "categories": []})
 LABELME = json.dumps({"version": "5", "shapes": [], "imagePath": "a.jpg", "imageData": None})
 STUDIO = json.dumps([{"id": 1, "data": {"image": "a"}, "annotations": [{"result": []}]}])
-CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><image id='0'/></annotations>"
 
 
 @pytest.mark.parametrize(
@@ -26,10 +25,6 @@ CVAT = "<?xml version='1.0'?><annotations><version>1.1</version><meta></meta><im
         ({"x/y/z/instances.json": COCO}, "instances.json is a COCO file, which is opened as it is: give the folder"),
         ({"a/b/c/d/a.json": LABELME}, "a.json is a LabelMe file, which is opened as it is: give the folder that hol"),
         ({"export.json": STUDIO, "a.jpg": None}, "export.json is a Label Studio export"),
-        (
-            {"annotations.xml": CVAT, "images/a.jpg": None},
-            "annotations.xml is a CVAT XML file; export the task again as",
-        ),
         ({"images/a.jpg": None, "labels/a.txt": "0 0.1 0.2 0.3 0.4 0.5 0.6\n"}, "a.txt is a YOLO label file"),
         ({"set.zip": b"PK"}, "it holds archives, such as set.zip; unpack them"),
         ({"clip.MP4": b""}, "it holds videos, such as clip.MP4"),

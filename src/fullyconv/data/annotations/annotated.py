@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fullyconv.classes import MAX_CLASSES, printable
 from fullyconv.data.annotations.painter import Order
 from fullyconv.data.annotations.shapes import Shape
 from fullyconv.data.annotations.stamps import Rule, Size
+from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
 
@@ -69,6 +71,21 @@ def digest(*contents: bytes | str) -> str:
 
 BACKGROUND = "background"
 _BACKGROUNDS = frozenset((BACKGROUND, "_background_", "__background__", "bg"))
+
+
+def named_classes(path: Path, names: Sequence[str], what: str) -> tuple[list[str], dict[str, int]]:
+    """Return the classes that ``path`` names, with background first, and the label of each name.
+
+    ``what`` is what the format calls classes. Raises DataError for none or too many of them, and for a name that is not
+    printable.
+    """
+    try:
+        classes, labels = with_background([printable(name) for name in names])
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        raise DataError(f"{path}: has {len(classes) - 1} {what}; 1 to {MAX_CLASSES - 1} are expected")
+    return classes, labels
 
 
 def with_background(names: Sequence[str]) -> tuple[list[str], dict[str, int]]:

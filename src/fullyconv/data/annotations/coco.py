@@ -15,15 +15,13 @@ import numpy as np
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from fullyconv.classes import MAX_CLASSES, printable
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, with_background
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
+from fullyconv.data.annotations.recognize import split_of
 from fullyconv.data.annotations.run_lengths import counts_of_string
 from fullyconv.data.annotations.shapes import Polygon, Runs, Shape
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.layouts.divide import canonical
-from fullyconv.errors import DataError
 
 Id = int | str
 
@@ -89,31 +87,16 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
     """
     files = [_read(path) for path in paths]
     named = list(dict.fromkeys(category["name"] for file in files for category in _categories(file)))
-    classes, labels = with_background([_name(files[0].path, name) for name in named])
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        raise DataError(f"{files[0].path}: has {len(classes) - 1} categories; 1 to {MAX_CLASSES - 1} are expected")
+    classes, labels = named_classes(files[0].path, named, "categories")
     index, notes, images = ImageIndex(root), _notes(files), list[AnnotatedImage]()
     for file in files:
         images += _images(file, index, {category["id"]: labels[category["name"]] for category in _categories(file)})
     return Annotations(root, "coco", images, classes, "coco", "smaller-on-top", notes=notes)
 
 
-def split_of(path: Path) -> str | None:
-    """Return the split that an annotation file's name or its folder's tells, as train for instances_train2017.json."""
-    words = [word.rstrip("0123456789") for word in re.split(r"[^A-Za-z0-9]+", path.stem)] + [path.parent.name]
-    return next((name for word in words if (name := canonical(word)) in ("train", "val", "test")), None)
-
-
 def _read(path: Path) -> _File:
     content = read_bytes(path)
     return _File(path, parse_json(path, content, COCO), digest(content), split_of(path))
-
-
-def _name(path: Path, name: str) -> str:
-    try:
-        return printable(name)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _categories(file: _File) -> list[Category]:

@@ -20,18 +20,26 @@ SMALL = 1 << 23
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's content. Raises DataError where it cannot be read, or its values would not fit into memory."""
+    check_size(path, GROWTH)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
+
+
+def check_size(path: Path, growth: int) -> None:
+    """Raise DataError if a file cannot be read, or ``growth`` times its size do not fit into memory."""
     try:
         size = path.stat().st_size
         if not path.is_file():
             raise DataError(f"{path}: {absence(path)}")
-        if size > SMALL and size * GROWTH > (left := available_memory(torch.device("cpu"))):
-            raise DataError(
-                f"{path}: its {size >> 20:,} MiB may take {size * GROWTH >> 20:,} MiB in memory, of which "
-                f"{left >> 20:,} MiB are left; divide it into several files"
-            )
-        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
+    if size > SMALL and size * growth > (left := available_memory(torch.device("cpu"))):
+        raise DataError(
+            f"{path}: its {size >> 20:,} MiB may take {size * growth >> 20:,} MiB in memory, of which "
+            f"{left >> 20:,} MiB are left; divide it into several files"
+        )
 
 
 def parse_json(path: Path, content: bytes, form: TypeAdapter[Value]) -> Value:

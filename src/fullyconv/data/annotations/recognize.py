@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import subfolders
 from fullyconv.errors import DataError
 
-Format = Literal["coco", "coco-panoptic", "labelme", "label-studio", "cityscapes-polygons"]
+Format = Literal["coco", "coco-panoptic", "labelme", "label-studio", "cityscapes-polygons", "cvat"]
 HEAD = 1 << 16
 """The bytes of a file that are looked at."""
 TRIED = 20
@@ -17,8 +18,8 @@ _OF_LABELME = ({b"shapes", b"imagePath"}, {b"shapes", b"points", b"label"})
 _OTHERS_OF_COCO = re.compile(r"(captions|person_keypoints|image_info)_")
 
 
-def json_format(path: Path) -> Format | None:
-    """Return which tool's JSON a file holds, by its beginning; None where none is known, or it cannot be read."""
+def format_of(path: Path) -> Format | None:
+    """Return the format of a file, by its beginning; None where none is known, or it cannot be read."""
     try:
         with path.open("rb") as opened:
             head = opened.read(HEAD)
@@ -26,23 +27,32 @@ def json_format(path: Path) -> Format | None:
             tail = opened.read(HEAD)
     except OSError:
         return None
+    if _begins_with(head, b"<"):
+        parts = set(re.findall(rb"<(\w+)[\s>]", head))
+        return "cvat" if b"annotations" in parts and parts & {b"meta", b"image", b"track"} else None
     keys = set(re.findall(rb'"(\w+)"\s*:', head))
-    if _is_object(head) and (b"imageData" in keys or any(pair <= keys for pair in _OF_LABELME)):
+    if _begins_with(head, b"{") and (b"imageData" in keys or any(pair <= keys for pair in _OF_LABELME)):
         return "labelme"
     if b'"segments_info"' in head + tail:  # a list of images may come first, or one of categories
         return "coco-panoptic"
-    if b"images" in keys and keys & {b"annotations", b"categories", b"file_name"} and _is_object(head):
+    if b"images" in keys and keys & {b"annotations", b"categories", b"file_name"} and _begins_with(head, b"{"):
         return "coco"
-    if {b"categories", b"annotations"} <= keys and _is_object(head):
+    if {b"categories", b"annotations"} <= keys and _begins_with(head, b"{"):
         return "coco"
-    if not _is_object(head):
+    if not _begins_with(head, b"{"):
         known = {b"annotations", b"data"} <= keys or b"original_width" in keys
         return "label-studio" if known else None
     return "cityscapes-polygons" if {b"imgHeight", b"objects"} <= keys else None
 
 
-def _is_object(head: bytes) -> bool:
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+def split_of(path: Path) -> str | None:
+    """Return the split that an annotation file's name or its folder's tells, as train for instances_train2017.json."""
+    words = [word.rstrip("0123456789") for word in re.split(r"[^A-Za-z0-9]+", path.stem)] + [path.parent.name]
+    return next((name for word in words if (name := canonical(word)) in ("train", "val", "test")), None)
+
+
+def _begins_with(head: bytes, sign: bytes) -> bool:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == sign
 
 
 def annotation_files(path: Path, wanted: Format) -> list[Path]:
@@ -51,12 +61,12 @@ def annotation_files(path: Path, wanted: Format) -> list[Path]:
     labelme writes a file for each image, and is sought deeper than the others: in folders of splits of annotations.
     """
     if not path.is_dir():
-        return [path] if json_format(path) == wanted else []
+        return [path] if format_of(path) == wanted else []
     found = []
     for place in _folders(path, 3 if wanted == "labelme" else 1):
-        files = _json_files(place)
-        if any(json_format(file) == wanted for file in files[:TRIED]):
-            found += [file for file in files if json_format(file) == wanted]
+        files = _files(place, ".xml" if wanted == "cvat" else ".json")
+        if any(format_of(file) == wanted for file in files[:TRIED]):
+            found += [file for file in files if format_of(file) == wanted]
     if wanted == "coco":
         found = [file for file in found if not _OTHERS_OF_COCO.match(file.name)] or found
     return found
@@ -67,10 +77,10 @@ def _folders(folder: Path, depth: int) -> list[Path]:
     return [folder, *below]
 
 
-def _json_files(folder: Path) -> list[Path]:
+def _files(folder: Path, ending: str) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            names = sorted(own.name for own in entries if own.name.lower().endswith(".json") and own.is_file())
+            names = sorted(own.name for own in entries if own.name.lower().endswith(ending) and own.is_file())
             names = [name for name in names if not name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error

@@ -26,6 +26,14 @@ class Rectangle:
     bottom: float
 
 
+def turned(rectangle: Rectangle, angle: float, about: tuple[float, float]) -> Polygon:
+    """Return a rectangle that is turned clockwise, as seen on the screen, by ``angle`` degrees about a point."""
+    corners = [(x, y) for x, y in ((rectangle.left, rectangle.top), (rectangle.right, rectangle.top))]
+    corners += [(rectangle.right, rectangle.bottom), (rectangle.left, rectangle.bottom)]
+    cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    return Polygon(((np.array(corners) - about) @ np.array([(cosine, sine), (-sine, cosine)]) + about,))
+
+
 @dataclass(frozen=True)
 class Ellipse:
     """An ellipse; ``angle`` in degrees turns it clockwise, as seen on the screen, about its centre."""

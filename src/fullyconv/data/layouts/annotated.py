@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
 from fullyconv.data.annotations.coco import read_coco
+from fullyconv.data.annotations.cvat import read_cvat
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
 from fullyconv.data.annotations.labelme import read_labelme
 from fullyconv.data.annotations.panoptic import panoptic_files, read_panoptic
@@ -53,6 +54,11 @@ READERS = {
         "labelme (wkentaro): a JSON file for each image, beside the images or in folders of their own",
         partial(annotation_files, wanted="labelme"),
         read_labelme,
+    ),
+    "cvat": Reader(
+        'CVAT: annotations.xml of "CVAT for images 1.1" or "CVAT for video 1.1", or a folder that holds it',
+        partial(annotation_files, wanted="cvat"),
+        read_cvat,
     ),
 }
 

@@ -122,6 +122,7 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
     - **coco**, **coco-panoptic**: COCO's annotation files (see ``coco.read_coco``, ``panoptic.read_panoptic``); the
       masks are drawn when they are first needed.
     - **labelme**: the JSON files of labelme (see ``labelme.read_labelme``).
+    - **cvat**: CVAT's XML files (see ``cvat.read_cvat``).
 
     The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
     by their names (see ``pairing.pair``). Files that do not pair or cannot be read raise no error here: ``check``

@@ -146,10 +146,6 @@ def _annotations(files: list[Path]) -> str | None:
             return f"{file.name} is {kind}; {_DRAW}"
     for file in of_kind.get(".xml", [])[:READ]:
         head = _head(file, HEAD)
-        if b"<annotations" in head and (b"<image " in head or b"<meta>" in head):
-            return (
-                f'{file.name} is a CVAT XML file; export the task again as "Segmentation mask 1.1", which can be read'
-            )
         if b"<annotation" in head and b"<bndbox>" in head:
             return f"{file.name} is a PASCAL VOC detection file, which has boxes; a class for every pixel is needed"
     for file in of_kind.get(".txt", [])[:READ]:
