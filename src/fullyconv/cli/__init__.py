@@ -47,7 +47,15 @@ app = group(
 )
 app.callback()(options)
 app.add_typer(
-    group("Make, download, check and show data sets.", data.make, data.download, data.check, data.show), name="data"
+    group(
+        "Make, download, check, show and convert data sets.",
+        data.make,
+        data.download,
+        data.check,
+        data.show,
+        data.convert,
+    ),
+    name="data",
 )
 
 

@@ -75,6 +75,43 @@ def check(
         raise typer.Exit(2)
 
 
+def convert(
+    data: DataArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="folders (index masks and a dataset.yaml), voc, nnunet, coco, yolo, cvat, labelme or label-studio."
+        ),
+    ] = "folders",
+    model: Annotated[
+        str | None,
+        typer.Option(help="The network that predicted the masks: it names the classes, and people will correct them."),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="How far, in pixels, outlines may be from the masks; 0 is exact, 1 has far fewer points."),
+    ] = 0.0,
+    layout: LayoutOption = None,
+) -> None:
+    """Write a data set in the format of another tool.
+
+    From the annotations of a tool this makes masks; with --to, masks become annotations.
+    """
+    from fullyconv.data import open_data
+    from fullyconv.data.conversion.convert import convert
+
+    opened = open_data(data, layout)
+    if model is not None:
+        from fullyconv.inference.exported import open_model
+
+        net = open_model(model)
+        opened = opened.with_classes(net.classes, net.palette)
+    with progress_bar("converting") as step:
+        count = convert(opened, folder, to, tolerance=tolerance, predicted=model is not None, progress=step)
+    say(f"{folder}: {count} images with their labels ({to})")
+
+
 def show(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="File of the figure, such as samples.png.")],

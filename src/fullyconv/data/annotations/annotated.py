@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fullyconv.classes import MAX_CLASSES, printable
+from fullyconv.classes import IGNORE, MAX_CLASSES, printable
 from fullyconv.data.annotations.painter import Order
 from fullyconv.data.annotations.shapes import Shape
 from fullyconv.data.annotations.stamps import Rule, Size
@@ -69,6 +69,7 @@ def digest(*contents: bytes | str) -> str:
     return whole.hexdigest()
 
 
+VOIDS = frozenset(("void", "__ignore__"))
 BACKGROUND = "background"
 _BACKGROUNDS = frozenset((BACKGROUND, "_background_", "__background__", "bg"))
 
@@ -88,15 +89,23 @@ def named_classes(path: Path, names: Sequence[str], what: str) -> tuple[list[str
     return classes, labels
 
 
+def is_background(name: str) -> bool:
+    """Whether a class of this name is what is left when all objects are named."""
+    return name.strip().lower() in _BACKGROUNDS
+
+
 def with_background(names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     """Return the classes with background first, and the label of each of ``names``.
 
-    A name that means background (in any case) is not added again; equal names have one label.
+    A name that means background (in any case) is not added again; equal names have one label. Those that mean pixels
+    without a class, ``void`` and LabelMe's ``__ignore__``, have the label IGNORE.
     """
     classes, labels = [BACKGROUND], dict[str, int]()
     for name in names:
-        if name.strip().lower() in _BACKGROUNDS:
+        if is_background(name):
             labels[name] = 0
+        elif name.strip().lower() in VOIDS:
+            labels[name] = IGNORE
         elif name not in labels:
             labels[name] = len(classes)
             classes.append(name)

@@ -1,0 +1,79 @@
+"""The outlines of the connected areas of each class in a mask."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fullyconv.extras import require
+
+
+class Outline(NamedTuple):
+    """A connected area of one label: its outer ring and those of its holes, each float64 (n, 2) of x and y, closed."""
+
+    label: int
+    rings: tuple[np.ndarray, ...]
+
+
+def outlines(labels: np.ndarray, background: int | None, tolerance: float = 0.0) -> list[Outline]:
+    """Return the outline of each connected area of a mask (H, W), along the edges of its pixels, the largest first.
+
+    Areas of ``background`` are left out. ``tolerance`` is how far, in pixels, a simplified outline may be from the
+    edges; with 0, drawing the outlines by pixels' centres gives the mask again.
+    """
+    require("rasterio", "annotations", "finds the outlines of masks")
+    from rasterio.features import shapes
+
+    wanted = None if background is None else labels != background
+    found = [
+        Outline(int(value), tuple(np.array(ring, np.float64) for ring in geometry["coordinates"]))
+        for geometry, value in shapes(labels, mask=wanted, connectivity=4)
+    ]
+    if tolerance:
+        found = list(_simplify(found, tolerance))
+    return sorted(found, key=lambda outline: -area(outline.rings[0]))
+
+
+def area(ring: np.ndarray) -> float:
+    """Return the area within a closed ring, in pixels."""
+    x, y = ring.T
+    return abs(float(x[:-1] @ y[1:] - x[1:] @ y[:-1])) / 2
+
+
+def _simplify(found: list[Outline], tolerance: float) -> Iterator[Outline]:
+    """Yield the outlines with fewer points; areas that would vanish keep all of theirs."""
+    shapely = require("shapely", "annotations", "simplifies outlines")
+    for outline in found:
+        outer, *holes = outline.rings
+        simpler = shapely.simplify(shapely.Polygon(outer, holes), tolerance, preserve_topology=True)
+        if simpler.geom_type != "Polygon" or simpler.is_empty:
+            yield outline
+            continue
+        rings = (simpler.exterior, *simpler.interiors)
+        yield Outline(outline.label, tuple(np.array(ring.coords, np.float64) for ring in rings))
+
+
+def bridged(rings: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return one ring, (n, 2), that runs along the outer ring and, over bridges without width, along its holes.
+
+    Drawn by the even-odd rule it covers what the rings do.
+    """
+    outer, *holes = rings
+    start = outer[0]
+    pieces = [outer]
+    for hole in holes:
+        pieces += [hole, start[None]]
+    return np.concatenate(pieces)[:-1] if not holes else np.concatenate(pieces)
+
+
+def pixel_centres(ring: np.ndarray) -> np.ndarray:
+    """Return the ring through the centres of the outermost pixels of an area, given the ring along its pixels' edges.
+
+    Pillow draws an area's outline on top of it: through the pixels' centres it covers the same pixels.
+    """
+    points = ring[:-1]
+    step = np.sign(np.roll(points, -1, 0) - points)
+    x, y = ring.T
+    turn = np.sign(x[:-1] @ y[1:] - x[1:] @ y[:-1])
+    inward = turn * np.stack([-step[:, 1], step[:, 0]], 1)
+    return points + (inward + np.roll(inward, 1, 0)) / 2 - 0.5
