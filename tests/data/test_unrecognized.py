@@ -24,7 +24,11 @@ STUDIO = json.dumps([{"id": 1, "data": {"image": "a"}, "annotations": [{"result"
         ({"imagesTr/a.nii.gz": b"", "labelsTr/a.nii.gz": b""}, "it holds NIfTI volumes, such as a.nii.gz"),
         ({"x/y/z/instances.json": COCO}, "instances.json is a COCO file, which is opened as it is: give the folder"),
         ({"a/b/c/d/a.json": LABELME}, "a.json is a LabelMe file, which is opened as it is: give the folder that hol"),
-        ({"export.json": STUDIO, "a.jpg": None}, "export.json is a Label Studio export"),
+        ({"a/b/c/d/x.json": STUDIO}, "x.json is a Label Studio export, which is opened as it is: give the folder"),
+        (
+            {"a.jpg": None, "task-3-annotation-3-by-1-tag-tree-0.png": None},
+            "tree-0.png is a mask of Label Studio's, whose name does not say which image it is of; export the",
+        ),
         ({"images/a.jpg": None, "labels/a.txt": "0 0.1 0.2 0.3 0.4 0.5 0.6\n"}, "a.txt is a YOLO label file"),
         ({"set.zip": b"PK"}, "it holds archives, such as set.zip; unpack them"),
         ({"clip.MP4": b""}, "it holds videos, such as clip.MP4"),
@@ -79,9 +83,9 @@ def test_a_file_that_is_no_descriptor_is_named(save, tmp_path):
         DataError, match=r"a\.png: no data set found: it is a single image; expected the folder of a data set"
     ):
         open_data(save("a.png", np.zeros((2, 2, 3))))
-    (tmp_path / "export.json").write_text(STUDIO)
-    with pytest.raises(DataError, match=r"export\.json is a Label Studio export"):
-        open_data(tmp_path / "export.json")
+    (tmp_path / "export.txt").write_text("0 0.1 0.2 0.3 0.4 0.5 0.6\n")
+    with pytest.raises(DataError, match=r"export\.txt is a YOLO label file"):
+        open_data(tmp_path / "export.txt")
 
 
 def test_cityscapes_has_19_classes_and_no_test(save, tmp_path):

@@ -132,6 +132,9 @@ def test_a_label_named_background_cuts_a_hole_and_colours_are_the_tools(photo, w
     assert data.classes == ["background", "car", "road"]
     assert data.palette == [(1, 2, 3), (255, 96, 55), (0, 0, 255)]
     assert labels_of(data)["a.png"].sum() == 100 - 16
+    other = open_data(write(cvat(image("a.png", square(2, 4, "void")), meta=task(labels=labels | {"void": "#ffffff"}))))
+    assert other.palette == data.palette
+    assert (labels_of(other)["a.png"] == 255).sum() == 4
     other = open_data(write(cvat(image("a.png"), meta=task(labels=labels | {"car": "#0000ff"}))))
     assert len(set(other.palette)) == 3  # two labels of one colour could not be told apart
 
@@ -143,7 +146,7 @@ def test_labels_of_no_area_are_no_classes_and_files_without_labels_have_those_of
     meta = f"<job><id>7</id><labels>{label('car')}{bone}{joint}{label('sunny', more='<type>tag</type>')}</labels></job>"
     assert open_data(write(cvat(image("a.png", square(2, 9)), meta=meta))).classes == ["background", "car"]
     data = open_data(write(cvat(image("a.png", square(2, 9, "wall"), square(3, 5, "door")), meta="")))
-    assert data.classes == ["background", "wall", "door"]
+    assert data.classes == ["background", "door", "wall"]
 
 
 def test_what_has_no_area_or_cannot_be_read_is_reported(photo, write):

@@ -67,12 +67,12 @@ def pack(values, word=8, sizes=(3, 4, 8, 16)):
 
 @given(st.lists(st.one_of(st.integers(0, 255), st.just(255)), min_size=1, max_size=200))
 def test_brush_masks_are_unpacked(values):
-    assert unpack_brush(pack(values), len(values)).tolist() == values
+    assert unpack_brush(bytes(pack(values)), len(values)).tolist() == values
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=50))
 def test_brush_masks_of_short_words_are_unpacked(values):
-    assert unpack_brush(pack(values, word=3), len(values)).tolist() == values
+    assert unpack_brush(bytes(pack(values, word=3)), len(values)).tolist() == values
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_brush_masks_of_short_words_are_unpacked(values):
 )
 def test_damaged_brush_masks_are_refused(packed, message):
     with pytest.raises(ValueError, match=message):
-        unpack_brush(packed, 4)
+        unpack_brush(bytes(packed), 4)

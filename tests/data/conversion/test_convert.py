@@ -93,7 +93,7 @@ def assert_equal(data, other):
         assert np.array_equal(found[image], names)
 
 
-@pytest.mark.parametrize("form", ["folders", "voc", "coco", "labelme", "cvat"])
+@pytest.mark.parametrize("form", ["folders", "voc", "coco", "labelme", "cvat", "label-studio"])
 def test_what_was_written_is_read_again_pixel_for_pixel(source, tmp_path, form):
     assert convert(source, tmp_path / "out", form) == 5
     again = open_data(tmp_path / "out")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
 from fullyconv.data.annotations.cvat_xml import DRAWN, Content, Element, Picture, Track, read_xml
 from fullyconv.data.annotations.image_index import ImageIndex
@@ -32,13 +33,14 @@ FRAME = re.compile(r"frame_(\d{1,12})", re.IGNORECASE)
 def read_cvat(root: Path, paths: Sequence[Path]) -> Annotations:
     """Read CVAT's files; ``root`` is the folder in which the images lie.
 
-    Classes are the labels as the files list them, after a background. Frames of one video stay in one split. Raises
-    DataError for a file that is not CVAT's, that has no labels, or that names an image twice or ambiguously.
+    Classes are the labels as the files list them, or else sorted by name, after a background. Frames of one video stay
+    in one split. Raises DataError for a file that is not CVAT's, that has no labels, or that names an image twice or
+    ambiguously.
     """
     files = {path: read_xml(path) for path in paths}
     colours: dict[str, Colour | None] = {}
     for content in files.values():
-        for name, colour in (content.labels or dict.fromkeys(_used_labels(content))).items():
+        for name, colour in (content.labels or dict.fromkeys(sorted(set(_used_labels(content))))).items():
             colours.setdefault(name, colour)
     classes, labels = named_classes(paths[0], list(colours), "labels")
     index, notes, images = ImageIndex(root), list[str](), list[AnnotatedImage]()
@@ -69,6 +71,7 @@ def _palette(
 ) -> list[Colour] | None:
     """Return CVAT's colours of the classes, if each has one of its own; the background is black unless it has one."""
     known = {0: (0, 0, 0)} | {labels[name]: colour for name, colour in colours.items() if colour}
+    known.pop(IGNORE, None)
     return [known[label] for label in range(len(classes))] if len(set(known.values())) == len(classes) else None
 
 

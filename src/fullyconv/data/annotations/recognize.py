@@ -39,9 +39,12 @@ def format_of(path: Path) -> Format | None:
         return "coco"
     if {b"categories", b"annotations"} <= keys and _begins_with(head, b"{"):
         return "coco"
+    if _begins_with(head, b"["):
+        keys |= set(re.findall(rb'"(\w+)"\s*:', tail))  # a brush's mask may fill the beginning
+        is_task = b"data" in keys and keys & {b"annotations", b"completions", b"predictions"}
+        return "label-studio" if is_task or keys & {b"original_width", b"annotation_id"} else None
     if not _begins_with(head, b"{"):
-        known = {b"annotations", b"data"} <= keys or b"original_width" in keys
-        return "label-studio" if known else None
+        return None
     return "cityscapes-polygons" if {b"imgHeight", b"objects"} <= keys else None
 
 

@@ -54,7 +54,7 @@ def bitmap_of_rows(counts: Sequence[int], height: int, width: int) -> np.ndarray
     return np.repeat(np.arange(lengths.size) % 2 == 1, lengths).reshape(height, width)
 
 
-def unpack_brush(packed: Sequence[int], values: int) -> np.ndarray:
+def unpack_brush(packed: bytes, values: int) -> np.ndarray:
     """Return the bytes, uint8 (values,), that Label Studio's brush has packed.
 
     The stream begins with the number of values (32 bits), the size of a word less one (5 bits) and four sizes of
@@ -62,7 +62,7 @@ def unpack_brush(packed: Sequence[int], values: int) -> np.ndarray:
     has (2 bits), its length less one; and one word for a run, or as many words as the length says (rle-pack of
     thi.ng/umbrella). Raises ValueError where it is damaged, or is not of so many values.
     """
-    stream = np.unpackbits(np.asarray(packed, np.uint8))
+    stream = np.unpackbits(np.frombuffer(packed, np.uint8))
     place = 0
 
     def take(bits: int) -> int:

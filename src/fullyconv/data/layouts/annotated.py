@@ -11,6 +11,7 @@ from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, di
 from fullyconv.data.annotations.coco import read_coco
 from fullyconv.data.annotations.cvat import read_cvat
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
+from fullyconv.data.annotations.label_studio import read_label_studio
 from fullyconv.data.annotations.labelme import read_labelme
 from fullyconv.data.annotations.panoptic import panoptic_files, read_panoptic
 from fullyconv.data.annotations.recognize import annotation_files
@@ -54,6 +55,11 @@ READERS = {
         "labelme (wkentaro): a JSON file for each image, beside the images or in folders of their own",
         partial(annotation_files, wanted="labelme"),
         read_labelme,
+    ),
+    "label-studio": Reader(
+        'Label Studio: the file of an export "JSON", or a folder that holds it',
+        partial(annotation_files, wanted="label-studio"),
+        read_label_studio,
     ),
     "cvat": Reader(
         'CVAT: annotations.xml of "CVAT for images 1.1" or "CVAT for video 1.1", or a folder that holds it',

@@ -123,6 +123,7 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       masks are drawn when they are first needed.
     - **labelme**: the JSON files of labelme (see ``labelme.read_labelme``).
     - **cvat**: CVAT's XML files (see ``cvat.read_cvat``).
+    - **label-studio**: Label Studio's JSON export (see ``label_studio.read_label_studio``).
 
     The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
     by their names (see ``pairing.pair``). Files that do not pair or cannot be read raise no error here: ``check``

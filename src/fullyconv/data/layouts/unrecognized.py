@@ -20,8 +20,10 @@ HEAD = 1 << 16
 
 _ONE_EACH = "put the images, and one mask for each, into images/ and masks/, or say in a dataset.yaml where they are"
 _DRAW = f"draw them as masks first, one PNG file for each image. Then {_ONE_EACH}"
-_OPENED = ("a LabelMe file", "a COCO file")
+_OPENED = ("a LabelMe file", "a COCO file", "a Label Studio export")
 """What is opened where it is found: in the folder that is given, or in those within it."""
+_BRUSH = re.compile(r"task-\d+-annotation-\d+-by-.*\.(png|npy)", re.IGNORECASE)
+"""The names of Label Studio's exports of brushes, to PNG and to NumPy."""
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _JPEG = (".jpg", ".jpeg")
 _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -144,6 +146,11 @@ def _annotations(files: list[Path]) -> str | None:
             return f"{file.name} is {kind}, which is opened as it is: give the folder that holds it"
         if kind is not None:
             return f"{file.name} is {kind}; {_DRAW}"
+    if brush := next((file for file in files if _BRUSH.fullmatch(file.name)), None):
+        return (
+            f"{brush.name} is a mask of Label Studio's, whose name does not say which image it is of; export "
+            'the project as "JSON" and put that file beside the images'
+        )
     for file in of_kind.get(".xml", [])[:READ]:
         head = _head(file, HEAD)
         if b"<annotation" in head and b"<bndbox>" in head:
