@@ -29,7 +29,10 @@ STUDIO = json.dumps([{"id": 1, "data": {"image": "a"}, "annotations": [{"result"
             {"a.jpg": None, "task-3-annotation-3-by-1-tag-tree-0.png": None},
             "tree-0.png is a mask of Label Studio's, whose name does not say which image it is of; export the",
         ),
-        ({"images/a.jpg": None, "labels/a.txt": "0 0.1 0.2 0.3 0.4 0.5 0.6\n"}, "a.txt is a YOLO label file"),
+        (
+            {"images/a.jpg": None, "labels/a.txt": "0 0.1 0.2 0.3 0.4 0.5 0.6\n"},
+            "a.txt is a YOLO label file, but no da",
+        ),
         ({"set.zip": b"PK"}, "it holds archives, such as set.zip; unpack them"),
         ({"clip.MP4": b""}, "it holds videos, such as clip.MP4"),
         ({"a.jpg": None, "b.jpg": None}, "it holds images in one folder, but no folder with a known name for masks"),

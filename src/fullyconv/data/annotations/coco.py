@@ -4,7 +4,6 @@ A file lists ``images``, ``categories`` and ``annotations``. An annotation's pol
 which it covers. Nothing in the format says which of two objects is on top: the smaller one is.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ from fullyconv.data.annotations.recognize import split_of
 from fullyconv.data.annotations.run_lengths import counts_of_string
 from fullyconv.data.annotations.shapes import Polygon, Runs, Shape
 from fullyconv.data.annotations.stamps import Size
+from fullyconv.data.layouts.divide import original_of
 
 Id = int | str
 
@@ -68,8 +68,6 @@ class Coco(TypedDict):
 
 
 COCO = TypeAdapter(Coco)
-AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}", re.IGNORECASE)
-"""The name of Roboflow's copies of one image, which differ by a digest."""
 
 
 class _File(NamedTuple):
@@ -131,7 +129,6 @@ def _images(file: _File, index: ImageIndex, labels: Mapping[int, int]) -> list[A
     images = []
     for image in file.content["images"]:
         width, height = image.get("width"), image.get("height")
-        copied = AUGMENTED.fullmatch(Path(image["file_name"]).stem)
         images.append(
             AnnotatedImage(
                 index.find(image["file_name"], file.path, file.split),
@@ -140,7 +137,7 @@ def _images(file: _File, index: ImageIndex, labels: Mapping[int, int]) -> list[A
                 digest(file.digest, str(image["id"])),
                 (height, width) if width and height else None,
                 file.split,
-                copied[1] if copied else "",
+                original_of(Path(image["file_name"]).stem),
             )
         )
     return images

@@ -54,6 +54,22 @@ def split_of(path: Path) -> str | None:
     return next((name for word in words if (name := canonical(word)) in ("train", "val", "test")), None)
 
 
+def is_yolo(path: Path) -> bool:
+    """Whether a YAML file describes a data set for Ultralytics' YOLO, by its keys; a descriptor has ``classes``."""
+    try:
+        with path.open("rb") as opened:
+            keys = set(re.findall(rb"""(?m)^["']?(\w+)["']?[ \t]*:""", opened.read(HEAD)))
+    except OSError:
+        return False
+    return bool(keys & {b"names", b"nc"}) and bool(keys & {b"train", b"val"}) and b"classes" not in keys
+
+
+def yolo_files(path: Path) -> list[Path]:
+    """Return the YAML files of YOLO data sets: ``path`` itself, or those in a folder."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [own for own in files if own.suffix.lower() in (".yaml", ".yml") and own.is_file() and is_yolo(own)]
+
+
 def _begins_with(head: bytes, sign: bytes) -> bool:
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == sign
 

@@ -14,7 +14,8 @@ from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
 from fullyconv.data.annotations.label_studio import read_label_studio
 from fullyconv.data.annotations.labelme import read_labelme
 from fullyconv.data.annotations.panoptic import panoptic_files, read_panoptic
-from fullyconv.data.annotations.recognize import annotation_files
+from fullyconv.data.annotations.recognize import annotation_files, yolo_files
+from fullyconv.data.annotations.yolo import read_yolo
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.divide import divide, require_several, source_of
 from fullyconv.data.mask_codes import MaskCode
@@ -66,6 +67,11 @@ READERS = {
         partial(annotation_files, wanted="cvat"),
         read_cvat,
     ),
+    "yolo": Reader(
+        "YOLO (Ultralytics): a data.yaml with names, train and val, and a text file of outlines for each image",
+        yolo_files,
+        read_yolo,
+    ),
 }
 
 
@@ -104,18 +110,18 @@ def as_data(annotations: Annotations, options: Options) -> Data:
     """Return annotations as a data set: each image with the mask that is drawn from its shapes.
 
     If the annotations name no splits, the images are divided, those of one group together. Raises DataError if there
-    are no images, an image twice, or more classes than labels.
+    are no images, an image twice (unless in two splits with the same shapes), or more classes than labels.
     """
     classes = annotations.classes
     if not annotations.images:
         raise DataError(f"{annotations.root}: its annotations name no images")
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{annotations.root}: has {len(classes)} classes; at most {MAX_CLASSES} are possible")
-    seen: set[Path] = set()
+    seen: dict[Path, AnnotatedImage] = {}
     for own in annotations.images:
-        if own.image in seen:
+        other = seen.setdefault(own.image, own)
+        if other is not own and (other.version != own.version or other.split == own.split):
             raise DataError(f"{own.source}: names the image {own.image} more than once; one entry for each is expected")
-        seen.add(own.image)
     palette = annotations.palette or default_palette(len(classes))
     style = Style(
         annotations.rule if options.rasterize == "tool" else options.rasterize,
@@ -125,7 +131,9 @@ def as_data(annotations: Annotations, options: Options) -> Data:
         tuple(palette),
     )
     folder = folder_of_masks(annotations.root)
+    of_mask: dict[Path | None, Pair] = {}  # an image may be in several splits
     pairs = [(image, _pair(image, style, folder, annotations.root)) for image in annotations.images]
+    pairs = [(image, of_mask.setdefault(pair.mask, pair)) for image, pair in pairs]
     splits: dict[str, list[Pair]] = {}
     divided = options.split_by is not None or all(image.split is None for image, _ in pairs)
     if divided:

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from fullyconv.data.annotations.recognize import is_yolo
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import annotated, folders, voc
 from fullyconv.data.layouts.descriptor import AnnotationFiles, Descriptor, Files, read_descriptor
@@ -20,8 +21,10 @@ DESCRIPTOR = "dataset.yaml"
 
 
 def is_descriptor(path: Path) -> bool:
-    """Whether ``path`` is a descriptor, or a folder that holds one."""
-    return os.path.lexists(path / DESCRIPTOR) if path.is_dir() else path.suffix.lower() in (".yaml", ".yml")
+    """Whether ``path`` is a descriptor, or a folder that holds one; YOLO's description of a data set is none."""
+    if path.is_dir():
+        return os.path.lexists(path / DESCRIPTOR) and not is_yolo(path / DESCRIPTOR)
+    return path.suffix.lower() in (".yaml", ".yml") and not is_yolo(path)
 
 
 def open_descriptor(path: Path) -> Data:

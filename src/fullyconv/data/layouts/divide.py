@@ -16,6 +16,8 @@ SPLITS = {
 }
 """The usual name of each split, by the names in use (lower case, letters and digits only)."""
 _PIECE = 1 << 14
+_COPY = re.compile(r"(.+)\.rf\.[0-9a-z]{8,}", re.IGNORECASE)
+"""The name of Roboflow's copies of one image, which differ by a digest."""
 
 
 def canonical(name: str) -> str:
@@ -26,6 +28,12 @@ def canonical(name: str) -> str:
 def letters(name: str) -> str:
     """Return a name in lower case, reduced to its letters and digits."""
     return re.sub(r"[^a-z0-9]+", "", name.lower())
+
+
+def original_of(stem: str) -> str:
+    """Return the name of the image of which Roboflow made the copy with this name; empty for other names."""
+    copied = _COPY.fullmatch(stem)
+    return copied[1] if copied else ""
 
 
 def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -> dict[str, list[Pair]]:

@@ -157,7 +157,10 @@ def _annotations(files: list[Path]) -> str | None:
             return f"{file.name} is a PASCAL VOC detection file, which has boxes; a class for every pixel is needed"
     for file in of_kind.get(".txt", [])[:READ]:
         if re.fullmatch(rb"\d+( +-?[\d.]+(e-\d+)?){4,}\s*", _head(file, HEAD).partition(b"\n")[0]):
-            return f"{file.name} is a YOLO label file; {_DRAW}"
+            return (
+                f"{file.name} is a YOLO label file, but no data.yaml says what its classes are; write one beside the "
+                "folders, such as `names: [road, sky]`, `train: images/train` and `val: images/val`, each on a line"
+            )
     return None
 
 
