@@ -234,7 +234,7 @@ def test_shapes_that_cannot_be_drawn_are_reported(photo, write_json, faulty, why
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (labelme(), "its shapes have 0 labels"),
+        (labelme(), "has 0 labels"),
         (labelme(shape("a\nb")), "control character"),
         (labelme(shape(points=[["x", 1]])), r"a\.json: shapes\.0\.points\.0\.0"),
         (labelme(shape()) | {"shapes": 3}, r"a\.json: shapes: a list is expected"),

@@ -160,7 +160,7 @@ def test_rows_that_cannot_be_drawn_are_reported(yolo, row, why):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("train: images", "val: images", "names: []"), "names 0 classes"),
+        (("train: images", "val: images", "names: []"), "has 0 classes"),
         (("train: images", "val: images", "names: [a, b]", "nc: 3"), "`nc` is 3, but `names` has 2 entries"),
         (("train: images", "val: images", "names: {a: b}"), r"data\.yaml: `names\.a.*valid integer"),
         (("train: images", "val: images", "names: 3"), r"data\.yaml: `names`"),

@@ -18,8 +18,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from fullyconv.classes import IGNORE, MAX_CLASSES, printable
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, with_background
+from fullyconv.classes import printable
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
 from fullyconv.data.annotations.drawing import MAX_PIXELS
 from fullyconv.data.annotations.embedded import keep_image
 from fullyconv.data.annotations.image_index import ImageIndex, split_of_folders
@@ -29,7 +29,6 @@ from fullyconv.data.annotations.stamps import FAR, Size
 from fullyconv.data.parallel import in_parallel
 from fullyconv.errors import DataError
 
-VOID = "__ignore__"
 LINE_WIDTH = 10
 POINTS = {"circle": (2,), "rectangle": (2, 4), "oriented_rectangle": (4,), "rotation": (4,)} | {
     "line": (2,),
@@ -99,11 +98,8 @@ def read_labelme(root: Path, paths: Sequence[Path]) -> Annotations:
     if faults:
         raise DataError(f"{root}: {len(faults)} JSON files cannot be read:", *(f"  {line}" for line in faults[:10]))
     _refuse_twice(files)
-    named = sorted({outline.label for file in files for outline in file.outlines} - {VOID, ""})
-    classes, labels = with_background(named)
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        raise DataError(f"{root}: its shapes have {len(classes) - 1} labels; 1 to {MAX_CLASSES - 1} are expected")
-    labels[VOID] = IGNORE
+    named = sorted({outline.label for file in files for outline in file.outlines} - {""})
+    classes, labels = named_classes(root, named, "labels")
     images = [
         AnnotatedImage(
             file.image, file.path, partial(_shapes, file.outlines, labels), file.digest, file.size, file.split

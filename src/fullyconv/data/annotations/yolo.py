@@ -14,8 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
-from fullyconv.classes import MAX_CLASSES, printable
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, with_background
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import read_bytes
 from fullyconv.data.annotations.shapes import Polygon, Shape
@@ -71,9 +70,7 @@ def read_yolo(root: Path, paths: Sequence[Path]) -> Annotations:
     file = _one_of(paths)
     content = _parse(file)
     named = [content.names[key] for key in sorted(content.names)]
-    classes, labels = with_background(named)
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        raise DataError(f"{file}: names {len(classes) - 1} classes; 1 to {MAX_CLASSES - 1} are expected")
+    classes, labels = named_classes(file, named, "classes")
     label_of = {key: labels[name] for key, name in content.names.items()}
     root = file.parent / content.path if content.path and (file.parent / content.path).is_dir() else file.parent
     splits, notes = _find_images(file, content, root)
@@ -130,8 +127,6 @@ def _parse(file: Path) -> YoloFile:
         content.names = content.names or {index: f"class_{index}" for index in range(min(content.nc or 0, 1 << 10))}
         if content.nc is not None and content.nc != len(content.names):
             raise ValueError(f"`nc` is {content.nc}, but `names` has {len(content.names)} entries")
-        for name in content.names.values():
-            printable(name)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, problem["loc"]))[:200]

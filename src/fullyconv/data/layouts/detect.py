@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts import annotated, described, folders, voc
+from fullyconv.data.layouts import annotated, described, folders, roboflow, voc
 from fullyconv.data.layouts.unrecognized import looks_like
 from fullyconv.data.published import ade20k, cityscapes, context, mapillary, nyud, sbd, siftflow
 from fullyconv.errors import DataError
@@ -96,6 +96,11 @@ LAYOUTS = {
         for name, (config, place) in mapillary.CONFIGS.items()
     },
     "coco-panoptic": _annotated("coco-panoptic"),  # before folders, as its PNGs would be taken for masks
+    "roboflow-masks": Layout(
+        "Roboflow's masks: NAME.jpg with NAME_mask.png and _classes.csv, in a folder for each split",
+        roboflow.is_roboflow,
+        roboflow.open_roboflow,
+    ),
     "folders": Layout(
         "folders images and masks (or img, photos, labels, annotations, gt and the like), optionally with a folder for "
         "each split inside or around them",
@@ -121,6 +126,8 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       (see ``infer_classes``).
     - **coco**, **coco-panoptic**: COCO's annotation files (see ``coco.read_coco``, ``panoptic.read_panoptic``); the
       masks are drawn when they are first needed.
+    - **roboflow-masks**: Roboflow's export of masks (see ``roboflow.open_roboflow``).
+    - **yolo**: YOLO's outlines with their ``data.yaml`` (see ``yolo.read_yolo``).
     - **labelme**: the JSON files of labelme (see ``labelme.read_labelme``).
     - **cvat**: CVAT's XML files (see ``cvat.read_cvat``).
     - **label-studio**: Label Studio's JSON export (see ``label_studio.read_label_studio``).
