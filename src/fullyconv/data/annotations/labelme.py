@@ -169,12 +169,13 @@ def _notes(files: Sequence[_File], index: ImageIndex, classes: Sequence[str]) ->
         notes.append(f"{empty} of {len(files)} files have no shapes; all pixels of their images are background")
     if embedded := sum(file.embedded for file in files):
         notes.append(f"{embedded} images were taken out of their JSON files, as no files of them were found")
-    images, folders = {file.image for file in files}, {file.image.parent for file in files}
-    if left := sorted(image for image in index if image.parent in folders and image not in images):
+    known, folders = {file.image.with_suffix("") for file in files}, {file.image.parent for file in files}
+    # an image with the name of another, but for its ending, is its mask
+    if left := sorted(image for image in index if image.parent in folders and image.with_suffix("") not in known):
         notes.append(f"{len(left)} images, such as {left[0].name}, have no JSON file among these; they are left out")
-    known = {file.path for file in files}
-    others = sorted(own for folder in {own.parent for own in known} for own in folder.glob("*.json"))
-    if len(known) > 1 and (strange := [own for own in others if own not in known]):
+    paths = {file.path for file in files}
+    others = sorted(own for folder in {path.parent for path in paths} for own in folder.glob("*.json"))
+    if len(paths) > 1 and (strange := [own for own in others if own not in paths]):
         notes.append(f"{len(strange)} JSON files, such as {strange[0].name}, are not labelme's; they are left out")
     return notes
 
