@@ -174,7 +174,7 @@ def _notes(files: Sequence[_File], index: ImageIndex, classes: Sequence[str]) ->
     if left := sorted(image for image in index if image.parent in folders and image.with_suffix("") not in known):
         notes.append(f"{len(left)} images, such as {left[0].name}, have no JSON file among these; they are left out")
     paths = {file.path for file in files}
-    others = sorted(own for folder in {path.parent for path in paths} for own in folder.glob("*.json"))
+    others = sorted(own for folder in {path.parent for path in paths} for own in folder.glob("[!.]*.json"))
     if len(paths) > 1 and (strange := [own for own in others if own not in paths]):
         notes.append(f"{len(strange)} JSON files, such as {strange[0].name}, are not labelme's; they are left out")
     return notes
