@@ -390,11 +390,20 @@ def test_two_folders_of_masks_are_not_chosen_from(draw, mask, tmp_path):
         open_data(tmp_path)
 
 
-def test_a_mask_for_each_object_is_told(draw, mask, tmp_path):
+def test_a_mask_for_each_object_is_opened(draw, mask, tmp_path):
     for image in ("ab12", "cd34"):
         draw(f"stage1_train/{image}/images/{image}.png")
         mask(*(f"stage1_train/{image}/masks/{i}.png" for i in ("f0", "f1", "f2")))
-    with pytest.raises(DataError, match="one mask file for each object: 6 masks for 2 images"):
+    assert open_data(tmp_path).notes == [
+        "6 masks of 2 images are read as one object each; what they cover is foreground"
+    ]
+
+
+def test_a_data_set_without_images_is_refused(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "dataset.yaml").write_text("classes: [a, b]")
+    with pytest.raises(DataError, match="no images to train on or to measure on were found"):
         open_data(tmp_path)
 
 

@@ -1,8 +1,5 @@
 """Masks whose values are no classes are named as what they are; masks of classes are not doubted."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -244,35 +241,36 @@ def objects(save, name):
     return truths
 
 
-def test_one_mask_for_each_object_is_one_problem_and_the_remedy_works(tmp_path, save, monkeypatch):
+def test_one_mask_for_each_object_is_one_problem_and_the_remedy_works(tmp_path, save):
     truths = objects(save, lambda image, number: f"masks/{image}_{number}.png")
     report = check(open_data(tmp_path))
     assert {error.kind for error in report.errors} == {Kind.OBJECT_MASKS}
     assert report.errors[0].found == "25 masks for 5 images, such as im-4_1.png and im-4_2.png for im-4.png"
     assert len(str(report).splitlines()) < 40
-    monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
-    exec(page.partition("### One mask for each object")[2].split("```python\n")[1].split("```")[0], {})
-    shutil.rmtree(tmp_path / "masks")
-    (tmp_path / "joined").rename(tmp_path / "masks")
-    data = open_data(tmp_path)
+    data = open_data(tmp_path, "object-masks-by-name")
     assert check(data).errors == []
     for pair in data.split("train"):
         assert (read_labels(pair, data.codes) == truths[pair.image.stem]).all()
 
 
-@pytest.mark.parametrize("name", ["masks/{0}/{1}.png", "{0}/masks/{0}{1}.png"])
-def test_a_folder_of_masks_for_each_image_is_no_split(tmp_path, save, name):
-    objects(save, name.format)
-    if name.startswith("{0}"):
+@pytest.mark.parametrize("name", ["masks/{0}/{1}.png", "{0}/masks/{0}{1}.png", "stage1_train/{0}/masks/{1}.png"])
+def test_a_folder_of_masks_for_each_image_is_opened_as_their_union(tmp_path, save, name):
+    truths = objects(save, name.format)
+    if not name.startswith("masks"):
         for image in (tmp_path / "images").iterdir():
-            (tmp_path / image.stem / "images").mkdir()
-            image.rename(tmp_path / image.stem / "images" / image.name)
+            place = (tmp_path / name.format(image.stem, 1)).parent.parent / "images" / image.name
+            place.parent.mkdir()
+            image.rename(place)
         (tmp_path / "images").rmdir()
-    with pytest.raises(
-        DataError, match=r"one mask file for each object: 25 masks for 5 images, such as .* for im-4\.png"
-    ):
-        open_data(tmp_path)
+    data = open_data(tmp_path)
+    assert (data.layout, data.classes) == ("object-masks", ["background", "foreground"])
+    assert data.notes == ["25 masks of 5 images are read as one object each; what they cover is foreground"]
+    assert data.divided
+    assert check(data).errors == []
+    pairs = [pair for pairs in data.splits.values() for pair in pairs]
+    assert len(pairs) == 5
+    for pair in pairs:
+        assert (read_labels(pair, data.codes) == truths[pair.image.stem]).all()
 
 
 def test_a_second_mask_for_some_images_is_no_mask_of_objects(tmp_path, saved, save):

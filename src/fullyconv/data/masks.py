@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.classes import IGNORE
+from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.pictures import open_picture
 from fullyconv.data.images.read import find_decoder, open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, count_colours, list_unknown, numbers_of_colours
@@ -80,6 +81,20 @@ def read_mask(path: str | Path, code: MaskCode) -> np.ndarray:
         raise DataError(f"{path}: {error}") from error
     refuse_unknown(path, unknown, code)
     return labels
+
+
+def read_area(path: Path) -> np.ndarray:
+    """Return which pixels a mask of an area marks, bool (H, W): above 0, or in a lossy file at least 128.
+
+    Raises DataError if the file cannot be read.
+    """
+    mask = open_mask(path, None)
+    try:
+        colours = isinstance(mask, Image.Image) and mask.mode in ("RGB", "RGBA")
+        values = np.asarray(mask)[..., :3].max(-1) if colours else mask_values(mask)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    return np.asarray(values >= 128 if is_lossy(path) else values != 0)
 
 
 def refuse_unknown(path: str | Path, unknown: list[Unknown], code: MaskCode) -> None:

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.drawing import Drawing
-from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.planes import read_planes
 from fullyconv.data.images.read import read_pixels
 from fullyconv.data.images.values import ValueRange
 from fullyconv.data.mask_codes import MaskCode
-from fullyconv.data.masks import mask_values, open_mask, read_mask
+from fullyconv.data.masks import read_area, read_mask
 from fullyconv.errors import DataError
 
 
@@ -55,7 +53,7 @@ def read_labels(pair: Pair, codes: Sequence[MaskCode]) -> np.ndarray:
     for mask, labels in zip(masks[1:], labelings[1:], strict=True):
         _same_size(mask, labels, masks[0], labelings[0])
     if pair.valid is not None:
-        inside = _read_valid(pair.valid)
+        inside = read_area(pair.valid)
         _same_size(pair.valid, inside, masks[0], labelings[0], "the mask ")
         labelings = [np.where(inside, labels, np.uint8(IGNORE)) for labels in labelings]
     return labelings[0] if len(labelings) == 1 else np.stack(labelings)
@@ -92,17 +90,6 @@ def read_pair(
     if valid is not None:
         labels = np.where(valid, labels, np.uint8(IGNORE))
     return image, labels
-
-
-def _read_valid(path: Path) -> np.ndarray:
-    """Return which pixels count, bool (H, W): those above 0, or in a lossy file those of at least 128."""
-    mask = open_mask(path, None)
-    try:
-        colours = isinstance(mask, Image.Image) and mask.mode in ("RGB", "RGBA")
-        values = np.asarray(mask)[..., :3].max(-1) if colours else mask_values(mask)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    return values >= 128 if is_lossy(path) else values != 0
 
 
 def _same_size(path: Path, array: np.ndarray, other: Path, wanted: np.ndarray, what: str = "") -> None:

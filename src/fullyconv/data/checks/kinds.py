@@ -92,7 +92,8 @@ class Kind(Enum):
         "object-masks",
         "error, unusable",
         "one mask file for each object",
-        "join the masks of each image into one; docs/data.md (One mask for each object) has a script for it",
+        "if each mask is of an object, and what any of them covers is the foreground, choose the layout "
+        "object-masks-by-name (data.layout, or --layout). Of masks by several people, choose one for each image",
     )
     OBJECT_IDS = (
         "object-ids",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts import annotated, described, folders, roboflow, voc
+from fullyconv.data.layouts import annotated, described, folders, objects, roboflow, voc
 from fullyconv.data.layouts.unrecognized import looks_like
 from fullyconv.data.published import ade20k, cityscapes, context, mapillary, nyud, sbd, siftflow
 from fullyconv.errors import DataError
@@ -101,11 +101,21 @@ LAYOUTS = {
         roboflow.is_roboflow,
         roboflow.open_roboflow,
     ),
+    "object-masks": Layout(
+        "a mask file for each object: ID/images/ID.png and ID/masks/*.png, or images/ID.png and masks/ID/*.png",
+        objects.is_in_folders,
+        objects.open_in_folders,
+    ),
     "folders": Layout(
         "folders images and masks (or img, photos, labels, annotations, gt and the like), optionally with a folder for "
         "each split inside or around them",
         folders.is_folders,
         folders.open_folders,
+    ),
+    "object-masks-by-name": Layout(
+        "folders images and masks with a mask file for each object, such as a_1.png and a_2.png for a.png",
+        objects.is_by_name,
+        objects.open_by_name,
     ),
     **{name: _annotated(name) for name in annotated.READERS if name != "coco-panoptic"},
 }
@@ -124,6 +134,8 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
       Splits are recognized by the names of folders inside them, around them, or of the folders themselves; without
       splits, the images are divided by the SHA-256 of their names (see ``divide``). The classes come from the masks
       (see ``infer_classes``).
+    - **object-masks**: a mask for each object, in folders for each image (see ``objects``); **object-masks-by-name** is
+      never detected.
     - **coco**, **coco-panoptic**: COCO's annotation files (see ``coco.read_coco``, ``panoptic.read_panoptic``); the
       masks are drawn when they are first needed.
     - **roboflow-masks**: Roboflow's export of masks (see ``roboflow.open_roboflow``).
@@ -149,4 +161,8 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
         )
     if fitting is None:
         raise DataError(f"{path}: no data set found: {looks_like(path)}")
-    return LAYOUTS[fitting].open(path)
+    data = LAYOUTS[fitting].open(path)
+    if not data.splits:
+        notes = "".join(f"; {note}" for note in data.notes)
+        raise DataError(f"{path}: no images to train on or to measure on were found (layout {fitting}){notes}")
+    return data
