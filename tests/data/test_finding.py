@@ -103,6 +103,24 @@ def test_places_that_cannot_be(draw, describe, places, message):
         describe(splits={"train": places})
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/SegNet/CamVid/val/1.png /SegNet/CamVid/valannot/1.png",
+        "/SegNet/CamVid/val/1.png /SegNet/CamVid/valannot/1_L.png",
+        r"D:\CamVid\val\1.png",
+        "val/1.png",
+    ],
+)
+def test_a_list_of_another_machine_names_images_and_masks(draw, mask, describe, tmp_path, line):
+    """As SegNet's lists of CamVid."""
+    draw("train/1.png", "val/1.png", "val/2.png")
+    mask("trainannot/1.png", "valannot/1.png", "valannot/2.png")
+    (tmp_path / "list.txt").write_text(line)
+    data = describe(splits={"train": {"images": "*/*.png", "masks": "*annot/*.png", "list": "list.txt"}})
+    assert found(data) == [("val/1.png", "valannot/1.png")]
+
+
 def test_a_list_names_a_splits_images(draw, mask, describe, tmp_path):
     draw(*(f"images/{i}.png" for i in "abcde"))
     mask(*(f"masks/{i}.png" for i in "abcdef"))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from fullyconv.data.images.files import is_image_name
 from fullyconv.data.published.archive import read_list
@@ -61,8 +61,9 @@ def images_at(root: Path, place: str) -> Keyed:
 def select_listed(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
     """Return those of ``images`` that the text file ``listed`` names.
 
-    The file has one image per line: its path, name or key, with or without suffix. An image that does not exist is
-    returned with the path where it was expected. Raises DataError if the list cannot be read.
+    The file has one image per line: its path, name or key, with or without suffix, and its mask may follow. Of the path
+    only as many folders count as tell images of one name apart, so that lists may be of another machine. An image that
+    does not exist is returned with the path where it was expected. Raises DataError if the list cannot be read.
     """
     by_key: dict[str, Path] = {}
     by_stem: dict[str, list[Path]] = {}
@@ -72,12 +73,13 @@ def select_listed(images: Keyed, listed: Path, root: Path, place: str) -> Keyed:
     suffix = next((path.suffix for path in images), ".png")
     found: Keyed = {}
     for line in read_list(listed):
-        name = str(Path(line).with_suffix("")) if is_image_name(line) else line
-        same_stem = by_stem.get(Path(name).name, [])
-        path = root / line
-        if path not in images:
-            path = by_key.get(name) or (same_stem[0] if len(same_stem) == 1 else _guess(root, place, name, suffix))
-        found[path] = images.get(path, name)
+        listed_path = _image_in(line)
+        name = str(Path(listed_path).with_suffix("")) if is_image_name(listed_path) else listed_path
+        exact = next((own for own in (root / line, root / listed_path) if own in images), None) or by_key.get(name)
+        if exact is None:
+            ending = _ending_alike(by_stem.get(Path(name).name, []), name)
+            exact = ending[0] if len(ending) == 1 else _guess(root, place, name, suffix)
+        found[exact] = images.get(exact, name)
     return found
 
 
@@ -165,6 +167,24 @@ def _entered(folder: Path, above: tuple[_Place, ...]) -> tuple[_Place, ...] | No
     status = folder.stat()
     here = status.st_dev, status.st_ino
     return None if here in above else (*above, here)
+
+
+def _image_in(line: str) -> str:
+    """Return the image's path in a line of a list, of any system: the first of an image and a mask."""
+    paths = line.split()
+    several = len(paths) > 1 and all(is_image_name(path) for path in paths)
+    return PureWindowsPath(paths[0] if several else line).as_posix()
+
+
+def _ending_alike(images: list[Path], name: str) -> list[Path]:
+    """Return those of several images of one stem whose folders are the most alike to the last folders of ``name``."""
+    parts, found = Path(name).parts[:-1], images
+    for depth in range(1, len(parts) + 1):
+        nearer = [path for path in found if path.parts[-depth - 1 : -1] == parts[-depth:]]
+        if len(found) == 1 or not nearer:
+            break
+        found = nearer
+    return found
 
 
 def _guess(root: Path, place: str, name: str, suffix: str) -> Path:
