@@ -21,8 +21,9 @@ from fullyconv.palettes import Colour, table
 
 FOLDER = ".fullyconv-masks"
 _KEY = "fullyconv"
-MAX_PIXELS = 1 << 29
-"""Most pixels of an image whose mask is drawn: painting takes a few bytes for each."""
+MAX_PIXELS = (1 << 29) - 1
+"""Most pixels of an image whose mask is drawn: painting takes a few bytes for each, and pycocotools reserves no memory
+for longer runs."""
 
 
 class Drawn(BaseModel):
