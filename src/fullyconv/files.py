@@ -51,3 +51,15 @@ def absence(path: str | Path) -> str:
     if path.is_symlink() and not path.exists():
         return f"is a link to {path.readlink()}, which is not there"
     return "is a folder, a pipe or a device, not a file" if path.exists() else "there is no such file"
+
+
+def file_state(path: Path) -> tuple[int, int] | None:
+    """Return a file's size, in bytes, and time of change, in nanoseconds; None if there is no file.
+
+    While both are the same, the file counts as unchanged.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -22,7 +22,7 @@ from fullyconv.data.contents import ImageContent, MaskContent, read_image_conten
 from fullyconv.data.images import gdal, headers, pictures, read, slides, tiff
 from fullyconv.data.images import source as image_source
 from fullyconv.data.published import matlab
-from fullyconv.files import write_whole
+from fullyconv.files import file_state, write_whole
 
 FILE = ".fullyconv-cache.json"
 MAX_BYTES = 1 << 30
@@ -99,14 +99,14 @@ class Contents:
     def _get(
         self, entries: dict[str, Entry[Content]], name: str, path: Path, read: Callable[[Path], Content]
     ) -> Content:
-        stamp = _stamp(path)
+        found = file_state(path)
         known = entries.get(name)
-        if known is not None and (known.size, known.changed) == stamp:
+        if known is not None and (known.size, known.changed) == found:
             return known.content
         content = read(path)
         small = not isinstance(content, MaskContent) or len(content.values) + len(content.colours) <= MAX_KINDS
-        if small and stamp is not None and stamp == _stamp(path) and time.time_ns() - stamp[1] > SETTLED:
-            entries[name] = Entry(size=stamp[0], changed=stamp[1], content=content)
+        if small and found is not None and found == file_state(path) and time.time_ns() - found[1] > SETTLED:
+            entries[name] = Entry(size=found[0], changed=found[1], content=content)
             self.unsaved = True
         return content
 
@@ -144,11 +144,3 @@ def version() -> str:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns

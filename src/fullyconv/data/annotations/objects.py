@@ -13,6 +13,7 @@ from fullyconv.data.annotations.shapes import Bitmap, Shape
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.masks import read_area
 from fullyconv.errors import DataError
+from fullyconv.files import file_state
 
 MAX_NAMED = 20
 """Most classes that are taken from the names of masks; with more, the names are those of objects."""
@@ -33,7 +34,7 @@ def read_objects(
             image,
             image,
             partial(_shapes, [(mask, labels[mask]) for mask in masks]),
-            digest(*(f"{mask.name} {labels[mask]} {_stamp(mask)}" for mask in masks)),
+            digest(*(f"{mask.name} {labels[mask]} {file_state(mask)}" for mask in masks)),
             split=splits[image],
         )
         for image, masks in of_image.items()
@@ -71,12 +72,3 @@ def _shapes(masks: Sequence[tuple[Path, int]], size: Size) -> list[Shape]:
             raise DataError(f"{mask}: is {width}x{height} (width x height) for an image of {size[1]}x{size[0]}")
         unions[label] = unions[label] | inside if label in unions else inside
     return [Shape(label, (Bitmap(inside),)) for label, inside in unions.items()]
-
-
-def _stamp(mask: Path) -> str:
-    """Return what changes with a mask."""
-    try:
-        status = mask.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns}"

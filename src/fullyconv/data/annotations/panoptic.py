@@ -23,7 +23,7 @@ from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.pictures import open_picture
 from fullyconv.errors import DataError
-from fullyconv.files import absence
+from fullyconv.files import absence, file_state
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 SEGMENTS = 1 << 24
@@ -132,8 +132,7 @@ def _image(
 ) -> AnnotatedImage:
     width, height = image.get("width"), image.get("height")
     known = {segment["id"]: (labels.get(segment["category_id"]), bool(segment.get("iscrowd"))) for segment in segments}
-    status = png.stat() if png.exists() else None
-    version = digest(str(known), f"{status.st_size} {status.st_mtime_ns}" if status else "")
+    version = digest(str(known), str(file_state(png)))
     return AnnotatedImage(
         index.find(image["file_name"], file.path, file.split),
         file.path,

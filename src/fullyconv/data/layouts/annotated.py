@@ -22,6 +22,7 @@ from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import in_order
 from fullyconv.errors import DataError
+from fullyconv.files import file_state
 from fullyconv.palettes import default_palette
 
 _FOLDERS = ("annotations", "annotation", "labels", "ann", "json", "jsons")
@@ -161,18 +162,9 @@ def as_data(annotations: Annotations, options: Options) -> Data:
 def _pair(image: AnnotatedImage, style: Style, folder: Path, root: Path) -> Pair:
     above = (place for place in (root, folder.parent) if image.image.is_relative_to(place))
     inside = image.image.relative_to(next(above, image.image.parent))
-    version = digest(PAINTER, image.version, repr(style), repr(image.size) if image.size else _stamp(image.image))
+    version = digest(PAINTER, image.version, repr(style), str(image.size or file_state(image.image)))
     mask = folder / inside / f"{version}.png"
     return Pair(image.image, mask, drawing=Drawing(image, style, mask))
-
-
-def _stamp(image: Path) -> str:
-    """Return what changes with an image whose size is that of its mask."""
-    try:
-        status = image.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _root_of(file: Path) -> Path:
