@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from fullyconv.data.annotations.run_lengths import bitmap_of_rows, counts_of_string, unpack_brush
+from fullyconv.data.annotations.run_lengths import bitmap_of_rows, counts_of, counts_of_string, unpack_brush
 
 MASKS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)), elements=st.integers(0, 1))
 
@@ -58,6 +58,7 @@ def test_rows_of_a_box_are_read(mask):
     changes = np.flatnonzero(np.diff(np.concatenate([[0], flat])))
     counts = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
     assert np.array_equal(bitmap_of_rows(counts, *mask.shape), mask)
+    assert counts_of(flat) == counts
     with pytest.raises(ValueError, match="add up to"):
         bitmap_of_rows([*counts, 1], *mask.shape)
 

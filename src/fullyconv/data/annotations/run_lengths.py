@@ -47,6 +47,13 @@ def check_counts(counts: np.ndarray, pixels: int) -> None:
         raise ValueError(f"its run lengths add up to {total:,} pixels, not to {pixels:,}")
 
 
+def counts_of(inside: np.ndarray) -> list[int]:
+    """Return the run lengths of a flat mask of zeros and ones, (n,): pixels outside, pixels inside, and so on."""
+    changes = np.flatnonzero(np.diff(inside.astype(np.int8))) + 1
+    ends = np.concatenate([[0] if inside[0] else [], changes, [inside.size]]).astype(int)
+    return np.diff(ends, prepend=0).tolist()
+
+
 def bitmap_of_rows(counts: Sequence[int], height: int, width: int) -> np.ndarray:
     """Return the mask, bool (height, width), whose runs go along its rows. Raises ValueError if they do not fit."""
     lengths = np.asarray(counts, np.int64)

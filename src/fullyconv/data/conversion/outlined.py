@@ -15,9 +15,11 @@ import yaml
 from PIL import Image
 
 from fullyconv.classes import IGNORE
+from fullyconv.data.annotations.run_lengths import counts_of
 from fullyconv.data.conversion.labelled import VOID, Labelled, Target, copy_image
 from fullyconv.data.conversion.outlines import Outline, area, bridged, outlines, pixel_centres
 from fullyconv.files import whole_file, write_whole
+from fullyconv.palettes import VOC_VOID
 
 
 def _named(target: Target, labels: np.ndarray) -> Iterator[tuple[str, Outline]]:
@@ -75,10 +77,8 @@ def _coco_segmentation(outline: Outline, height: int, width: int) -> object:
     from rasterio.features import rasterize
 
     polygon = {"type": "Polygon", "coordinates": [ring.tolist() for ring in outline.rings]}
-    flat = rasterize([polygon], (height, width), dtype="uint8").T.ravel()
-    ends = np.flatnonzero(np.diff(flat)) + 1
-    counts = np.diff(np.concatenate([[0], [0] if flat[0] else [], ends, [flat.size]]).astype(int))
-    return {"size": [height, width], "counts": counts.tolist()}
+    inside = rasterize([polygon], (height, width), dtype="uint8")
+    return {"size": [height, width], "counts": counts_of(inside.T.ravel())}
 
 
 def write_yolo(target: Target, images: Iterable[Labelled]) -> None:
@@ -102,7 +102,7 @@ def write_yolo(target: Target, images: Iterable[Labelled]) -> None:
 
 def write_cvat(target: Target, images: Iterable[Labelled]) -> None:
     """Write CVAT's XML for images, with polygons; areas with holes as masks."""
-    colours = dict(zip(target.classes, target.palette, strict=True)) | {VOID: (224, 224, 192)}
+    colours = dict(zip(target.classes, target.palette, strict=True)) | {VOID: VOC_VOID}
     with whole_file(target.folder / "annotations.xml") as beside, beside.open("w", encoding="utf-8") as file:
         xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
         xml.startDocument()
@@ -137,13 +137,9 @@ def _write_cvat_image(xml: XMLGenerator, target: Target, number: int, image: Lab
             xml.endElement("polygon")
             continue
         left, top, inside = _box(outline, image.labels.shape)
-        flat = inside.ravel().astype(np.int8)
-        ends = np.flatnonzero(np.diff(flat)) + 1
-        counts = np.diff(np.concatenate([[0], [0] if flat[0] else [], ends, [flat.size]]).astype(int))
+        runs = ", ".join(map(str, counts_of(inside.ravel())))
         place = {"left": left, "top": top, "width": inside.shape[1], "height": inside.shape[0]}
-        _open(
-            xml, "mask", common | {"rle": ", ".join(map(str, counts.tolist()))} | {k: str(v) for k, v in place.items()}
-        )
+        _open(xml, "mask", common | {"rle": runs} | {k: str(v) for k, v in place.items()})
         xml.endElement("mask")
     xml.endElement("image")
 
