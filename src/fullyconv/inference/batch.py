@@ -19,7 +19,6 @@ from fullyconv.data.images.files import READ, is_image_name, write_image
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.inputs import Input
 from fullyconv.inference.predictor import Predictor, TileOption
-from fullyconv.results.benchmarks import benchmark_image, values_of
 from fullyconv.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -66,7 +65,11 @@ def predict_files(
     where the network's classes are not those of ``values`` or an image would give a TIFF, OSError where a folder cannot
     be listed.
     """
-    written_values = None if values is None else values_of(values, predictor.classes)
+    save: Callable[[Segmentation, Path], None] = Segmentation.save
+    if values is not None:
+        from fullyconv.results.benchmarks import saving
+
+        save = saving(values, predictor.classes)
     targets = targets_of(inputs, Path(out), overlay, predictor.classes if scores else (), tile)
     pictures, large = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
@@ -98,11 +101,7 @@ def predict_files(
         if (segmentation.labels == IGNORE).all():
             say(f"{image}: {EMPTY}")
         _write_beside(segmentation, targets[image], overlay, scores)
-        if written_values is None:
-            segmentation.save(targets[image])
-        else:
-            picture = benchmark_image(segmentation.labels, written_values, segmentation.palette)
-            write_image(targets[image], picture)
+        save(segmentation, targets[image])
 
     def label_by_window(image: Path, _: None) -> None:
         from fullyconv.inference.rasters.predict import predict_raster
