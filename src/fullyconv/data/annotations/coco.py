@@ -73,6 +73,8 @@ COCO = TypeAdapter(Coco)
 class _File(NamedTuple):
     path: Path
     content: Coco
+    categories: list[Category]
+    """Those that are classes."""
     digest: str
     split: str | None
 
@@ -84,30 +86,31 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
     has no categories, or that names an image ambiguously.
     """
     files = [_read(path) for path in paths]
-    named = list(dict.fromkeys(category["name"] for file in files for category in _categories(file)))
+    named = list(dict.fromkeys(category["name"] for file in files for category in file.categories))
     classes, labels = named_classes(files[0].path, named, "categories")
     index, notes, images = ImageIndex(root), _notes(files), list[AnnotatedImage]()
     for file in files:
-        images += _images(file, index, {category["id"]: labels[category["name"]] for category in _categories(file)})
+        images += _images(file, index, {category["id"]: labels[category["name"]] for category in file.categories})
     return Annotations(root, "coco", images, classes, "coco", "smaller-on-top", notes=notes)
 
 
 def _read(path: Path) -> _File:
-    content = read_bytes(path)
-    return _File(path, parse_json(path, content, COCO), digest(content), split_of(path))
+    written = read_bytes(path)
+    content = parse_json(path, written, COCO)
+    return _File(path, content, _categories(content), digest(written), split_of(path))
 
 
-def _categories(file: _File) -> list[Category]:
+def _categories(content: Coco) -> list[Category]:
     """Return the categories without Roboflow's synthetic parent: one that others name as theirs and no object has."""
-    categories = file.content["categories"]
-    used = {annotation["category_id"] for annotation in file.content["annotations"]}
+    categories = content["categories"]
+    used = {annotation["category_id"] for annotation in content["annotations"]}
     parents = {own.get("supercategory") for own in categories if own.get("supercategory") != own["name"]}
     return [own for own in categories if own["id"] in used or own["name"] not in parents]
 
 
 def _notes(files: Sequence[_File]) -> list[str]:
     notes = []
-    for path, content, _, _ in files:
+    for path, content, *_ in files:
         names = Counter(category["name"] for category in content["categories"])
         if several := [name for name, count in names.items() if count > 1]:
             notes.append(f"{path.name}: several categories are called {several[0]}; they are one class")

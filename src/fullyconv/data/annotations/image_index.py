@@ -28,8 +28,9 @@ class ImageIndex:
         self.root = root
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-        self._all = frozenset(path for path in images_under(root) if path not in without)
-        for path in sorted(self._all):
+        found = [path for path in images_under(root) if path not in without]
+        self._all = frozenset(found)
+        for path in found:
             self._by_name[path.name].append(path)
             self._by_stem[path.stem].append(path)
 
@@ -77,8 +78,12 @@ class ImageIndex:
 def split_of_folders(path: Path, root: Path) -> str | None:
     """Return the split that the folders of a file below ``root`` name, as train for train2017/labels; None if none."""
     folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-    named = (canonical(part.rstrip("0123456789")) for part in folders)
-    return next((name for name in named if name in ("train", "val", "test")), None)
+    return next((name for name in _names(folders) if name in ("train", "val", "test")), None)
+
+
+def _names(parts: Sequence[str]) -> list[str]:
+    """Return the usual names of splits for the parts of a path, as train for train2017; others as they are."""
+    return [canonical(part.rstrip("0123456789")) for part in parts]
 
 
 def _parts(name: str) -> list[str]:
@@ -97,5 +102,4 @@ def _nearer(found: Sequence[Path], near: Path, split: str | None, root: Path) ->
         return beside
     if split is None:
         return list(found)
-    folders = {path: [canonical(part.rstrip("0123456789")) for part in path.relative_to(root).parts] for path in found}
-    return [path for path in found if split in folders[path]] or list(found)
+    return [path for path in found if split in _names(path.relative_to(root).parts)] or list(found)

@@ -131,9 +131,9 @@ def as_data(annotations: Annotations, options: Options) -> Data:
         options.crowd == "void",
         tuple(palette),
     )
-    folder = folder_of_masks(annotations.root)
+    folder, drawn_as = folder_of_masks(annotations.root), digest(PAINTER, repr(style))
     of_mask: dict[Path | None, Pair] = {}  # an image may be in several splits
-    pairs = [(image, _pair(image, style, folder, annotations.root)) for image in annotations.images]
+    pairs = [(image, _pair(image, style, drawn_as, folder, annotations.root)) for image in annotations.images]
     pairs = [(image, of_mask.setdefault(pair.mask, pair)) for image, pair in pairs]
     splits: dict[str, list[Pair]] = {}
     divided = options.split_by is not None or all(image.split is None for image, _ in pairs)
@@ -159,10 +159,11 @@ def as_data(annotations: Annotations, options: Options) -> Data:
     )
 
 
-def _pair(image: AnnotatedImage, style: Style, folder: Path, root: Path) -> Pair:
+def _pair(image: AnnotatedImage, style: Style, drawn_as: str, folder: Path, root: Path) -> Pair:
+    """Return an image with its drawing; ``drawn_as`` is a digest of all that is common to the masks."""
     above = (place for place in (root, folder.parent) if image.image.is_relative_to(place))
     inside = image.image.relative_to(next(above, image.image.parent))
-    version = digest(PAINTER, image.version, repr(style), str(image.size or file_state(image.image)))
+    version = digest(drawn_as, image.version, str(image.size or file_state(image.image)))
     mask = folder / inside / f"{version}.png"
     return Pair(image.image, mask, drawing=Drawing(image, style, mask))
 
