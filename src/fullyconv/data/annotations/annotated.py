@@ -1,6 +1,7 @@
 """What a reader of annotations returns: the images, their shapes, and the classes."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,11 @@ class Annotations:
     background: int = 0
     palette: list[Colour] | None = None
     notes: list[str] = field(default_factory=list)
+
+
+def named_twice(images: Sequence[AnnotatedImage]) -> Path | None:
+    """Return the first image of which there is more than one; None if there is none."""
+    return next((image for image, count in Counter(own.image for own in images).items() if count > 1), None)
 
 
 def digest(*contents: bytes | str) -> str:

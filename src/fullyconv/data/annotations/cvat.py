@@ -7,7 +7,7 @@ ellipse is not rounded to whole pixels.
 
 import re
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
 from fullyconv.data.annotations.cvat_xml import DRAWN, Content, Element, Picture, Track, read_xml
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.recognize import split_of
@@ -51,10 +51,9 @@ def read_cvat(root: Path, paths: Sequence[Path]) -> Annotations:
                 f"{path.name}: {empty} of {len(pictures)} images have no annotation; all of their pixels are background"
             )
         images += [_image(path, *picture, labels) for picture in pictures]
-    twice = [image for image, count in Counter(own.image for own in images).items() if count > 1]
-    if twice:
+    if (twice := named_twice(images)) is not None:
         raise DataError(
-            f"{paths[0]}: names the image {twice[0]} more than once, as an export of a project does whose tasks have "
+            f"{paths[0]}: names the image {twice} more than once, as an export of a project does whose tasks have "
             "images of equal names; export each task, into a folder of its own"
         )
     palette = _palette(classes, labels, colours)

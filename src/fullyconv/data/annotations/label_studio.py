@@ -5,7 +5,6 @@ other. Of several annotations of a task one is read: the ground truth, or else t
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -16,7 +15,7 @@ import numpy as np
 from pydantic import JsonValue, TypeAdapter
 from typing_extensions import TypedDict
 
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
 from fullyconv.data.annotations.image_index import ImageIndex, split_of_folders
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.annotations.recognize import split_of
@@ -103,10 +102,9 @@ def read_label_studio(root: Path, paths: Sequence[Path]) -> Annotations:
     classes, labels = named_classes(paths[0], sorted(names), "labels")
     index = ImageIndex(root)
     images = [_image(path, task, regions, index, labels) for path, task, regions in tasks]
-    twice = [image for image, count in Counter(own.image for own in images).items() if count > 1]
-    if twice:
+    if (twice := named_twice(images)) is not None:
         raise DataError(
-            f"{paths[0]}: several tasks are of the image {twice[0]}; one for each is expected. Delete the others, or "
+            f"{paths[0]}: several tasks are of the image {twice}; one for each is expected. Delete the others, or "
             "give different images that have one name different names"
         )
     return Annotations(root, "label-studio", images, classes, "coco", notes=notes)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -81,14 +82,25 @@ def annotation_files(path: Path, wanted: Format) -> list[Path]:
     """
     if not path.is_dir():
         return [path] if format_of(path) == wanted else []
-    found = []
-    for place in _folders(path, 3 if wanted == "labelme" else 1):
-        files = _files(place, ".xml" if wanted == "cvat" else ".json")
-        if any(format_of(file) == wanted for file in files[:TRIED]):
-            found += [file for file in files if format_of(file) == wanted]
+    found = [file for files in _files_by_folder(path, wanted) for file in files if format_of(file) == wanted]
     if wanted == "coco":
         found = [file for file in found if not _OTHERS_OF_COCO.match(file.name)] or found
     return found
+
+
+def holds_annotations(path: Path, wanted: Format) -> bool:
+    """Whether ``annotation_files`` finds any, without a look at each file of a folder that may hold very many."""
+    if not path.is_dir():
+        return format_of(path) == wanted
+    return next(_files_by_folder(path, wanted), None) is not None
+
+
+def _files_by_folder(path: Path, wanted: Format) -> Iterator[list[Path]]:
+    """Yield the files with the format's ending in each folder in which one of the first files has the format."""
+    for place in _folders(path, 3 if wanted == "labelme" else 1):
+        files = _files(place, ".xml" if wanted == "cvat" else ".json")
+        if any(format_of(file) == wanted for file in files[:TRIED]):
+            yield files
 
 
 def _folders(folder: Path, depth: int) -> list[Path]:

@@ -14,7 +14,7 @@ from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
 from fullyconv.data.annotations.label_studio import read_label_studio
 from fullyconv.data.annotations.labelme import read_labelme
 from fullyconv.data.annotations.panoptic import panoptic_files, read_panoptic
-from fullyconv.data.annotations.recognize import annotation_files, yolo_files
+from fullyconv.data.annotations.recognize import annotation_files, holds_annotations, yolo_files
 from fullyconv.data.annotations.yolo import read_yolo
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.divide import divide, require_several, source_of
@@ -31,13 +31,15 @@ PAINTER = "1"
 
 
 class Reader(NamedTuple):
-    """One format of annotations: its description, and the functions that find and read its files.
+    """One format of annotations: its description, and the functions that recognize, find and read its files.
 
-    - ``find``: return the format's files at a path, a file or a folder; an empty list if there are none.
-    - ``read``: read these files; the first argument is the folder of the images.
+    - ``fits``: whether there are files of the format at a path, a file or a folder.
+    - ``find``: return these files; an empty list if there are none.
+    - ``read``: read them; the first argument is the folder of the images.
     """
 
     description: str
+    fits: Callable[[Path], bool]
     find: Callable[[Path], list[Path]]
     read: Callable[[Path, Sequence[Path]], Annotations]
 
@@ -45,31 +47,37 @@ class Reader(NamedTuple):
 READERS = {
     "coco": Reader(
         "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
+        partial(holds_annotations, wanted="coco"),
         partial(annotation_files, wanted="coco"),
         read_coco,
     ),
     "coco-panoptic": Reader(
         "COCO's panoptic annotations: a file with segments_info, and a folder of its name with PNGs",
+        lambda path: bool(panoptic_files(path)),
         panoptic_files,
         read_panoptic,
     ),
     "labelme": Reader(
         "labelme (wkentaro): a JSON file for each image, beside the images or in folders of their own",
+        partial(holds_annotations, wanted="labelme"),
         partial(annotation_files, wanted="labelme"),
         read_labelme,
     ),
     "label-studio": Reader(
         'Label Studio: the file of an export "JSON", or a folder that holds it',
+        partial(holds_annotations, wanted="label-studio"),
         partial(annotation_files, wanted="label-studio"),
         read_label_studio,
     ),
     "cvat": Reader(
         'CVAT: annotations.xml of "CVAT for images 1.1" or "CVAT for video 1.1", or a folder that holds it',
+        partial(holds_annotations, wanted="cvat"),
         partial(annotation_files, wanted="cvat"),
         read_cvat,
     ),
     "yolo": Reader(
         "YOLO (Ultralytics): a data.yaml with names, train and val, and a text file of outlines for each image",
+        lambda path: bool(yolo_files(path)),
         yolo_files,
         read_yolo,
     ),

@@ -72,7 +72,7 @@ def open_descriptor(path: Path) -> Data:
 
 def _open_annotations(path: Path, descriptor: Descriptor, files: AnnotationFiles) -> Data:
     place = path.parent / files.path
-    layout = next((name for name, reader in annotated.READERS.items() if place.exists() and reader.find(place)), None)
+    layout = next((name for name, reader in annotated.READERS.items() if place.exists() and reader.fits(place)), None)
     if layout is None:
         found = "holds no annotations that are read" if place.exists() else "does not exist"
         raise DataError(

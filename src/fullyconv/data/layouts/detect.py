@@ -20,14 +20,10 @@ class Layout(NamedTuple):
     open: Callable[[Path], Data]
 
 
-def _holds_annotations(layout: str, path: Path) -> bool:
-    return bool(annotated.READERS[layout].find(path))
-
-
 def _annotated(layout: str) -> Layout:
     return Layout(
         annotated.READERS[layout].description,
-        partial(_holds_annotations, layout),
+        annotated.READERS[layout].fits,
         partial(annotated.open_annotations, layout=layout),
     )
 
