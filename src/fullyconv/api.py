@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,15 +51,19 @@ def checked(
     allow: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
     bar: ProgressBar = no_bar,
+    net: Segmenter | None = None,
 ) -> Data:
     """Open a data set and check it, or one split of it; return what of it can be used.
 
     Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings, and of what
-    was decided about the files. Raises DataError for what is wrong with it, ConfigError for unknown kinds.
+    was decided about the files. ``net`` is the network that predicted the masks: it names their classes. Raises
+    DataError for what is wrong with it, ConfigError for unknown kinds.
     """
     from fullyconv.data import check, open_data
 
     data = open_data(path, layout)
+    if net is not None:
+        data = replace(data.with_classes(net.classes, net.palette), inferred=False)
     if say is not None:
         for note in data.notes:
             say(note)
@@ -252,6 +257,32 @@ class Export(NamedTuple):
     name: str
     agreement: Agreement
     cost: Cost | None
+
+
+def convert(
+    data: str | Path,
+    folder: str | Path,
+    to: str = "folders",
+    *,
+    model: str | Path | None = None,
+    tolerance: float = 0.0,
+    layout: str | None = None,
+    allow: Sequence[str] = (),
+    say: Callable[[str], None] = lambda _: None,
+    bar: ProgressBar = no_bar,
+) -> int:
+    """Check a data set and write it in the format of another tool, as the command does; return the number of images.
+
+    ``model`` is the network that predicted the masks: it names the classes, and Label Studio and CVAT are told that no
+    person drew them. For the others see ``conversion.convert``. Raises ConfigError and DataError.
+    """
+    from fullyconv.data.conversion.convert import convert, require_new
+
+    require_new(Path(folder), to, tolerance)
+    net = None if model is None else open_model(model)
+    data_set = checked(data, layout, None, allow, say, bar, net)
+    with bar("converting") as step:
+        return convert(data_set, folder, to, tolerance=tolerance, predicted=net is not None, progress=step)
 
 
 def export(

@@ -93,22 +93,25 @@ def convert(
         typer.Option(help="How far, in pixels, outlines may be from the masks; 0 is exact, 1 has far fewer points."),
     ] = 0.0,
     layout: LayoutOption = None,
+    allow: AllowOption = None,
 ) -> None:
     """Write a data set in the format of another tool.
 
-    From the annotations of a tool this makes masks; with --to, masks become annotations.
+    From the annotations of a tool this makes masks; with --to, masks become annotations. The data are checked first.
     """
-    from fullyconv.data import open_data
-    from fullyconv.data.conversion.convert import convert
+    from fullyconv.api import convert
 
-    opened = open_data(data, layout)
-    if model is not None:
-        from fullyconv.inference.exported import open_model
-
-        net = open_model(model)
-        opened = opened.with_classes(net.classes, net.palette)
-    with progress_bar("converting") as step:
-        count = convert(opened, folder, to, tolerance=tolerance, predicted=model is not None, progress=step)
+    count = convert(
+        data,
+        folder,
+        to,
+        model=model,
+        tolerance=tolerance,
+        layout=layout,
+        allow=allow or (),
+        say=say,
+        bar=progress_bar,
+    )
     say(f"{folder}: {count} images with their labels ({to})")
 
 

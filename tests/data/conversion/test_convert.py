@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -93,7 +94,7 @@ def assert_equal(data, other):
         assert np.array_equal(found[image], names)
 
 
-@pytest.mark.parametrize("form", ["folders", "voc", "coco", "labelme", "cvat", "label-studio"])
+@pytest.mark.parametrize("form", ["folders", "voc", "coco", "labelme", "yolo", "cvat", "label-studio"])
 def test_what_was_written_is_read_again_pixel_for_pixel(source, tmp_path, form):
     assert convert(source, tmp_path / "out", form) == 5
     again = open_data(tmp_path / "out")
@@ -145,3 +146,38 @@ def test_images_without_masks_are_no_data_to_convert(tmp_path):
     (tmp_path / "dataset.yaml").write_text("classes: [a, b]\nimages: images\nmasks: images/none*.png\n")
     with pytest.raises(DataError):
         convert(open_data(tmp_path), tmp_path / "out")
+
+
+def test_data_are_checked_before_anything_is_written(source, tmp_path):
+    convert(source, tmp_path / "out", "coco")
+    (tmp_path / "out/images/val/val_0.png").unlink()
+    file = tmp_path / "out/annotations/instances_train.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segmentation"] = []
+    file.write_text(json.dumps(content))
+    arguments = ["data", "convert", str(tmp_path / "out"), str(tmp_path / "back")]
+    run = CliRunner().invoke(app, arguments)
+    assert "missing image" in str(run.exception)
+    assert "it has a box and no outline" in str(run.exception)
+    assert not (tmp_path / "back").exists()
+    run = CliRunner().invoke(app, [*arguments, "--allow", "missing-images", "--allow", "shapes"])
+    assert run.exit_code == 0, run.output
+    assert sum(map(len, open_data(tmp_path / "back").splits.values())) == 4
+
+
+def test_nnunet_takes_only_what_its_png_files_hold(source, tmp_path):
+    first = source.splits["train"][0].image
+    with rasterio.open(first, "w", driver="GTiff", width=25, height=18, count=3, dtype="uint16") as file:
+        file.write(np.zeros((3, 18, 25), np.uint16))
+    with pytest.raises(DataError, match=r"0\.png: has 3 bands of type uint16; .* 1 or 3 bands of bytes"):
+        convert(source, tmp_path / "deep", "nnunet")
+    Image.new("L", (25, 18)).save(first)
+    with pytest.raises(DataError, match=r"1\.png: has 3 bands, others have 1"):
+        convert(source, tmp_path / "grey", "nnunet")
+
+
+def test_voc_is_not_begun_where_it_cannot_hold_a_class(source, tmp_path):
+    source.classes[1] = "a:b"
+    with pytest.raises(DataError, match=r"labelmap\.txt cannot hold the class 'a:b'"):
+        convert(source, tmp_path / "out", "voc")
+    assert not (tmp_path / "out").exists()

@@ -44,16 +44,11 @@ def convert(
     - ``predicted``: whether a network made the masks, which Label Studio and CVAT tell from those of people.
 
     Images are copied; their names are their paths, with ``_`` between folders. Images without a mask are left out.
-    Raises ConfigError for an unknown format, a negative tolerance or a folder that is not empty, DataError if an image
-    or a mask cannot be read.
+    The data should have been checked: shapes that cannot be drawn are left out without a word. Raises the errors of
+    ``require_new``, and DataError if an image or a mask cannot be read.
     """
-    if to not in FORMATS:
-        raise ConfigError(f"--to {to}: expected one of {', '.join(FORMATS)}")
-    if not 0 <= tolerance <= 100:
-        raise ConfigError(f"--tolerance {tolerance}: expected 0 to 100 pixels")
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder}: exists already; give a new folder")
+    require_new(folder, to, tolerance)
     if data.heads:
         raise ConfigError(f"{data.root}: has several labelings of each image, which no format but its own can hold")
     background = 0 if is_background(data.classes[0]) or data.classes == FOREGROUND else None
@@ -61,6 +56,16 @@ def convert(
     names = _names(data)
     FORMATS[to](target, _labelled(data, names, progress))
     return len(names)
+
+
+def require_new(folder: Path, to: str, tolerance: float) -> None:
+    """Raise ConfigError for an unknown format, a tolerance below 0 or above 100, or a folder that is not empty."""
+    if to not in FORMATS:
+        raise ConfigError(f"--to {to}: expected one of {', '.join(FORMATS)}")
+    if not 0 <= tolerance <= 100:
+        raise ConfigError(f"--tolerance {tolerance}: expected 0 to 100 pixels")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: exists already; give a new folder")
 
 
 Names = dict[tuple[str, Path], str]
