@@ -3,13 +3,20 @@
 ``pytest --machine NAME`` runs any test on one of them (``make test-machines``).
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import pytest
 import torch
+
+try:
+    import fcntl
+except ImportError:  # Windows itself
+    fcntl = None
 
 HALF = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """torch's names of the CPU features that multiply bf16."""
@@ -38,15 +45,36 @@ def like_macos(patch: pytest.MonkeyPatch) -> None:
     patch.delattr(os, "sched_getaffinity", raising=False)
 
 
+def windows_locks() -> ModuleType:
+    """Windows' ``msvcrt``, as far as it locks bytes of files: another lock on the same byte ends in PermissionError."""
+    if fcntl is None:
+        return importlib.import_module("msvcrt")
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        assert (mode, count) == (module.LK_NBLCK, 1)
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 2**31 - 2
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PermissionError(error.errno, "Permission denied") from error
+
+    module = ModuleType("msvcrt")
+    module.LK_NBLCK, module.locking = 2, locking  # type: ignore[attr-defined]
+    return module
+
+
 def like_windows(patch: pytest.MonkeyPatch) -> None:
     """As on macOS; and what POSIX alone has is missing, as far as other libraries can do without it."""
     like_macos(patch)
     for name in ("sysconf", "killpg"):
         patch.delattr(os, name, raising=False)
+    locks = windows_locks()
     patch.setitem(sys.modules, "fcntl", None)
+    patch.setitem(sys.modules, "msvcrt", locks)
     for name, module in list(sys.modules.items()):
         if name.startswith("fullyconv") and hasattr(module, "fcntl"):
             patch.setattr(module, "fcntl", None)
+            patch.setattr(module, "msvcrt", locks, raising=False)
 
 
 MACHINES = {

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from fullyconv.errors import ConfigError
 from fullyconv.inference.predictor import Predictor
-from fullyconv.inference.rasters import predict
+from fullyconv.inference.rasters import output, predict
 from fullyconv.inference.rasters.output import LabelFile
 from fullyconv.inference.rasters.predict import predict_raster
 from fullyconv.model.fcn import build
 from fullyconv.weights import run_folder
 from tests.inference.geotiffs import CLASSES, geotiff, labels_of, network, noise, tifffile, whole
+from tests.machines import windows_locks
 
 
 @pytest.fixture
@@ -87,7 +88,11 @@ def test_another_networks_or_images_unfinished_labels_are_not_gone_on_with(predi
     assert np.array_equal(labels_of(target), whole(predictor.net, pixels))
 
 
-def test_a_file_that_another_run_is_writing_is_left_alone(predictor, tmp_path):
+@pytest.mark.parametrize("system", ["this", "windows"])
+def test_a_file_that_another_run_is_writing_is_left_alone(predictor, tmp_path, monkeypatch, system):
+    if system == "windows":
+        monkeypatch.setattr(output, "fcntl", None)
+        monkeypatch.setattr(output, "msvcrt", windows_locks(), raising=False)
     image, target = geotiff(tmp_path / "a.tif", noise(3, 200, 200)), tmp_path / "labels.tif"
     with LabelFile(target, (200, 200), 64, {}):
         before = (tmp_path / "labels.tif.partial").read_bytes()

@@ -26,8 +26,12 @@ from fullyconv.palettes import Colour, table
 try:
     import fcntl
 except ImportError:  # Windows
+    import msvcrt
+
     fcntl = None  # type: ignore[assignment]
 
+LOCKED = 2**31 - 2
+"""The byte that is locked on Windows, where others cannot read what is locked: one that is not read."""
 BLOCK = 256
 """A block's side, in pixels, unless tiles are smaller."""
 RECORD = struct.Struct("<QII")
@@ -74,17 +78,15 @@ class LabelFile(AbstractContextManager["LabelFile"]):
 
     def _lock(self) -> None:
         """For as long as the file is open; a process that is killed lets go of it, too."""
-        if fcntl is None:
-            return
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            free = _try_to_lock(self.file)
+        except OSError:  # a file system without locks
+            return
+        if not free:
             self.file.close()
             raise ConfigError(
                 f"{self.target}: another run is writing it. Wait until that has ended, or choose another folder"
-            ) from error
-        except OSError:  # a file system without locks
-            return
+            )
 
     def _cut(self, end: int) -> None:
         self.file.seek(end)
@@ -163,3 +165,21 @@ def _metadata(classes: list[str]) -> str:
     """
     names = escape(escape(json.dumps(classes)))
     return f'<GDALMetadata>\n  <Item name="CLASSES">{names}</Item>\n</GDALMetadata>'
+
+
+def _try_to_lock(file: BinaryIO) -> bool:
+    """Lock a file for as long as it is open; return False if somebody else has. Raises OSError if it has no locks."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        return False
+    file.seek(LOCKED)
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except PermissionError:
+        return False
+    finally:
+        file.seek(0)
+    return True
