@@ -36,8 +36,12 @@ SizesOption = Annotated[
         help="Size of the images, such as 480x640; repeatable.  [default: 500x500]",
     ),
 ]
-DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder, or a descriptor (dataset.yaml).")]
-DataOption = Annotated[Path, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")]
+DataArgument = Annotated[
+    Path, typer.Argument(help="A data set: a folder, an annotation file, or a descriptor (dataset.yaml).")
+]
+DataOption = Annotated[
+    Path, typer.Option(help="A data set: a folder, an annotation file, or a descriptor (dataset.yaml).")
+]
 LayoutOption = Annotated[str | None, typer.Option(help="Layout of the data (see docs/data.md).  [default: detected]")]
 AllowOption = Annotated[
     list[str] | None,

@@ -1,6 +1,7 @@
 """Data sets written in the formats of other tools, and read again."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -181,3 +182,12 @@ def test_voc_is_not_begun_where_it_cannot_hold_a_class(source, tmp_path):
     with pytest.raises(DataError, match=r"labelmap\.txt cannot hold the class 'a:b'"):
         convert(source, tmp_path / "out", "voc")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("package", "tolerance"), [("rasterio", 0), ("shapely", 1)])
+def test_nothing_is_begun_without_the_packages_that_find_outlines(source, tmp_path, monkeypatch, package, tolerance):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"{package} is not installed.*\[annotations\]"):
+        convert(source, tmp_path / "out", "cvat", tolerance=tolerance)
+    assert not (tmp_path / "out").exists()
+    assert convert(source, tmp_path / "out", "folders") == 5

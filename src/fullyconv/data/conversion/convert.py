@@ -11,20 +11,24 @@ from fullyconv.data.annotations.annotated import is_background
 from fullyconv.data.catalog import Data
 from fullyconv.data.conversion import outlined, rasters
 from fullyconv.data.conversion.labelled import Labelled, Target, Writer
+from fullyconv.data.conversion.outlines import require_packages
 from fullyconv.data.pairs import read_labels
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError
 
-FORMATS: dict[str, Writer] = {
+RASTERS: dict[str, Writer] = {
     "folders": rasters.write_folders,
     "voc": rasters.write_voc,
     "nnunet": rasters.write_nnunet,
+}
+OUTLINED: dict[str, Writer] = {
     "coco": outlined.write_coco,
     "yolo": outlined.write_yolo,
     "cvat": outlined.write_cvat,
     "labelme": outlined.write_labelme,
     "label-studio": outlined.write_label_studio,
 }
+FORMATS = RASTERS | OUTLINED
 
 
 def convert(
@@ -59,13 +63,18 @@ def convert(
 
 
 def require_new(folder: Path, to: str, tolerance: float) -> None:
-    """Raise ConfigError for an unknown format, a tolerance below 0 or above 100, or a folder that is not empty."""
+    """Raise ConfigError for an unknown format, a tolerance below 0 or above 100, or a folder that is not empty.
+
+    It is also raised if a package is not installed that the format needs.
+    """
     if to not in FORMATS:
         raise ConfigError(f"--to {to}: expected one of {', '.join(FORMATS)}")
     if not 0 <= tolerance <= 100:
         raise ConfigError(f"--tolerance {tolerance}: expected 0 to 100 pixels")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: exists already; give a new folder")
+    if to in OUTLINED:
+        require_packages(tolerance)
 
 
 Names = dict[tuple[str, Path], str]

@@ -15,13 +15,20 @@ class Outline(NamedTuple):
     rings: tuple[np.ndarray, ...]
 
 
+def require_packages(tolerance: float) -> None:
+    """Raise ConfigError if a package is not installed that finds outlines, or simplifies them."""
+    require("rasterio", "annotations", "finds the outlines of masks")
+    if tolerance:
+        require("shapely", "annotations", "simplifies outlines")
+
+
 def outlines(labels: np.ndarray, background: int | None, tolerance: float = 0.0) -> list[Outline]:
     """Return the outline of each connected area of a mask (H, W), along the edges of its pixels, the largest first.
 
     Areas of ``background`` are left out. ``tolerance`` is how far, in pixels, a simplified outline may be from the
     edges; with 0, drawing the outlines by pixels' centres gives the mask again.
     """
-    require("rasterio", "annotations", "finds the outlines of masks")
+    require_packages(tolerance)
     from rasterio.features import shapes
 
     wanted = None if background is None else labels != background
@@ -42,7 +49,8 @@ def area(ring: np.ndarray) -> float:
 
 def _simplify(found: list[Outline], tolerance: float) -> Iterator[Outline]:
     """Yield the outlines with fewer points; areas that would vanish keep all of theirs."""
-    shapely = require("shapely", "annotations", "simplifies outlines")
+    import shapely
+
     for outline in found:
         outer, *holes = outline.rings
         simpler = shapely.simplify(shapely.Polygon(outer, holes), tolerance, preserve_topology=True)
