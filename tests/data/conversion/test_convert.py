@@ -95,7 +95,10 @@ def assert_equal(data, other):
         assert np.array_equal(found[image], names)
 
 
-@pytest.mark.parametrize("form", ["folders", "voc", "coco", "labelme", "yolo", "cvat", "label-studio"])
+FORMS = ["folders", "voc", "coco", "labelme", "yolo", "cvat", "label-studio"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_what_was_written_is_read_again_pixel_for_pixel(source, tmp_path, form):
     assert convert(source, tmp_path / "out", form) == 5
     again = open_data(tmp_path / "out")
@@ -191,3 +194,13 @@ def test_nothing_is_begun_without_the_packages_that_find_outlines(source, tmp_pa
         convert(source, tmp_path / "out", "cvat", tolerance=tolerance)
     assert not (tmp_path / "out").exists()
     assert convert(source, tmp_path / "out", "folders") == 5
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_names_of_any_letters_are_written_and_read(source, tmp_path, form):
+    for folder in ("images", "masks"):
+        for path in (source.root / folder / "train").iterdir():
+            path.rename(path.with_name(f"a {path.stem}#%20+ü&;'.png"))
+    source = open_data(source.root)
+    convert(source, tmp_path / "out", form)
+    assert_equal(source, open_data(tmp_path / "out"))

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 from xml.sax.saxutils import XMLGenerator, quoteattr
 from xml.sax.xmlreader import AttributesImpl
 
@@ -225,7 +226,7 @@ def write_label_studio(target: Target, images: Iterable[Labelled]) -> None:
                 }
             )
         kind = "predictions" if target.predicted else "annotations"
-        path = f"/data/local-files/?d=images/{image.split}/{image.file_name}"
+        path = "/data/local-files/?d=" + quote(f"images/{image.split}/{image.file_name}")
         tasks.append({"data": {"image": path, "split": image.split}, kind: [{"result": result}]})
     write_whole(target.folder / "tasks.json", json.dumps(tasks, ensure_ascii=False))
     colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in target.palette]
