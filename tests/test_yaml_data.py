@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fullyconv.data.layouts.descriptor import read_descriptor
+from fullyconv.data.layouts.described.descriptor import read_descriptor
 from fullyconv.errors import ConfigError, DataError, WeightsError
 from fullyconv.publish.push import read_config
 from fullyconv.training.config import load_config, parse_settings

@@ -10,9 +10,10 @@ import yaml
 from fullyconv.classes import VOC_CLASSES
 from fullyconv.data import check, class_pixels, open_data
 from fullyconv.data.checks.kinds import Kind
-from fullyconv.data.layouts.divide import divide, equal_files
 from fullyconv.data.mask_codes import IGNORE
 from fullyconv.data.pairs import Pair, read_pair
+from fullyconv.data.splits.divide import divide
+from fullyconv.data.splits.equal import equal_files
 from fullyconv.errors import DataError
 
 MASK = [[0, 1], [1, 0]]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pycocotools import mask
 
 from fullyconv.data import check, open_data
-from fullyconv.data.annotations.label_studio import read_label_studio
+from fullyconv.data.annotations.formats.label_studio import read_label_studio
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import DataError

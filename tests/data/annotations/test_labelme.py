@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from fullyconv.data import check, open_data
-from fullyconv.data.annotations.labelme import read_labelme
+from fullyconv.data.annotations.formats.labelme import read_labelme
 from fullyconv.data.annotations.painter import paint
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.pairs import read_pair

@@ -10,8 +10,8 @@ from PIL import Image
 from pycocotools import mask
 
 from fullyconv.data import check, open_data
+from fullyconv.data.annotations.formats.yolo import rows_of, shapes_of
 from fullyconv.data.annotations.painter import paint
-from fullyconv.data.annotations.yolo import rows_of, shapes_of
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import DataError

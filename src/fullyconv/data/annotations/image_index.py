@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import images_under
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 
 MAX_NAME, MAX_PATH = 255, 1000

@@ -8,19 +8,19 @@ from typing import Literal, NamedTuple
 
 from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
-from fullyconv.data.annotations.coco import read_coco
-from fullyconv.data.annotations.cvat import read_cvat
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
-from fullyconv.data.annotations.label_studio import read_label_studio
-from fullyconv.data.annotations.labelme import read_labelme
-from fullyconv.data.annotations.panoptic import panoptic_files, read_panoptic
-from fullyconv.data.annotations.recognize import annotation_files, holds_annotations, yolo_files
-from fullyconv.data.annotations.yolo import read_yolo
+from fullyconv.data.annotations.formats.coco import read_coco
+from fullyconv.data.annotations.formats.cvat import read_cvat
+from fullyconv.data.annotations.formats.label_studio import read_label_studio
+from fullyconv.data.annotations.formats.labelme import read_labelme
+from fullyconv.data.annotations.formats.panoptic import panoptic_files, read_panoptic
+from fullyconv.data.annotations.formats.recognize import annotation_files, holds_annotations, yolo_files
+from fullyconv.data.annotations.formats.yolo import read_yolo
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts.divide import divide, require_several, source_of
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import in_order
+from fullyconv.data.splits.divide import divide, require_several, source_of
 from fullyconv.errors import DataError
 from fullyconv.files import file_state
 from fullyconv.palettes import default_palette

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts import annotated, described, folders, objects, roboflow, voc
+from fullyconv.data.layouts import annotated, folders, objects, roboflow, voc
+from fullyconv.data.layouts.described.open import DESCRIPTOR, is_descriptor, open_descriptor
 from fullyconv.data.layouts.unrecognized import looks_like
 from fullyconv.data.published import ade20k, cityscapes, context, mapillary, nyud, sbd, siftflow
 from fullyconv.errors import DataError
@@ -29,9 +30,7 @@ def _annotated(layout: str) -> Layout:
 
 
 LAYOUTS = {
-    "descriptor": Layout(
-        f"a {described.DESCRIPTOR} file, or a folder that holds one", described.is_descriptor, described.open_descriptor
-    ),
+    "descriptor": Layout(f"a {DESCRIPTOR} file, or a folder that holds one", is_descriptor, open_descriptor),
     "pascal-context": Layout(
         "trainval, labels.txt and 59_labels.txt beside VOC2010 (or VOCdevkit/VOC2010)",
         context.is_context,

@@ -10,11 +10,12 @@ from typing import NamedTuple
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.object_masks import refuse_folders_of_objects
 from fullyconv.data.images.files import list_images
-from fullyconv.data.layouts.divide import SPLITS, canonical, divide, letters
 from fullyconv.data.layouts.files import Keyed, holds_images, images_under, refuse_broken_links, subfolders
 from fullyconv.data.layouts.infer import infer_classes
 from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.published.archive import in_order
+from fullyconv.data.splits.divide import divide
+from fullyconv.data.splits.names import SPLITS, canonical, letters
 from fullyconv.errors import DataError
 
 IMAGES = frozenset(

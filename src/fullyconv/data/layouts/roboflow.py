@@ -5,11 +5,12 @@ from pathlib import Path
 from fullyconv.classes import printable
 from fullyconv.data.catalog import Data
 from fullyconv.data.images.files import list_images
-from fullyconv.data.layouts.divide import canonical, divide, original_of
 from fullyconv.data.layouts.files import subfolders
 from fullyconv.data.layouts.pairing import Names, pair
 from fullyconv.data.mask_codes import HIGHEST, MaskCode
 from fullyconv.data.published.archive import in_order, read_list
+from fullyconv.data.splits.divide import divide
+from fullyconv.data.splits.names import canonical, original_of
 from fullyconv.errors import DataError
 from fullyconv.palettes import default_palette
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from fullyconv.data.images.files import is_image_name
-from fullyconv.data.layouts.divide import letters
 from fullyconv.data.layouts.folders import kind_of
+from fullyconv.data.splits.names import letters
 
 MAX_FILES = 2000
 """Maximum number of files to examine."""

@@ -11,13 +11,14 @@ from fullyconv.classes import IGNORE, VOC_CLASSES
 from fullyconv.data.cache import contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.class_files import CLASS_NAMES, LABELMAP, read_class_file
-from fullyconv.data.layouts.divide import canonical, divide
 from fullyconv.data.layouts.files import images_under, select_listed
 from fullyconv.data.layouts.infer import infer_classes
 from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.mask_codes import MaskCode, numbers_of_colours
 from fullyconv.data.parallel import in_parallel
 from fullyconv.data.published.archive import find, find_one, in_order
+from fullyconv.data.splits.divide import divide
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 from fullyconv.palettes import VOC_VOID, voc_palette
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from fullyconv.classes import IGNORE, MAX_CLASSES, printable
 from fullyconv.data.catalog import Data
 from fullyconv.data.images.files import list_images
-from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import images_under, subfolders
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, in_order, read_list
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour, default_palette
 

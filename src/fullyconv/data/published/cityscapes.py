@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fullyconv.classes import IGNORE
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import images_at, subfolders
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, find_one, in_order
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 

@@ -9,11 +9,11 @@ from typing_extensions import TypedDict
 from fullyconv.classes import IGNORE, MAX_CLASSES, printable
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.catalog import Data
-from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import images_under, subfolders
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import find, in_order
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 
 CONFIGS = {

@@ -4,16 +4,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from fullyconv.data.annotations.recognize import is_yolo
+from fullyconv.data.annotations.formats.recognize import is_yolo
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import annotated, folders, voc
-from fullyconv.data.layouts.descriptor import AnnotationFiles, Descriptor, Files, read_descriptor
-from fullyconv.data.layouts.divide import divide, require_several, source_of
+from fullyconv.data.layouts.described.descriptor import AnnotationFiles, Descriptor, Files, read_descriptor
+from fullyconv.data.layouts.described.meaning import mask_code
 from fullyconv.data.layouts.files import Keyed, images_at, select_listed, separate, without
 from fullyconv.data.layouts.infer import palette_of
-from fullyconv.data.layouts.meaning import mask_code
 from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.published.archive import in_order
+from fullyconv.data.splits.divide import divide, require_several, source_of
 from fullyconv.errors import DataError
 from fullyconv.palettes import default_palette
 

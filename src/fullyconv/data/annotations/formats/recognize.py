@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from fullyconv.data.layouts.divide import canonical
 from fullyconv.data.layouts.files import subfolders
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 
 Format = Literal["coco", "coco-panoptic", "labelme", "label-studio", "cityscapes-polygons", "cvat"]

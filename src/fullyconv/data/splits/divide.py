@@ -3,37 +3,12 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fullyconv.data.pairs import Pair
+from fullyconv.data.splits.equal import equal_files
 from fullyconv.errors import DataError
-
-SPLITS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-}
-"""The usual name of each split, by the names in use (lower case, letters and digits only)."""
-_PIECE = 1 << 14
-_COPY = re.compile(r"(.+)\.rf\.[0-9a-z]{8,}", re.IGNORECASE)
-"""The name of Roboflow's copies of one image, which differ by a digest."""
-
-
-def canonical(name: str) -> str:
-    """Return the usual name of a split: train for Training, val for valid. Other names are returned unchanged."""
-    return SPLITS.get(letters(name), "trainval" if letters(name) == "trainval" else name)
-
-
-def letters(name: str) -> str:
-    """Return a name in lower case, reduced to its letters and digits."""
-    return re.sub(r"[^a-z0-9]+", "", name.lower())
-
-
-def original_of(stem: str) -> str:
-    """Return the name of the image of which Roboflow made the copy with this name; empty for other names."""
-    copied = _COPY.fullmatch(stem)
-    return copied[1] if copied else ""
 
 
 def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -> dict[str, list[Pair]]:
@@ -118,52 +93,5 @@ def _groups(pairs: Sequence[Pair], source: Callable[[Path], str] | None) -> dict
     return {min(_digest(names[pair.image]) for pair in group): group for group in together.values()}
 
 
-def equal_files(paths: Iterable[Path]) -> list[list[Path]]:
-    """Return groups of two or more byte-identical files; files that cannot be read are left out."""
-    groups = [list(paths)]
-    for fingerprint in (_size, _sample, _content):
-        finer: list[list[Path]] = []
-        for group in groups:
-            found: defaultdict[bytes | int | None, list[Path]] = defaultdict(list)
-            for path in group:
-                found[fingerprint(path)].append(path)
-            finer += [same for mark, same in found.items() if mark is not None and len(same) > 1]
-        groups = finer
-    return groups
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _sample(path: Path) -> bytes | None:
-    """Digest the beginning, middle and end, which differ between most files of equal size."""
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            pieces = []
-            for place in (0, size // 2, max(0, size - _PIECE)):
-                file.seek(place)
-                pieces.append(file.read(_PIECE))
-    except OSError:
-        return None
-    return _digest_bytes(b"".join(pieces))
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
-        return None
-
-
 def _digest(name: str) -> bytes:
-    return _digest_bytes(name.encode(errors="surrogateescape"))
-
-
-def _digest_bytes(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()

@@ -20,9 +20,9 @@ from fullyconv.data.annotations.json_files import read_bytes
 from fullyconv.data.annotations.shapes import Polygon, Shape
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.files import is_image_name
-from fullyconv.data.layouts.divide import original_of
 from fullyconv.data.layouts.files import images_under
 from fullyconv.data.published.archive import read_list
+from fullyconv.data.splits.names import original_of
 from fullyconv.errors import DataError
 from fullyconv.validation import words
 from fullyconv.yaml_data import read_yaml

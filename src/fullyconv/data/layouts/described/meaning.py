@@ -1,7 +1,7 @@
 """Turn a descriptor into the code that maps mask values and colours to labels."""
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.layouts.descriptor import Descriptor
+from fullyconv.data.layouts.described.descriptor import Descriptor
 from fullyconv.data.mask_codes import MaskCode, count_values
 
 

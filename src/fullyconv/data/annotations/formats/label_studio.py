@@ -16,14 +16,14 @@ from pydantic import JsonValue, TypeAdapter
 from typing_extensions import TypedDict
 
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
+from fullyconv.data.annotations.formats.recognize import split_of
 from fullyconv.data.annotations.image_index import ImageIndex, split_of_folders
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
-from fullyconv.data.annotations.recognize import split_of
 from fullyconv.data.annotations.run_lengths import unpack_brush
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Polygon, Rectangle, Shape, turned
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.files import is_image_name
-from fullyconv.data.layouts.divide import canonical
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 
 DRAWN = ("polygon", "brush", "rectangle", "ellipse")

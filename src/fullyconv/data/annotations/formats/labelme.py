@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from fullyconv.classes import printable
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
 from fullyconv.data.annotations.drawing import MAX_PIXELS
-from fullyconv.data.annotations.embedded import keep_image
+from fullyconv.data.annotations.formats.embedded import keep_image
 from fullyconv.data.annotations.image_index import ImageIndex, split_of_folders
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Line, Polygon, Rectangle, Shape

@@ -16,13 +16,13 @@ import numpy as np
 
 from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
-from fullyconv.data.annotations.cvat_xml import DRAWN, Content, Element, Picture, Track, read_xml
+from fullyconv.data.annotations.formats.cvat_xml import DRAWN, Content, Element, Picture, Track, read_xml
+from fullyconv.data.annotations.formats.recognize import split_of
 from fullyconv.data.annotations.image_index import ImageIndex
-from fullyconv.data.annotations.recognize import split_of
 from fullyconv.data.annotations.run_lengths import bitmap_of_rows
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Polygon, Rectangle, Shape, turned
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.layouts.divide import canonical
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 

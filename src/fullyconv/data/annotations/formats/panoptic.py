@@ -14,10 +14,10 @@ from typing_extensions import TypedDict
 
 from fullyconv.classes import IGNORE, printable
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
-from fullyconv.data.annotations.coco import Id, Image
+from fullyconv.data.annotations.formats.coco import Id, Image
+from fullyconv.data.annotations.formats.recognize import annotation_files, split_of
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
-from fullyconv.data.annotations.recognize import annotation_files, split_of
 from fullyconv.data.annotations.shapes import Shape, ValueMask
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.headers import is_lossy

@@ -15,13 +15,13 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
+from fullyconv.data.annotations.formats.recognize import split_of
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
-from fullyconv.data.annotations.recognize import split_of
 from fullyconv.data.annotations.run_lengths import counts_of_string
 from fullyconv.data.annotations.shapes import Polygon, Runs, Shape
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.layouts.divide import original_of
+from fullyconv.data.splits.names import original_of
 
 Id = int | str
 

@@ -1,0 +1,1 @@
+"""The files of annotation tools, one format in each module."""

@@ -1,0 +1,1 @@
+"""The layout of data sets that a ``dataset.yaml`` describes."""
