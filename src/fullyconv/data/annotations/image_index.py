@@ -4,12 +4,13 @@ Names in annotations are of other machines: with other folders, backslashes, or 
 with the files that were found, never opened as paths, so that no name leads out of the folder.
 """
 
+import ntpath
 import os
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
-from fullyconv.data.layouts.files import images_under
+from fullyconv.data.layouts.files import image_files
 from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 
@@ -26,19 +27,20 @@ class ImageIndex:
     def __init__(self, root: Path, without: Container[Path] = ()) -> None:
         """Raises DataError if a folder cannot be listed."""
         self.root = root
+        self._by_path: dict[str, Path] = {}
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-        found = [path for path in images_under(root) if path not in without]
-        self._all = frozenset(found)
-        for path in found:
-            self._by_name[path.name].append(path)
-            self._by_stem[path.stem].append(path)
+        for path in image_files(root):
+            if path not in without:
+                self._by_path[os.path.normcase(path)] = path
+                self._by_name[path.name].append(path)
+                self._by_stem[_stem(path.name)].append(path)
 
     def __contains__(self, path: Path) -> bool:
-        return path in self._all
+        return os.path.normcase(path) in self._by_path
 
     def __iter__(self) -> Iterator[Path]:
-        return iter(self._all)
+        return iter(self._by_path.values())
 
     def find(self, name: str, near: Path, split: str | None = None) -> Path:
         """Return the image of a name in the annotation file ``near``; the path where it would be if it is not there.
@@ -50,10 +52,11 @@ class ImageIndex:
         parts = _parts(name)
         if not parts:
             raise DataError(f"{near}: names an image {name[:80]!r}; the name of a file is expected")
-        direct = Path(os.path.normpath(near.parent / PureWindowsPath(name).as_posix()))
-        if direct in self._all:
+        folder = near.parent
+        led_to = os.path.normpath(os.path.join(folder, name.replace("\\", "/")))  # noqa: PTH118 (paths are slow)
+        if direct := self._by_path.get(os.path.normcase(led_to)):
             return direct
-        found = self._by_name.get(parts[-1]) or self._by_stem.get(PurePosixPath(parts[-1]).stem, [])
+        found = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1]), [])
         for depth in range(len(parts), 1, -1):
             ending = [path for path in found if path.parts[-depth:-1] == tuple(parts[-depth:-1])]
             if ending:
@@ -72,7 +75,7 @@ class ImageIndex:
             raise DataError(
                 f"{near}: names an image {name[:80]!r}…, of {len(name):,} characters; the name of a file is expected"
             )
-        return near.parent.joinpath(*parts)
+        return folder.joinpath(*parts)
 
 
 def split_of_folders(path: Path, root: Path) -> str | None:
@@ -88,8 +91,12 @@ def _names(parts: Sequence[str]) -> list[str]:
 
 def _parts(name: str) -> list[str]:
     """Return the folders and the name in a path of any system, without drives and steps upwards."""
-    path = PureWindowsPath(name)
-    return [part for part in path.relative_to(path.anchor).parts if part not in ("..", ".") and "\0" not in part]
+    below = ntpath.splitdrive(name)[1].replace("\\", "/")
+    return [part for part in below.split("/") if part not in ("", ".", "..") and "\0" not in part]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def _nearer(found: Sequence[Path], near: Path, split: str | None, root: Path) -> list[Path]:

@@ -57,7 +57,8 @@ def list_images(folder: Path) -> list[Path]:
 
 def is_image_name(name: str | Path) -> bool:
     """Whether a file with this name is an image, readable or not."""
-    return Path(name).suffix.lower() in SUFFIXES
+    path = name if isinstance(name, Path) else Path(name)
+    return path.suffix.lower() in SUFFIXES
 
 
 def write_image(path: Path, picture: Image.Image, **options: int | str) -> None:

@@ -126,11 +126,6 @@ def as_data(annotations: Annotations, options: Options) -> Data:
         raise DataError(f"{annotations.root}: its annotations name no images")
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{annotations.root}: has {len(classes)} classes; at most {MAX_CLASSES} are possible")
-    seen: dict[Path, AnnotatedImage] = {}
-    for own in annotations.images:
-        other = seen.setdefault(own.image, own)
-        if other is not own and (other.version != own.version or other.split == own.split):
-            raise DataError(f"{own.source}: names the image {own.image} more than once; one entry for each is expected")
     palette = annotations.palette or default_palette(len(classes))
     style = Style(
         annotations.rule if options.rasterize == "tool" else options.rasterize,
@@ -139,10 +134,7 @@ def as_data(annotations: Annotations, options: Options) -> Data:
         options.crowd == "void",
         tuple(palette),
     )
-    folder, drawn_as = folder_of_masks(annotations.root), digest(PAINTER, repr(style))
-    of_mask: dict[Path | None, Pair] = {}  # an image may be in several splits
-    pairs = [(image, _pair(image, style, drawn_as, folder, annotations.root)) for image in annotations.images]
-    pairs = [(image, of_mask.setdefault(pair.mask, pair)) for image, pair in pairs]
+    pairs = _pairs(annotations, style)
     splits: dict[str, list[Pair]] = {}
     divided = options.split_by is not None or all(image.split is None for image, _ in pairs)
     if divided:
@@ -167,13 +159,31 @@ def as_data(annotations: Annotations, options: Options) -> Data:
     )
 
 
-def _pair(image: AnnotatedImage, style: Style, drawn_as: str, folder: Path, root: Path) -> Pair:
-    """Return an image with its drawing; ``drawn_as`` is a digest of all that is common to the masks."""
-    above = (place for place in (root, folder.parent) if image.image.is_relative_to(place))
-    inside = image.image.relative_to(next(above, image.image.parent))
-    version = digest(drawn_as, image.version, str(image.size or file_state(image.image)))
-    mask = folder / inside / f"{version}.png"
-    return Pair(image.image, mask, drawing=Drawing(image, style, mask))
+def _pairs(annotations: Annotations, style: Style) -> list[tuple[AnnotatedImage, Pair]]:
+    """Return each image with its drawing; an image that is in two splits has one drawing.
+
+    Raises DataError if an image is there twice in a split, or with different shapes.
+    """
+    root, kept_in, drawn_as = annotations.root, folder_of_masks(annotations.root), digest(PAINTER, repr(style))
+    folders: dict[Path, Path] = {}  # where the masks of the images in a folder are kept
+    seen: dict[Path, tuple[AnnotatedImage, Pair]] = {}
+    pairs = []
+    for own in annotations.images:
+        image, folder = own.image, own.image.parent
+        if image in seen:
+            other, pair = seen[image]
+            if other.version != own.version or other.size != own.size or other.split == own.split:
+                raise DataError(f"{own.source}: names the image {image} more than once; one entry for each is expected")
+            pairs.append((own, pair))
+            continue
+        if folder not in folders:
+            above = next((place for place in (root, kept_in.parent) if folder.is_relative_to(place)), folder)
+            folders[folder] = kept_in / folder.relative_to(above)
+        version = digest(drawn_as, own.version, str(own.size or file_state(image)))
+        mask = folders[folder].joinpath(image.name, f"{version}.png")
+        seen[image] = own, Pair(image, mask, drawing=Drawing(own, style, mask))
+        pairs.append(seen[image])
+    return pairs
 
 
 def _root_of(file: Path) -> Path:

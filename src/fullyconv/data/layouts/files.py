@@ -33,9 +33,12 @@ def images_under(folder: Path) -> Keyed:
     Hidden files and folders are left out. Links to folders are followed, except in a circle. If the folder does not
     exist, the result is empty. Raises DataError if a folder cannot be listed, or a broken link may have led to one.
     """
-    if not folder.is_dir():
-        return {}
-    return {path: path.relative_to(folder).with_suffix("").as_posix() for path in _walk(folder, ())}
+    return {path: path.relative_to(folder).with_suffix("").as_posix() for path in image_files(folder)}
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files in a folder at all depths, as ``images_under`` does, without keys."""
+    return list(_walk(folder, ())) if folder.is_dir() else []
 
 
 def holds_images(folder: Path) -> bool:
@@ -120,7 +123,7 @@ def _walk(folder: Path, above: tuple[_Place, ...]) -> Iterator[Path]:
     if inside is None:
         return
     for entry in _entries(folder):
-        if is_image_name(entry.name):
+        if is_image_name(entry):
             yield entry
         elif entry.is_dir():
             yield from _walk(entry, inside)
@@ -157,7 +160,8 @@ def _matches(
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        visible = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        return sorted(visible, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
 

@@ -34,7 +34,7 @@ def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -
         else:
             train += groups[digest]
     parts = {"train": train, "val": val, "test": test}
-    return {name: sorted(part, key=lambda pair: pair.image) for name, part in parts.items() if part}
+    return {name: sorted(part, key=lambda pair: pair.image.parts) for name, part in parts.items() if part}
 
 
 def source_of(by: str, root: Path) -> Callable[[Path], str]:

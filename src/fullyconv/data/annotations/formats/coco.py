@@ -24,6 +24,8 @@ from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.splits.names import original_of
 
 Id = int | str
+Ring = tuple[float, ...]
+"""The coordinates of a polygon, x and y in turn. Unlike a list, garbage collection passes over a tuple of numbers."""
 
 
 class Rle(TypedDict):
@@ -55,7 +57,7 @@ class Annotation(TypedDict):
 
     image_id: Id
     category_id: int
-    segmentation: NotRequired[list[list[float]] | list[float] | Rle | None]
+    segmentation: NotRequired[tuple[Ring, ...] | Ring | Rle | None]
     iscrowd: NotRequired[int | None]
 
 
@@ -132,15 +134,16 @@ def _images(file: _File, index: ImageIndex, labels: Mapping[int, int]) -> list[A
     images = []
     for image in file.content["images"]:
         width, height = image.get("width"), image.get("height")
+        place = index.find(image["file_name"], file.path, file.split)
         images.append(
             AnnotatedImage(
-                index.find(image["file_name"], file.path, file.split),
+                place,
                 file.path,
                 partial(_shapes, of_image.get(image["id"], []), labels),
-                digest(file.digest, str(image["id"])),
+                f"{file.digest} {image['id']}",
                 (height, width) if width and height else None,
                 file.split,
-                original_of(Path(image["file_name"]).stem),
+                original_of(place.stem),
             )
         )
     return images
