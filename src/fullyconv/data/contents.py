@@ -103,15 +103,13 @@ class MaskContent(BaseModel):
 def read_image_content(path: Path) -> ImageContent:
     """Decode and summarize an image. Raises DataError if it cannot be read."""
     with open_source(path, upright=False) as source:
-        values, valid = source.whole()
         height, width = source.size
-        places = [np.linspace(0, side - 1, SAMPLE).round().astype(int) for side in source.size]
+        step = max(1, round((height * width / COUNTED) ** 0.5))
+        values, valid, share = source.sample(step)
+        places = [np.linspace(0, side - 1, SAMPLE).round().astype(int) for side in values.shape[1:]]
         some = np.ascontiguousarray(values[:, places[0][:, None], places[1]])
         head = f"{width}x{height} {len(values)} {values.dtype}".encode()
-        step = max(1, round((height * width / COUNTED) ** 0.5))
-        counted = values[:, ::step, ::step].reshape(len(values), -1)
-        if valid is not None:
-            counted = counted[:, valid[::step, ::step].reshape(-1)]
+        counted = values.reshape(len(values), -1) if valid is None else values[:, valid]
         return ImageContent(
             size=(width, height),
             orientation=source.orientation,
@@ -119,7 +117,7 @@ def read_image_content(path: Path) -> ImageContent:
             dtype=str(source.dtype),
             alpha=source.alpha,
             colour=source.colour,
-            valid=1.0 if valid is None else float(valid.mean()),
+            valid=share,
             bands=tuple(band_content(band, nodata) for band, nodata in zip_longest(counted, source.nodata)),
         )
 

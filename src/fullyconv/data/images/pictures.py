@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from fullyconv.data.images.source import Source, refuse_too_large
+from fullyconv.data.images.source import Sample, Source, refuse_too_large
 from fullyconv.errors import DataError, first_line
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "TGA")
@@ -36,21 +36,44 @@ class Picture(Source):
         except Exception as error:  # Pillow raises errors of many types for broken metadata
             raise DataError(f"{path}: its EXIF data cannot be read ({first_line(error)})") from error
         self.path, self.size = path, (image.height, image.width)
+        self._pixels: Image.Image | Bands = image
         try:
-            self._values, self._alpha = bands_of(image)
+            values, alpha = (None, None) if is_plain(image) else self._arrays()
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
-        self.bands, self.dtype = len(self._values), self._values.dtype
-        self.colour, self.alpha = self.bands == 3, self._alpha is not None
-        self.has_gaps = self._alpha is not None and not self._alpha.all()
+        self.bands = len(image.getbands()) if values is None else len(values)
+        self.dtype = np.dtype(np.uint8) if values is None else values.dtype
+        self.colour, self.alpha = self.bands == 3, alpha is not None
+        self.has_gaps = alpha is not None and not alpha.all()
 
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
-        if with_alpha and self._alpha is not None:
-            return np.concatenate([self._values, self._alpha[None]])[:, rows, columns]
-        return self._values[:, rows, columns]
+        values, alpha = self._arrays()
+        if with_alpha and alpha is not None:
+            return np.concatenate([values, alpha[None]])[:, rows, columns]
+        return values[:, rows, columns]
 
     def mask(self, rows: slice, columns: slice) -> np.ndarray | None:
-        return self._alpha[rows, columns] > 0 if self.has_gaps and self._alpha is not None else None
+        alpha = self._arrays().alpha
+        return alpha[rows, columns] > 0 if self.has_gaps and alpha is not None else None
+
+    def sample(self, step: int) -> Sample:
+        if step == 1 or isinstance(self._pixels, Bands):
+            return super().sample(step)
+        height, width = (-(-side // step) for side in self.size)
+        # Pillow takes the pixels in the middle of equal pieces, without an array of the whole image
+        fewer = self._pixels.resize((width, height), Image.Resampling.NEAREST)
+        return Sample(bands_of(fewer).values, None, 1.0)
+
+    def _arrays(self) -> Bands:
+        """Return all pixels, converted when they are first needed. Raises ValueError for an unsupported mode."""
+        if not isinstance(self._pixels, Bands):
+            self._pixels = bands_of(self._pixels)
+        return self._pixels
+
+
+def is_plain(image: Image.Image) -> bool:
+    """Whether an image has grey or colour bands of bytes and no transparency, so that its arrays are its pixels."""
+    return image.mode in ("L", "RGB") and "transparency" not in image.info
 
 
 def open_picture(path: Path) -> Image.Image:

@@ -34,6 +34,14 @@ class Stored(NamedTuple):
     valid: np.ndarray | None
 
 
+class Sample(NamedTuple):
+    """Evenly spaced pixels of an image, as in ``Stored``, and the ``share`` of all its pixels that hold data."""
+
+    values: np.ndarray
+    valid: np.ndarray | None
+    share: float
+
+
 class Source(AbstractContextManager["Source"], ABC):
     """An open image file.
 
@@ -100,6 +108,13 @@ class Source(AbstractContextManager["Source"], ABC):
     def whole(self, with_alpha: bool = False) -> Stored:
         """Return the whole image as stored; it raises the same errors as ``window``."""
         return self.window(slice(0, self.size[0]), slice(0, self.size[1]), with_alpha)
+
+    def sample(self, step: int) -> Sample:
+        """Return every ``step``-th pixel of every ``step``-th row; it raises the same errors as ``window``."""
+        values, valid = self.whole()
+        if valid is None:
+            return Sample(values[:, ::step, ::step], None, 1.0)
+        return Sample(values[:, ::step, ::step], valid[::step, ::step], float(valid.mean()))
 
     def check_memory(self, pixels: int) -> None:
         """Raise DataError if memory cannot hold so many pixels both as stored and as floats."""
