@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from fullyconv.data.layouts.files import image_files
-from fullyconv.data.splits.names import canonical
+from fullyconv.data.splits.names import split_among
 from fullyconv.errors import DataError
 
 MAX_NAME, MAX_PATH = 255, 1000
@@ -78,17 +78,6 @@ class ImageIndex:
         return folder.joinpath(*parts)
 
 
-def split_of_folders(path: Path, root: Path) -> str | None:
-    """Return the split that the folders of a file below ``root`` name, as train for train2017/labels; None if none."""
-    folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-    return next((name for name in _names(folders) if name in ("train", "val", "test")), None)
-
-
-def _names(parts: Sequence[str]) -> list[str]:
-    """Return the usual names of splits for the parts of a path, as train for train2017; others as they are."""
-    return [canonical(part.rstrip("0123456789")) for part in parts]
-
-
 def _parts(name: str) -> list[str]:
     """Return the folders and the name in a path of any system, without drives and steps upwards."""
     below = ntpath.splitdrive(name)[1].replace("\\", "/")
@@ -109,4 +98,5 @@ def _nearer(found: Sequence[Path], near: Path, split: str | None, root: Path) ->
         return beside
     if split is None:
         return list(found)
-    return [path for path in found if split in _names(path.relative_to(root).parts)] or list(found)
+    in_split = [path for path in found if any(split_among([part]) == split for part in path.relative_to(root).parts)]
+    return in_split or list(found)

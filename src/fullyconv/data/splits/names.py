@@ -1,6 +1,8 @@
 """Names of splits, and names that tell that images belong together."""
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -15,6 +17,22 @@ _COPY = re.compile(r"(.+)\.rf\.[0-9a-z]{8,}", re.IGNORECASE)
 def canonical(name: str) -> str:
     """Return the usual name of a split: train for Training, val for valid. Other names are returned unchanged."""
     return SPLITS.get(letters(name), "trainval" if letters(name) == "trainval" else name)
+
+
+def split_among(names: Iterable[str]) -> str | None:
+    """Return the first of the names that is train, val or test, as train for Training or train2017; None if none is."""
+    usual = (canonical(name.rstrip("0123456789")) for name in names)
+    return next((name for name in usual if name in ("train", "val", "test")), None)
+
+
+def split_of_file(path: Path) -> str | None:
+    """Return the split that a file's name or its folder's tells, as train for instances_train2017.json."""
+    return split_among([*re.split(r"[^A-Za-z0-9]+", path.stem), path.parent.name])
+
+
+def split_of_folders(path: Path, root: Path) -> str | None:
+    """Return the split that the folders of a file below ``root`` tell, as train for train2017/labels; None if none."""
+    return split_among(path.relative_to(root).parts[:-1]) if path.is_relative_to(root) else None
 
 
 def letters(name: str) -> str:

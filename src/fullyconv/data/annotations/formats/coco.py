@@ -15,13 +15,12 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
-from fullyconv.data.annotations.formats.recognize import split_of
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.annotations.run_lengths import counts_of_string
 from fullyconv.data.annotations.shapes import Polygon, Runs, Shape
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.splits.names import original_of
+from fullyconv.data.splits.names import original_of, split_of_file
 
 Id = int | str
 Ring = tuple[float, ...]
@@ -99,7 +98,7 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
 def _read(path: Path) -> _File:
     written = read_bytes(path)
     content = parse_json(path, written, COCO)
-    return _File(path, content, _categories(content), digest(written), split_of(path))
+    return _File(path, content, _categories(content), digest(written), split_of_file(path))
 
 
 def _categories(content: Coco) -> list[Category]:

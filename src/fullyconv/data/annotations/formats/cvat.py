@@ -17,12 +17,11 @@ import numpy as np
 from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
 from fullyconv.data.annotations.formats.cvat_xml import DRAWN, Content, Element, Picture, Track, read_xml
-from fullyconv.data.annotations.formats.recognize import split_of
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.run_lengths import bitmap_of_rows
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Polygon, Rectangle, Shape, turned
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.splits.names import canonical
+from fullyconv.data.splits.names import split_among, split_of_file
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
@@ -167,8 +166,7 @@ def _number(about: Mapping[str, str], name: str) -> int:
 
 
 def _split(subset: str, path: Path) -> str | None:
-    name = canonical(subset)
-    return name if name in ("train", "val", "test") else split_of(path)
+    return split_among([subset]) or split_of_file(path)
 
 
 def _image(path: Path, place: Path, picture: Picture, group: str, labels: Mapping[str, int]) -> AnnotatedImage:

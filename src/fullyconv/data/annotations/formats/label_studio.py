@@ -16,14 +16,13 @@ from pydantic import JsonValue, TypeAdapter
 from typing_extensions import TypedDict
 
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
-from fullyconv.data.annotations.formats.recognize import split_of
-from fullyconv.data.annotations.image_index import ImageIndex, split_of_folders
+from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.annotations.run_lengths import unpack_brush
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Polygon, Rectangle, Shape, turned
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.files import is_image_name
-from fullyconv.data.splits.names import canonical
+from fullyconv.data.splits.names import split_among, split_of_file, split_of_folders
 from fullyconv.errors import DataError
 
 DRAWN = ("polygon", "brush", "rectangle", "ellipse")
@@ -183,13 +182,13 @@ def _image(
 
 def _split(path: Path, task: Task, image: Path, root: Path) -> str | None:
     """Return the split that the task's ``split`` names, or else its file or the folders of its image."""
-    given = canonical(str((task.get("data") or {}).get("split") or ""))
-    return given if given in ("train", "val", "test") else split_of(path) or split_of_folders(image, root)
+    given = str((task.get("data") or {}).get("split") or "")
+    return split_among([given]) or split_of_file(path) or split_of_folders(image, root)
 
 
 def _find(path: Path, task: Task, index: ImageIndex) -> Path:
     """Return the image of a task: by its name, without what Label Studio puts before it, or by the uploaded file."""
-    names, split = _names(path, task), split_of(path)
+    names, split = _names(path, task), split_of_file(path)
     for name in names:
         if (found := index.find(name, path, split)) in index:
             return found

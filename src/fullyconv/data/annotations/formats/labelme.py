@@ -22,11 +22,12 @@ from fullyconv.classes import printable
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
 from fullyconv.data.annotations.drawing import MAX_PIXELS
 from fullyconv.data.annotations.formats.embedded import keep_image
-from fullyconv.data.annotations.image_index import ImageIndex, split_of_folders
+from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Line, Polygon, Rectangle, Shape
 from fullyconv.data.annotations.stamps import FAR, Size
 from fullyconv.data.parallel import in_parallel
+from fullyconv.data.splits.names import split_of_folders
 from fullyconv.errors import DataError
 
 LINE_WIDTH = 10

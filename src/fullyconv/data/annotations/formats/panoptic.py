@@ -15,13 +15,14 @@ from typing_extensions import TypedDict
 from fullyconv.classes import IGNORE, printable
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
 from fullyconv.data.annotations.formats.coco import Id, Image
-from fullyconv.data.annotations.formats.recognize import annotation_files, split_of
+from fullyconv.data.annotations.formats.recognize import annotation_files
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import parse_json, read_bytes
 from fullyconv.data.annotations.shapes import Shape, ValueMask
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.pictures import open_picture
+from fullyconv.data.splits.names import split_of_file
 from fullyconv.errors import DataError
 from fullyconv.files import absence, file_state
 
@@ -86,7 +87,7 @@ def read_panoptic(root: Path, paths: Sequence[Path]) -> Annotations:
     Classes are the categories by their order, in the colours of the file. PNGs lie in the folder with the name of their
     file, or beside it. Raises DataError for a file that is not panoptic, or whose images or PNGs are ambiguous.
     """
-    files = [_File(path, parse_json(path, read_bytes(path), PANOPTIC), split_of(path)) for path in paths]
+    files = [_File(path, parse_json(path, read_bytes(path), PANOPTIC), split_of_file(path)) for path in paths]
     categories = [category for file in files for category in file.content["categories"]]
     labels = {name: label for label, name in enumerate(dict.fromkeys(own["name"] for own in categories))}
     try:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from fullyconv.data.layouts.files import subfolders
-from fullyconv.data.splits.names import canonical
 from fullyconv.errors import DataError
 
 Format = Literal["coco", "coco-panoptic", "labelme", "label-studio", "cityscapes-polygons", "cvat"]
@@ -47,12 +46,6 @@ def format_of(path: Path) -> Format | None:
     if not _begins_with(head, b"{"):
         return None
     return "cityscapes-polygons" if {b"imgHeight", b"objects"} <= keys else None
-
-
-def split_of(path: Path) -> str | None:
-    """Return the split that an annotation file's name or its folder's tells, as train for instances_train2017.json."""
-    words = [word.rstrip("0123456789") for word in re.split(r"[^A-Za-z0-9]+", path.stem)] + [path.parent.name]
-    return next((name for word in words if (name := canonical(word)) in ("train", "val", "test")), None)
 
 
 def is_yolo(path: Path) -> bool:
