@@ -435,7 +435,7 @@ COMMANDS = dict(commands(typer.main.get_command(cli.app)))
 
 def test_the_commands_are_these():
     words = "demo, train, evaluate, predict, inspect, convert, export, push, bench, bench-patchwise"
-    data = [("data", name) for name in ("make", "download", "check", "show", "convert")]
+    data = [("data", name) for name in ("make", "download", "check", "split", "show", "convert")]
     assert set(COMMANDS) == {(word,) for word in words.split(", ")} | set(data)
 
 

@@ -6,12 +6,11 @@ metrics nor training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fullyconv.data.checks.checked import ProgressBar, checked, no_bar
 from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
 from fullyconv.inference.exported import open_model
@@ -19,7 +18,6 @@ from fullyconv.model.border import for_inference
 from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 if TYPE_CHECKING:
-    from fullyconv.data import Data
     from fullyconv.evaluation.metrics import Result
     from fullyconv.exporting.quantize import Cost
     from fullyconv.exporting.verify import Agreement
@@ -28,15 +26,6 @@ if TYPE_CHECKING:
 
 LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
 CHANGED_ON_RESUME = ("data.path", "data.allow", "data.workers", "training.precision", *LENGTHS)
-Step = Callable[[int, int | None], None]
-ProgressBar = Callable[[str], AbstractContextManager[Step]]
-"""A function that opens a progress bar with a title, and yields the function (done, total) that moves it."""
-
-
-@contextmanager
-def no_bar(title: str) -> Iterator[Step]:
-    """Show no progress."""
-    yield lambda done, total: None
 
 
 def opened(model: str | Path) -> Segmenter:
@@ -44,45 +33,12 @@ def opened(model: str | Path) -> Segmenter:
     return open_model(model).to(best_device())
 
 
-def checked(
-    path: str | Path,
-    layout: str | None = None,
-    split: str | None = None,
-    allow: Sequence[str] = (),
-    say: Callable[[str], None] | None = None,
-    bar: ProgressBar = no_bar,
-    net: Segmenter | None = None,
-) -> Data:
-    """Open a data set and check it, or one split of it; return what of it can be used.
-
-    Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings, and of what
-    was decided about the files. ``net`` is the network that predicted the masks: it names their classes. Raises
-    DataError for what is wrong with it, ConfigError for unknown kinds.
-    """
-    from fullyconv.data import check, open_data
-
-    data = open_data(path, layout)
-    if net is not None:
-        data = replace(data.with_classes(net.classes, net.palette), inferred=False)
-    if say is not None:
-        for note in data.notes:
-            say(note)
-    if split is not None:
-        data.split(split)
-    with bar("checking data") as step:
-        report = check(data, [split] if split else None, progress=step, allow=allow)
-    report.raise_for_errors()
-    if say is not None:
-        for warning in report.format_warnings():
-            say(warning)
-    return report.usable_data()
-
-
 def train(
     data: str | Path | None = None,
     model: str | None = None,
     out: str | Path = "runs/train",
     *,
+    fold: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
     epochs: int | None = None,
@@ -112,6 +68,7 @@ def train(
     out = Path(out)
     options: dict[str, object] = {
         "data.path": data,
+        "data.fold": fold,
         "model.name": model,
         "training.epochs": epochs,
         "training.steps": steps,
@@ -137,7 +94,7 @@ def train(
     from fullyconv.training import stages  # loads Lightning, which evaluation and prediction do without
 
     told = say if rank_zero_only.rank == 0 else None  # once, where several processes train
-    data_set = checked(config.data.path, config.data.layout, None, config.data.allow, told, bar)
+    data_set = checked(config.data.path, config.data.layout, None, config.data.allow, told, bar, fold=config.data.fold)
     net = stages.train(data_set, config, out, resume, say)
     if net is None:  # one of several processes; the first has the last word
         return out
@@ -177,6 +134,7 @@ def evaluate(
     out: str | Path | None = None,
     layout: str | None = None,
     *,
+    fold: str | None = None,
     allow: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
     bar: ProgressBar = no_bar,
@@ -184,16 +142,19 @@ def evaluate(
     """Measure a network on a split of a data set, as ``fullyconv evaluate`` does, and return the measurements.
 
     ``model`` is what ``open_model`` takes. Of a run folder the measurements and a report are written into it (see
-    ``places``); ``out`` is another file for the measurements. ``say`` is told where they are, and of problems with the
-    data that are warnings. Raises DataError for those that are errors and not of the kinds in ``allow``.
+    ``places``); ``out`` is another file for the measurements. ``fold``, such as 0/5, is the fold that is the split val;
+    by default, for a run folder and its own data, the one that it was validated on. ``say`` is told where they are, and
+    of problems with the data that are warnings. Raises DataError for those that are errors and not of the kinds in
+    ``allow``.
     """
-    from fullyconv.evaluation.report.places import places
+    from fullyconv.evaluation.report.places import own_fold, places
     from fullyconv.evaluation.report.report import evaluate_and_report
 
     net = for_inference(opened(model))
     run = Path(model) if Path(model).is_dir() else None
-    data_set = checked(data, layout or _layout_of(run, Path(data)), split, allow, say, bar)
-    file, report = (None, None) if run is None else places(run, data_set, Path(data), split)
+    fold = fold or own_fold(run, Path(data))
+    data_set = checked(data, layout or _layout_of(run, Path(data)), split, allow, say, bar, fold=fold)
+    file, report = (None, None) if run is None else places(run, data_set, Path(data), split, fold)
     file = file if out is None else Path(out)
     with bar(f"evaluating on {split}") as step:
         result = evaluate_and_report(net, data_set, split, run, file, report, progress=step)
@@ -310,6 +271,7 @@ def export(
     if not int8 and (data or split or images):
         raise ConfigError("--data, --split and --images are for --int8: without it nothing is calibrated.")
     from fullyconv import exporting  # loads the exporters, which prediction does without
+    from fullyconv.evaluation.report.places import own_fold
     from fullyconv.exporting.formats import check_target
     from fullyconv.exporting.quantize import IMAGES, measured_split
     from fullyconv.weights import run_folder
@@ -319,10 +281,11 @@ def export(
     if data is None:
         return Export(net.name, exporting.export(net, out, probabilities=probabilities, source=source), None)
     calibrated = split or "train"
-    data_set = checked(data, None, calibrated, allow, say, bar)
+    fold = own_fold(Path(model), Path(data))
+    data_set = checked(data, None, calibrated, allow, say, bar, fold=fold)
     measured = measured_split(data_set, calibrated)
     if measured != calibrated:
-        checked(data, None, measured, allow, say, bar)
+        checked(data, None, measured, allow, say, bar, fold=fold)
     with bar("measuring") as step:
         agreement, cost = exporting.export_int8(
             net,

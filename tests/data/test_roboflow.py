@@ -40,6 +40,7 @@ def test_values_have_the_names_of_the_table_and_folders_are_splits(export, tmp_p
     assert {split: len(pairs) for split, pairs in data.splits.items()} == {"train": 2, "val": 2, "test": 2}
     assert np.array_equal(read_pair(data.splits["train"][0], data.codes)[1].ravel(), np.arange(54) % 2 * 2)
     assert not check(data).errors
+    assert {pair.group for pairs in data.splits.values() for pair in pairs} == {"a_jpg", "b_mask_jpg"}
     Image.fromarray(np.full((6, 9), 2, np.uint8)).save(tmp_path / "test/a_jpg.rf.0123456789abcdef_mask.png")
     (tmp_path / "train/a_jpg.rf.0123456789abcdef_mask.png").unlink()
     (tmp_path / "valid/a_jpg.rf.0123456789abcdef.jpg").unlink()

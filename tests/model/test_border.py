@@ -77,7 +77,7 @@ def test_evaluate_leaves_the_border_out(networks, monkeypatch):
     net, lean = networks[0]
     monkeypatch.setattr(report, "evaluate_and_report", evaluate_and_report)
     monkeypatch.setattr(api, "open_model", lambda model: net)
-    monkeypatch.setattr(api, "checked", lambda *_: None)
+    monkeypatch.setattr(api, "checked", lambda *_, **__: None)
     monkeypatch.setattr(api, "best_device", lambda: torch.device("cpu"))
     api.evaluate("net.safetensors", "data")
     assert type(measured[0].backbone.body) is type(lean.backbone.body)

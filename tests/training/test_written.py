@@ -30,6 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "data.path": {"photos": Path("photos"), "2024": Path("2024"), "no": Path("no"), "1e3": Path("1e3"), "null": None},
     "data.layout": {"voc": "voc", "~": None, "none": None, "12": "12"},
+    "data.fold": {"0/5": "0/5", "'4/5'": "4/5", "none": None, "~": None},
     "data.batch_size": {"4": 4, "1e1": 10, "1_000": 1000},
     "data.allow": {"rotated": ["rotated"], "[rotated, sizes]": ["rotated", "sizes"], "[]": [], "none": [], "null": []},
     "data.workers": {"4": 4, "0": 0, "off": 0},

@@ -48,10 +48,11 @@ app = group(
 app.callback()(options)
 app.add_typer(
     group(
-        "Make, download, check, show and convert data sets.",
+        "Make, download, check, divide, show and convert data sets.",
         data.make,
         data.download,
         data.check,
+        data.split,
         data.show,
         data.convert,
     ),

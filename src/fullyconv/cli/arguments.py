@@ -51,6 +51,13 @@ AllowOption = Annotated[
         help=f"Go on with data that have problems of this kind; repeatable. Kinds: {', '.join(KINDS)}.",
     ),
 ]
+FoldOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLD/FOLDS",
+        help="The fold that is the split val, such as 0/5; the other folds are train. See data split --folds.",
+    ),
+]
 ModelArgument = Annotated[
     str,
     typer.Argument(

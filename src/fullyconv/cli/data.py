@@ -8,6 +8,7 @@ import typer
 
 from fullyconv.cli.arguments import AllowOption, DataArgument, LayoutOption
 from fullyconv.cli.terminal import print_result, progress_bar, say
+from fullyconv.errors import visible
 
 
 def make(
@@ -73,6 +74,41 @@ def check(
             print_result("No problems.")
     if report.errors:
         raise typer.Exit(2)
+
+
+def split(
+    data: DataArgument,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder|REGEX",
+            help="Keep images together: those in one folder, or those for whose paths the expression's first group (or "
+            "whole match) is the same, such as 'patient_(\\d+)'.  [default: what the layout knows]",
+        ),
+    ] = None,
+    val: Annotated[float | None, typer.Option(help="Share of the images for validation.  [default: 0.1]")] = None,
+    test: Annotated[float, typer.Option(help="Share of the images for the test.")] = 0.1,
+    folds: Annotated[
+        int | None, typer.Option(help="Divide what is not for the test into so many folds, for train --fold 0/5.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed divides in the same way.", min=0)] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing splits.csv.")] = False,
+    layout: LayoutOption = None,
+    allow: AllowOption = None,
+) -> None:
+    """Divide a data set into train, val and test, or folds.
+
+    Writes splits.csv into the data set's folder, which all commands then follow. Copies of an image and images of one
+    group stay together, and each class has the same share in all splits, as far as groups allow.
+    """
+    from fullyconv.data.splits.command import split_data
+    from fullyconv.data.splits.split import Options
+    from fullyconv.data.splits.table import remarks, table
+
+    options = Options.given(group, val, test, folds, seed)
+    file, division = split_data(data, options, layout, allow=allow or (), force=force, say=say, bar=progress_bar)
+    print_result("\n".join(map(visible, table(division))))
+    say(*remarks(division), f"{file}: {len(division.splits)} images in {len(set(division.groups.values()))} groups.")
 
 
 def convert(

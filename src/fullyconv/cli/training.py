@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fullyconv.cli.arguments import AllowOption
+from fullyconv.cli.arguments import AllowOption, FoldOption
 from fullyconv.cli.terminal import print_tables, progress_bar, say
 
 SetOption = Annotated[
@@ -27,6 +27,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the results.")] = Pat
 
 def train(
     data: Annotated[Path | None, typer.Option(help="A data set: a folder, or a descriptor (dataset.yaml).")] = None,
+    fold: FoldOption = None,
     model: Annotated[
         str | None,
         typer.Option(help="Name of the network, such as fcn8s-vgg16 (docs/models.md).  [default: fcn8s-resnet18]"),
@@ -72,6 +73,7 @@ def train(
             data,
             model,
             out,
+            fold=fold,
             recipe=recipe,
             settings=settings or [],
             epochs=epochs,

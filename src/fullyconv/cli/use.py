@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from fullyconv.cli.arguments import AllowOption, DataOption, LayoutOption, ModelArgument, Size, read_size
+from fullyconv.cli.arguments import AllowOption, DataOption, FoldOption, LayoutOption, ModelArgument, Size, read_size
 from fullyconv.cli.terminal import fail, print_result, print_tables, progress_bar, say
 from fullyconv.errors import ConfigError, FullyConvError, first_line, visible
 
@@ -15,6 +15,7 @@ def evaluate(
     model: ModelArgument,
     data: DataOption,
     split: Annotated[str, typer.Option(help="The split of the data to measure on.")] = "test",
+    fold: FoldOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON file of the measurements.  [default: evaluation-SPLIT.json in the run folder]"),
@@ -28,7 +29,7 @@ def evaluate(
     """
     from fullyconv import api
 
-    print_tables(api.evaluate(model, data, split, out, layout, allow=allow or (), say=say, bar=progress_bar))
+    print_tables(api.evaluate(model, data, split, out, layout, fold=fold, allow=allow or (), say=say, bar=progress_bar))
 
 
 def predict(

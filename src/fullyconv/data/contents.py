@@ -144,6 +144,15 @@ def band_content(values: np.ndarray, nodata: float | None = None) -> BandContent
     return BandContent(valid=values.size / pixels, mean=mean, deviation=deviation, quantiles=tuple(found.tolist()))
 
 
+def is_of_one_colour(path: Path, content: ImageContent) -> bool:
+    """Whether all pixels of an image are equal; it is decoded only if its counted pixels are."""
+    if any(band.quantiles[0] != band.quantiles[-1] for band in content.bands):
+        return False
+    with open_source(path) as source:
+        pixels = source.whole().values
+    return bool((pixels == pixels[:, :1, :1]).all())
+
+
 def digest_pixels(path: Path) -> bytes:
     """Return a digest of all pixels of an image, the same in every lossless format.
 

@@ -1,12 +1,12 @@
 """How often each class occurs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.cache import contents_of
+from fullyconv.data.cache import Contents, contents_of
 from fullyconv.data.catalog import Data
 from fullyconv.data.contents import count_labels
 from fullyconv.data.masks import refuse_unknown
@@ -39,21 +39,25 @@ def class_pixels(data: Data, split: str, progress: Progress | None = None) -> Cl
     Raises DataError if there is no such split, or a mask is missing, broken or wrong.
     """
     files = contents_of(data.root)
-
-    def count(pair: Pair) -> np.ndarray:
-        if pair.valid is not None:
-            return count_pair(pair, data)
-        labelings = []
-        for path, code in zip(masks_of(pair), data.codes, strict=True):
-            content = files.mask(path, code.key)
-            labelled, unknown = count_labels(content, code)
-            refuse_unknown(path, unknown, code)
-            labelings.append(labelled)
-        return join_counts(labelings, data.head_sizes)
-
-    counted = list(in_parallel(count, data.split(split), progress))
+    counted = list(in_parallel(lambda pair: count_cached(pair, data, files), data.split(split), progress))
     files.save()
     return total(counted, data.head_sizes)
+
+
+def count_cached(pair: Pair, data: Data, files: Contents) -> np.ndarray:
+    """Count the pixels of each class as ``join_counts`` does, from the cache where masks are in it.
+
+    Raises DataError if a mask is missing, broken or wrong.
+    """
+    if pair.valid is not None:
+        return count_pair(pair, data)
+    labelings = []
+    for path, code in zip(masks_of(pair), data.codes, strict=True):
+        content = files.mask(path, code.key)
+        labelled, unknown = count_labels(content, code)
+        refuse_unknown(path, unknown, code)
+        labelings.append(labelled)
+    return join_counts(labelings, data.head_sizes)
 
 
 def count_pair(pair: Pair, data: Data) -> np.ndarray:
@@ -80,3 +84,32 @@ def total(counts: Sequence[np.ndarray], classes: Sequence[int]) -> ClassPixels:
     of_labeling = np.add.reduceat(labelled, np.cumsum([0, *classes[:-1]]), axis=1)
     image_pixels = (occurs * np.repeat(of_labeling, classes, axis=1)).sum(axis=0)
     return ClassPixels(labelled.sum(axis=0), image_pixels, occurs.sum(axis=0), int(table[:, -1].sum()))
+
+
+def frequency_lines(
+    data: Data, frequencies: Mapping[str, ClassPixels], rows: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
+    """Return a table, by split, of each class's share of the labelled pixels and the number of images with it.
+
+    ``rows`` are further rows at the top, with a cell for each split. Names are not escaped; see ``visible``.
+    """
+    rows = rows or {}
+    width = max(map(len, [*data.classes, *rows, "class"]))
+    column = 20 if len(frequencies) < 5 else 15
+    lines = [f"{'class':{width}}" + "".join(f"{split[: column - 2]:>{column}}" for split in frequencies)]
+    lines += [f"{name:{width}}" + "".join(f"{cell:>{column}}" for cell in cells) for name, cells in rows.items()]
+    starts = np.cumsum([0, *data.head_sizes])
+    for index, name in enumerate(data.classes):
+        labeling = np.searchsorted(starts, index, side="right")
+        same_labeling = slice(starts[labeling - 1], starts[labeling])
+        cells = ""
+        for counted in frequencies.values():
+            share = counted.pixels[index] / max(1, counted.pixels[same_labeling].sum())
+            cells += f"{share:>{column - 7}.2%}{f'({counted.images[index]})':>7}"
+        lines.append(f"{name:{width}}{cells}")
+    voids = [counted.void / max(1, counted.void + counted.pixels.sum()) for counted in frequencies.values()]
+    if any(voids):
+        lines.append(
+            f"{'void':{width}}" + "".join(f"{void:>{column - 7}.2%}{'':7}" for void in voids) + "  (of all pixels)"
+        )
+    return lines

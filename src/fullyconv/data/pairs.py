@@ -1,7 +1,7 @@
 """Read an image, the files that add channels to it, and its masks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ class Pair:
     - ``more_masks``: masks of further labelings of the same image.
     - ``valid``: a mask of the area that counts; pixels where it is 0 have no class.
     - ``drawing``: how ``mask`` is drawn where it comes from an annotation, and may not be there yet.
+    - ``group``: what the layout says that the image belongs to, such as its patient's folder or its video; images of
+      one group stay in one split. Empty: it does not say.
     """
 
     image: Path
@@ -32,6 +34,7 @@ class Pair:
     more_masks: tuple[Path, ...] = ()
     valid: Path | None = None
     drawing: Drawing | None = None
+    group: str = field(default="", compare=False)
 
 
 def masks_of(pair: Pair) -> tuple[Path, ...]:

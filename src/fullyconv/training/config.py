@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from fullyconv.channels import MAX_CHANNELS
 from fullyconv.data.checks.kinds import kinds_named
+from fullyconv.data.splits.names import read_fold
 from fullyconv.errors import ConfigError
 from fullyconv.training.written import TextLoader, as_expected
 from fullyconv.validation import words
@@ -88,6 +89,8 @@ class Data(Section):
     path: Path | None = None
     layout: str | None = None
     """What the files are, where detection is not wanted; see ``open_data``."""
+    fold: str | None = None
+    """Validate on one of the folds in splits.csv and train on the others, as 0/5; none: on its split val."""
     batch_size: Count = 8
     """Images in one pass through the network, over all processes."""
     allow: list[str] = []
@@ -99,6 +102,14 @@ class Data(Section):
     split; the type's smallest and largest. Auto: bytes stay as they are, all else has percentiles 0.5 and 99.5."""
     flip: Fraction01 = 0.5
     color: Fraction01 = 0.3
+
+    @field_validator("fold")
+    @classmethod
+    def _one_of_the_folds(cls, fold: str | None) -> str | None:
+        try:
+            return None if fold is None else "/".join(map(str, read_fold(fold)))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("allow")
     @classmethod

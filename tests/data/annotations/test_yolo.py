@@ -115,6 +115,9 @@ def test_what_was_decided_is_said_and_copies_stay_together(yolo, tmp_path):
     assert data.divided
     assert len(data.splits) == 3
     assert all(len({split_of[name[7:]] for name in names if name[7] == stem}) == 1 for stem in "abcdefghijkl")
+    assert {pair.group for pairs in data.splits.values() for pair in pairs} == {
+        f"{stem}_jpg" for stem in "abcdefghijkl"
+    }
     sums = {int(read_pair(pair, data.codes)[1].sum()) for pairs in data.splits.values() for pair in pairs}
     assert sums == {0, 76}
 

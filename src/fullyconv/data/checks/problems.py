@@ -3,11 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.kinds import GUESSED, OF_SPLITS, Kind, Severity
-from fullyconv.data.frequencies import ClassPixels
+from fullyconv.data.frequencies import ClassPixels, frequency_lines
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError, visible
 
@@ -122,22 +120,8 @@ class Report:
 
     def format_frequencies(self) -> str:
         """Return a table, by split, of each class's share of the labelled pixels and the number of images with it."""
-        width = max(map(len, [*self.data.classes, "class"]))
-        heads = "".join(f"{split[:18]:>20}" for split in self.frequencies)
-        lines = ["Share of labelled pixels (and images with the class)", f"{'class':{width}}{heads}"]
-        starts = np.cumsum([0, *self.data.head_sizes])
-        for index, name in enumerate(self.data.classes):
-            labeling = np.searchsorted(starts, index, side="right")
-            same_labeling = slice(starts[labeling - 1], starts[labeling])
-            cells = ""
-            for counted in self.frequencies.values():
-                share = counted.pixels[index] / max(1, counted.pixels[same_labeling].sum())
-                cells += f"{share:>13.2%}{f'({counted.images[index]})':>7}"
-            lines.append(f"{name:{width}}{cells}")
-        voids = [counted.void / max(1, counted.void + counted.pixels.sum()) for counted in self.frequencies.values()]
-        if any(voids):
-            lines.append(f"{'void':{width}}" + "".join(f"{void:>13.2%}{'':7}" for void in voids) + "  (of all pixels)")
-        return "\n".join(map(visible, lines))
+        title = "Share of labelled pixels (and images with the class)"
+        return "\n".join(map(visible, [title, *frequency_lines(self.data, self.frequencies)]))
 
     def as_json(self) -> dict[str, object]:
         """Return the report as a dictionary that JSON can represent."""

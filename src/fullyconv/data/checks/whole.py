@@ -10,9 +10,8 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.checks.judge import paste_values
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
-from fullyconv.data.contents import ImageContent, digest_pixels
+from fullyconv.data.contents import ImageContent, digest_pixels, is_of_one_colour
 from fullyconv.data.frequencies import ClassPixels
-from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import IGNORE
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import in_parallel
@@ -119,15 +118,6 @@ def _shifted(data: Data) -> str:
     )
 
 
-def _is_of_one_colour(path: Path, content: ImageContent) -> bool:
-    """Whether all pixels of an image are equal; it is decoded only if its counted pixels are."""
-    if any(band.quantiles[0] != band.quantiles[-1] for band in content.bands):
-        return False
-    with open_source(path) as source:
-        pixels = source.whole().values
-    return bool((pixels == pixels[:, :1, :1]).all())
-
-
 def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divided: bool) -> list[Problem]:
     """Report images whose decoded pixels occur in more than one split.
 
@@ -156,7 +146,7 @@ def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divid
         files = tuple(dict.fromkeys(pair.image for pair in same))
         if len(where) < 2:
             continue
-        if _is_of_one_colour(files[0], images[same[0]]):
+        if is_of_one_colour(files[0], images[same[0]]):
             problems.append(Problem(Kind.ONE_COLOUR, files, f"in {' and '.join(where)}", "images with content"))
         else:
             found = f"the same pixels in {' and '.join(where)}"

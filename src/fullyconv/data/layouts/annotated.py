@@ -181,7 +181,7 @@ def _pairs(annotations: Annotations, style: Style) -> list[tuple[AnnotatedImage,
             folders[folder] = kept_in / folder.relative_to(above)
         version = digest(drawn_as, own.version, str(own.size or file_state(image)))
         mask = folders[folder].joinpath(image.name, f"{version}.png")
-        seen[image] = own, Pair(image, mask, drawing=Drawing(own, style, mask))
+        seen[image] = own, Pair(image, mask, drawing=Drawing(own, style, mask), group=own.group)
         pairs.append(seen[image])
     return pairs
 

@@ -10,6 +10,7 @@ from fullyconv.data.layouts import annotated, folders, objects, roboflow, voc
 from fullyconv.data.layouts.described.open import DESCRIPTOR, is_descriptor, open_descriptor
 from fullyconv.data.layouts.unrecognized import looks_like
 from fullyconv.data.published import ade20k, cityscapes, context, mapillary, nyud, sbd, siftflow
+from fullyconv.data.splits.file import arrange
 from fullyconv.errors import DataError
 
 
@@ -116,10 +117,12 @@ LAYOUTS = {
 }
 
 
-def open_data(path: str | Path, layout: str | None = None) -> Data:
+def open_data(path: str | Path, layout: str | None = None, fold: str | None = None) -> Data:
     """Open a data set: find its images and masks, and what the mask values mean.
 
-    ``path`` is a descriptor or a folder. ``layout`` is a key of ``LAYOUTS``; by default the first one that fits.
+    ``path`` is a descriptor or a folder. ``layout`` is a key of ``LAYOUTS``; by default the first one that fits. If
+    its folder holds ``splits.csv``, this divides the images (see ``file.arrange``); ``fold``, such as 0/5, takes the
+    split val from its folds.
     The layouts for your own data are:
 
     - **descriptor**: a ``dataset.yaml`` (see ``Descriptor``), or a folder that holds one.
@@ -142,8 +145,13 @@ def open_data(path: str | Path, layout: str | None = None) -> Data:
     The other layouts are published data sets, each described in the module that opens it. Images and masks are paired
     by their names (see ``pairing.pair``). Files that do not pair or cannot be read raise no error here: ``check``
     reports them. Raises DataError if no layout fits, a folder or list is missing, the descriptor is wrong, or the
-    classes cannot be inferred.
+    classes cannot be inferred, or ``splits.csv`` does not fit the images, and ConfigError for an unknown fold.
     """
+    return arrange(open_as_laid_out(path, layout), fold, Path(path))
+
+
+def open_as_laid_out(path: str | Path, layout: str | None = None) -> Data:
+    """Open a data set as ``open_data`` does, without ``splits.csv``: divided as its layout says."""
     path = Path(path)
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")

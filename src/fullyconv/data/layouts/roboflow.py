@@ -1,5 +1,6 @@
 """Roboflow's export of masks ("Semantic Segmentation Masks"): images and masks side by side in folders of splits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fullyconv.classes import printable
@@ -48,7 +49,11 @@ def open_roboflow(root: Path) -> Data:
     if len(names) < len(folders):
         raise DataError(f"{root}: has two folders of one split ({', '.join(folder.name for folder in folders)})")
     paired = pair(names)
-    splits, divided = paired.splits, len(folders) == 1
+    divided = len(folders) == 1
+    splits = {
+        name: [replace(pair, group=original_of(pair.image.stem)) for pair in pairs]
+        for name, pairs in paired.splits.items()
+    }
     if divided:
         (pairs,) = splits.values()
         splits = divide(pairs, lambda image: original_of(image.stem) or image.stem)

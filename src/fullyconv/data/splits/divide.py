@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fullyconv.data.pairs import Pair
@@ -18,8 +19,12 @@ def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -
     by default the source is the image's stem. Byte-identical files are in one group as well, unless all files are
     identical. Groups are ordered by the SHA-256 of their source: the first tenth of the images (rounded, at least one)
     is test, the next tenth val, the rest train. A group is never split: it belongs to the part in which it begins. The
-    largest group is always in train. With two groups there is no test; with one there is only train.
+    largest group is always in train. With two groups there is no test; with one there is only train. The returned
+    pairs say to which source they belong (``Pair.group``), if it was given and several images have it.
     """
+    if source is not None:
+        images = Counter(source(pair.image) for pair in pairs)
+        pairs = [replace(pair, group=name if images[name := source(pair.image)] > 1 else "") for pair in pairs]
     groups = _groups(pairs, source)
     largest = max(groups, key=lambda group: (len(groups[group]), group), default=b"")
     tenth = max(1, round(len(pairs) / 10))
@@ -37,12 +42,13 @@ def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -
     return {name: sorted(part, key=lambda pair: pair.image.parts) for name, part in parts.items() if part}
 
 
-def source_of(by: str, root: Path) -> Callable[[Path], str]:
+def source_of(by: str, root: Path, option: str = "`split.by`") -> Callable[[Path], str]:
     """Return a function that maps an image's path to its source.
 
     If ``by`` is ``folder``, the source is the image's folder. Otherwise ``by`` is a regular expression, and the source
     is its first group, or the whole match if it has no group. Paths are relative to ``root``, with forward slashes.
-    The returned function raises DataError for an image that the expression does not match.
+    The returned function raises DataError for an image that the expression does not match; the message calls it
+    ``option``.
     """
 
     def source(path: Path) -> str:
@@ -52,7 +58,7 @@ def source_of(by: str, root: Path) -> Callable[[Path], str]:
         match = re.search(by, name)
         if match is None or (match.groups() and match[1] is None):
             raise DataError(
-                f"{path}: `split.by` ({by!r}) does not match {name!r}; it must match every image's path, and find what "
+                f"{path}: {option} ({by!r}) does not match {name!r}; it must match every image's path, and find what "
                 "the image belongs to, such as a patient, a scene or a video"
             )
         return match[1] if match.groups() else match[0]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from fullyconv.errors import ConfigError
+
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
@@ -44,3 +46,11 @@ def original_of(stem: str) -> str:
     """Return the name of the image of which Roboflow made the copy with this name; empty for other names."""
     copied = _COPY.fullmatch(stem)
     return copied[1] if copied else ""
+
+
+def read_fold(text: str) -> tuple[int, int]:
+    """Read a fold such as 0/5, the first of five. Raises ConfigError for other text."""
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text.strip())
+    if match is None or int(match[2]) < 2 or int(match[1]) >= int(match[2]):
+        raise ConfigError(f"fold {text!r}: expected a fold and the number of folds, 0/5 to 4/5 for five folds")
+    return int(match[1]), int(match[2])

@@ -13,28 +13,38 @@ def own_split(data: Data) -> str:
     return "val" if "val" in data.splits else "train"
 
 
-def places(run: Path, data: Data, path: Path, split: str) -> tuple[Path, Path]:
+def own_fold(run: Path | None, path: Path) -> str | None:
+    """Return the fold that a run was validated on, such as 0/5, if ``path`` is the data that it was trained on."""
+    trained_on, fold = _trained_on(run)
+    return fold if trained_on is not None and _folder(trained_on) == _folder(path) else None
+
+
+def places(run: Path, data: Data, path: Path, split: str, fold: str | None = None) -> tuple[Path, Path]:
     """Return the files for the measurements and for the report of a split of ``data``, which was opened at ``path``.
 
-    ``evaluation.json`` and ``report.html`` belong to the data that the run was trained on, and to its own split. The
-    names of another split's files end in the split, those of another data set's in the data set and the split: no
-    measurement overwrites that of other images.
+    ``evaluation.json`` and ``report.html`` belong to the data that the run was trained on, and to its own split and
+    ``fold``. The names of another split's files end in the split, those of another fold in the fold and the split,
+    those of another data set's in the data set and these: no measurement overwrites that of other images.
     """
-    trained_on = _trained_on(run / CONFIG)
+    trained_on, fold_of_run = _trained_on(run)
     own = trained_on is not None and _folder(trained_on) == _folder(path)
-    if own and split == own_split(data):
+    folds = [f"fold_{fold}"] if fold is not None and not (own and fold == fold_of_run) else []
+    if own and not folds and split == own_split(data):
         return run / EVALUATION, run / REPORT
-    ending = "-".join(re.sub(r"[^\w.]+", "_", part) for part in ([] if own else [_folder(path).name]) + [split])
+    names = [*([] if own else [_folder(path).name]), *folds, split]
+    ending = "-".join(re.sub(r"[^\w.]+", "_", name) for name in names)
     measurements, report = Path(EVALUATION), Path(REPORT)
     return run / f"{measurements.stem}-{ending}{measurements.suffix}", run / f"{report.stem}-{ending}{report.suffix}"
 
 
-def _trained_on(config: Path) -> Path | None:
-    """Return the path of the training data; None if there is no configuration that can be read."""
+def _trained_on(run: Path | None) -> tuple[Path | None, str | None]:
+    """Return the path of a run's training data and its fold; None if there is no configuration that can be read."""
     try:
-        return Path(read_yaml(config)["data"]["path"])  # type: ignore[index]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+        settings = read_yaml(run / CONFIG)["data"]  # type: ignore[index,operator]
+        fold = settings.get("fold")
+        return Path(settings["path"]), fold if isinstance(fold, str) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None, None
 
 
 def _folder(path: Path) -> Path:

@@ -1,0 +1,59 @@
+"""Open a data set and check it, before anything is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fullyconv.data import Data
+    from fullyconv.model.segmenter import Segmenter
+
+Step = Callable[[int, int | None], None]
+ProgressBar = Callable[[str], AbstractContextManager[Step]]
+"""A function that opens a progress bar with a title, and yields the function (done, total) that moves it."""
+
+
+@contextmanager
+def no_bar(title: str) -> Iterator[Step]:
+    """Show no progress."""
+    yield lambda done, total: None
+
+
+def checked(
+    path: str | Path,
+    layout: str | None = None,
+    split: str | None = None,
+    allow: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+    bar: ProgressBar = no_bar,
+    net: Segmenter | None = None,
+    fold: str | None = None,
+) -> Data:
+    """Open a data set and check it, or one split of it; return what of it can be used.
+
+    Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings, and of what was decided
+    about the files. ``net`` is the network that predicted the masks: it names their classes. ``fold`` is one of the
+    folds in ``splits.csv`` (see ``open_data``). Raises DataError for what is wrong with the data, and ConfigError for
+    unknown kinds and folds.
+    """
+    from fullyconv.data import check, open_data
+
+    data = open_data(path, layout, fold)
+    if net is not None:
+        data = replace(data.with_classes(net.classes, net.palette), inferred=False)
+    if say is not None:
+        for note in data.notes:
+            say(note)
+    if split is not None:
+        data.split(split)
+    with bar("checking data") as step:
+        report = check(data, [split] if split else None, progress=step, allow=allow)
+    report.raise_for_errors()
+    if say is not None:
+        for warning in report.format_warnings():
+            say(warning)
+    return report.usable_data()
