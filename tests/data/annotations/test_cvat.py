@@ -197,7 +197,7 @@ def test_a_projects_subsets_are_splits_with_images_of_equal_names(photo, write):
     sums = {name: int(read_pair(pairs[0], data.codes)[1].sum()) for name, pairs in data.splits.items()}
     assert sums == {"train": 100, "val": 16}
     elements.append(image("a.png", more='subset="Train" task_id="2"'))
-    with pytest.raises(DataError, match=r"more than once, as an export of a project .* export each task"):
+    with pytest.raises(DataError, match=r"more than once; an export of a project .* export each task"):
         open_data(write(cvat(*elements, meta=meta)))
 
 

@@ -233,7 +233,7 @@ MIN = [
         (MIN, r'x\.json: is an export "JSON-MIN", in which tasks are cut; export as "JSON" instead'),
         (
             [task("a.png", annotation(square(2, 4))), task("a.png", annotation())],
-            r"several tasks are of the image .*a\.png",
+            r"annotates .*a\.png more than once; one task for each image",
         ),
         (
             [{"id": 7, "annotations": [annotation(square(2, 4))], "data": {"a": "a.png", "b": "b.png"}}],

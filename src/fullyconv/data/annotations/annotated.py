@@ -1,8 +1,7 @@
 """What a reader of annotations returns: the images, their shapes, and the classes."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,9 +59,18 @@ class Annotations:
     notes: list[str] = field(default_factory=list)
 
 
-def named_twice(images: Sequence[AnnotatedImage]) -> Path | None:
-    """Return the first image of which there is more than one; None if there is none."""
-    return next((image for image, count in Counter(own.image for own in images).items() if count > 1), None)
+def size_if_given(height: int | None, width: int | None) -> Size | None:
+    """Return the size of an image whose annotation tells it; 0 stands for an unknown one."""
+    return (height, width) if height and width else None
+
+
+def refuse_twice(images: Iterable[AnnotatedImage], remedy: str) -> None:
+    """Raise DataError, with what to do, if an image is annotated more than once."""
+    first: dict[Path, AnnotatedImage] = {}
+    for own in images:
+        if (other := first.setdefault(own.image, own)) is not own:
+            place = f", as {other.source} does" if other.source != own.source else " more than once"
+            raise DataError(f"{own.source}: annotates {own.image}{place}; {remedy}")
 
 
 def digest(*contents: bytes | str) -> str:
@@ -80,18 +88,22 @@ BACKGROUND = "background"
 _BACKGROUNDS = frozenset((BACKGROUND, "_background_", "__background__", "bg"))
 
 
-def named_classes(path: Path, names: Sequence[str], what: str) -> tuple[list[str], dict[str, int]]:
-    """Return the classes that ``path`` names, with background first, and the label of each name.
+def named_classes(
+    path: Path, names: Sequence[str], what: str, add_background: bool = True
+) -> tuple[list[str], dict[str, int]]:
+    """Return the classes that ``path`` names, by default with background first, and the label of each name.
 
-    ``what`` is what the format calls classes. Raises DataError for none or too many of them, and for a name that is not
-    printable.
+    ``what`` is what the format calls classes. Raises DataError for too few or too many of them, and for a name that is
+    not printable.
     """
     try:
-        classes, labels = with_background([printable(name) for name in names])
+        names = [printable(name) for name in names]
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
+    classes, labels = with_background(names) if add_background else (list(names), {n: i for i, n in enumerate(names)})
     if not 2 <= len(classes) <= MAX_CLASSES:
-        raise DataError(f"{path}: has {len(classes) - 1} {what}; 1 to {MAX_CLASSES - 1} are expected")
+        added = int(add_background)
+        raise DataError(f"{path}: has {len(classes) - added} {what}; {2 - added} to {MAX_CLASSES - added} are expected")
     return classes, labels
 
 

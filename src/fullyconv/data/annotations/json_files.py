@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from fullyconv.data.annotations.annotated import digest
 from fullyconv.errors import DataError, first_line
 from fullyconv.files import absence
 from fullyconv.resources import available_memory
@@ -42,10 +43,11 @@ def check_size(path: Path, growth: int) -> None:
         )
 
 
-def parse_json(path: Path, content: bytes, form: TypeAdapter[Value]) -> Value:
-    """Return the values in a JSON file's content. Raises DataError, naming the file and the place, for other values."""
+def read_json(path: Path, form: TypeAdapter[Value]) -> tuple[Value, str]:
+    """Return the values in a JSON file, and a digest of it. Raises DataError, naming the place, for other values."""
+    content = read_bytes(path)
     try:
-        return form.validate_json(content.removeprefix(b"\xef\xbb\xbf"))
+        return form.validate_json(content.removeprefix(b"\xef\xbb\xbf")), digest(content)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         if problem["type"] == "json_invalid":

@@ -26,8 +26,10 @@ class Rectangle:
     bottom: float
 
 
-def turned(rectangle: Rectangle, angle: float, about: tuple[float, float]) -> Polygon:
+def turned(rectangle: Rectangle, angle: float, about: tuple[float, float]) -> Rectangle | Polygon:
     """Return a rectangle that is turned clockwise, as seen on the screen, by ``angle`` degrees about a point."""
+    if not angle:
+        return rectangle
     corners = [(x, y) for x, y in ((rectangle.left, rectangle.top), (rectangle.right, rectangle.top))]
     corners += [(rectangle.right, rectangle.bottom), (rectangle.left, rectangle.bottom)]
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))

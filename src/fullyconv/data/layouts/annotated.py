@@ -164,7 +164,8 @@ def _pairs(annotations: Annotations, style: Style) -> list[tuple[AnnotatedImage,
 
     Raises DataError if an image is there twice in a split, or with different shapes.
     """
-    root, kept_in, drawn_as = annotations.root, folder_of_masks(annotations.root), digest(PAINTER, repr(style))
+    root, kept_in = annotations.root, folder_of_masks(annotations.root)
+    drawn_as = digest(PAINTER, repr(style), *annotations.classes)
     folders: dict[Path, Path] = {}  # where the masks of the images in a folder are kept
     seen: dict[Path, tuple[AnnotatedImage, Pair]] = {}
     pairs = []

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from fullyconv.classes import IGNORE, MAX_CLASSES, printable
-from fullyconv.data.annotations.json_files import parse_json, read_bytes
+from fullyconv.data.annotations.json_files import read_json
 from fullyconv.data.catalog import Data
 from fullyconv.data.layouts.files import images_under, subfolders
 from fullyconv.data.mask_codes import MaskCode
@@ -60,7 +60,7 @@ def open_mapillary(root: Path, layout: str) -> Data:
         raise DataError(f"{root}: one data set is expected in it, found {' and '.join(map(str, folders))}; give one")
     root = folders[0]
     config, place = CONFIGS[layout]
-    labels = parse_json(root / config, read_bytes(root / config), CONFIG)["labels"]
+    labels = read_json(root / config, CONFIG)[0]["labels"]
     evaluated = [own for own in labels if own.get("evaluate", True)]
     if not 2 <= len(evaluated) <= MAX_CLASSES:
         raise DataError(

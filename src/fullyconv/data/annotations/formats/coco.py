@@ -14,11 +14,12 @@ import numpy as np
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, named_classes, size_if_given
+from fullyconv.data.annotations.faults import reading, shapes_or_faults
 from fullyconv.data.annotations.image_index import ImageIndex
-from fullyconv.data.annotations.json_files import parse_json, read_bytes
+from fullyconv.data.annotations.json_files import read_json
 from fullyconv.data.annotations.run_lengths import counts_of_string
-from fullyconv.data.annotations.shapes import Polygon, Runs, Shape
+from fullyconv.data.annotations.shapes import Geometry, Polygon, Runs, Shape
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.splits.names import original_of, split_of_file
 
@@ -32,6 +33,10 @@ class Rle(TypedDict):
 
     size: tuple[int, int]
     counts: list[int] | str
+
+
+Outline = tuple[Ring, ...] | Ring | Rle
+"""The outlines of an object's parts, of its only part, or its mask."""
 
 
 class Image(TypedDict):
@@ -56,7 +61,7 @@ class Annotation(TypedDict):
 
     image_id: Id
     category_id: int
-    segmentation: NotRequired[tuple[Ring, ...] | Ring | Rle | None]
+    segmentation: NotRequired[Outline | None]
     iscrowd: NotRequired[int | None]
 
 
@@ -96,9 +101,8 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
 
 
 def _read(path: Path) -> _File:
-    written = read_bytes(path)
-    content = parse_json(path, written, COCO)
-    return _File(path, content, _categories(content), digest(written), split_of_file(path))
+    content, version = read_json(path, COCO)
+    return _File(path, content, _categories(content), version, split_of_file(path))
 
 
 def _categories(content: Coco) -> list[Category]:
@@ -132,15 +136,14 @@ def _images(file: _File, index: ImageIndex, labels: Mapping[int, int]) -> list[A
         of_image[annotation["image_id"]].append(annotation)
     images = []
     for image in file.content["images"]:
-        width, height = image.get("width"), image.get("height")
         place = index.find(image["file_name"], file.path, file.split)
         images.append(
             AnnotatedImage(
                 place,
                 file.path,
-                partial(_shapes, of_image.get(image["id"], []), labels),
+                partial(shapes_or_faults, _shape, of_image.get(image["id"], []), labels),
                 f"{file.digest} {image['id']}",
-                (height, width) if width and height else None,
+                size_if_given(image.get("height"), image.get("width")),
                 file.split,
                 original_of(place.stem),
             )
@@ -148,24 +151,20 @@ def _images(file: _File, index: ImageIndex, labels: Mapping[int, int]) -> list[A
     return images
 
 
-def _shapes(annotations: Sequence[Annotation], labels: Mapping[int, int], size: Size) -> list[Shape]:
-    return [_shape(annotation, labels) for annotation in annotations]
-
-
-def _shape(annotation: Annotation, labels: Mapping[int, int]) -> Shape:
-    label, outline = labels.get(annotation["category_id"]), annotation.get("segmentation")
-    crowd = bool(annotation.get("iscrowd"))
-    if label is None:
-        return Shape(0, (), f"its category {annotation['category_id']} is not among the categories")
+def _shape(annotation: Annotation, labels: Mapping[int, int], size: Size) -> Shape:
+    category, outline = annotation["category_id"], annotation.get("segmentation")
+    if category not in labels:
+        raise ValueError(f"its category {category} is not among the categories")
     if not outline:
-        return Shape(0, (), "it has a box and no outline; boxes are not painted")
-    try:
-        if isinstance(outline, dict):
-            counts = outline["counts"]
-            lengths = counts_of_string(counts) if isinstance(counts, str) else np.array(counts, np.int64)
-            return Shape(label, (Runs(lengths, outline["size"]),), crowd=crowd)
-        rings = [outline] if isinstance(outline[0], float) else outline
-        parts = tuple(Polygon((np.array(ring, np.float64).reshape(-1, 2),)) for ring in rings)
-        return Shape(label, parts, crowd=crowd)
-    except (ValueError, OverflowError) as error:
-        return Shape(0, (), f"its outline cannot be read: {error}")
+        raise ValueError("it has a box and no outline; boxes are not painted")
+    with reading("its outline"):
+        return Shape(labels[category], _parts(outline), crowd=bool(annotation.get("iscrowd")))
+
+
+def _parts(outline: Outline) -> tuple[Geometry, ...]:
+    if isinstance(outline, dict):
+        counts = outline["counts"]
+        lengths = counts_of_string(counts) if isinstance(counts, str) else np.array(counts, np.int64)
+        return (Runs(lengths, outline["size"]),)
+    rings = [outline] if isinstance(outline[0], float) else outline
+    return tuple(Polygon((np.array(ring, np.float64).reshape(-1, 2),)) for ring in rings)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, named_twice
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, refuse_twice
+from fullyconv.data.annotations.faults import reading, shapes_or_faults
 from fullyconv.data.annotations.formats.cvat_xml import DRAWN, Content, Element, Picture, Track, read_xml
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.run_lengths import bitmap_of_rows
@@ -50,11 +51,11 @@ def read_cvat(root: Path, paths: Sequence[Path]) -> Annotations:
                 f"{path.name}: {empty} of {len(pictures)} images have no annotation; all of their pixels are background"
             )
         images += [_image(path, *picture, labels) for picture in pictures]
-    if (twice := named_twice(images)) is not None:
-        raise DataError(
-            f"{paths[0]}: names the image {twice} more than once, as an export of a project does whose tasks have "
-            "images of equal names; export each task, into a folder of its own"
-        )
+    refuse_twice(
+        images,
+        "an export of a project does so whose tasks have images of equal names; export each task, into a folder of its "
+        "own",
+    )
     palette = _palette(classes, labels, colours)
     return Annotations(root, "cvat", images, classes, "coco", palette=palette, notes=notes)
 
@@ -171,27 +172,18 @@ def _split(subset: str, path: Path) -> str | None:
 
 def _image(path: Path, place: Path, picture: Picture, group: str, labels: Mapping[str, int]) -> AnnotatedImage:
     elements = sorted(picture.elements, key=lambda element: element.z_order)
-    labelled = [(labels.get(element.label), element) for element in elements]
     size = picture.size if min(picture.size) > 0 else None
-    shapes = partial(_shapes, labelled)
-    return AnnotatedImage(place, path, shapes, digest(repr(labelled)), size, _split(picture.subset, path), group)
+    shapes = partial(shapes_or_faults, _shape, elements, labels)
+    return AnnotatedImage(place, path, shapes, digest(repr(elements)), size, _split(picture.subset, path), group)
 
 
-def _shapes(labelled: Sequence[tuple[int | None, Element]], size: Size) -> list[Shape]:
-    return [_shape(label, element, size) for label, element in labelled]
-
-
-def _shape(label: int | None, element: Element, size: Size) -> Shape:
+def _shape(element: Element, labels: Mapping[str, int], size: Size) -> Shape:
     if element.kind not in DRAWN:
-        return Shape(0, (), f"shapes of the kind {element.kind} have no area; CVAT's masks do not show them either")
-    if label is None:
-        return Shape(0, (), f"its label {element.label[:80]!r} is not among the labels")
-    try:
-        return Shape(label, (_geometry(element.kind, element.fields, size),))
-    except KeyError as error:
-        return Shape(0, (), f"its {element.kind} has no {error.args[0]}")
-    except (ValueError, OverflowError) as error:
-        return Shape(0, (), f"its {element.kind} cannot be read: {error}")
+        raise ValueError(f"shapes of the kind {element.kind} have no area; CVAT's masks do not show them either")
+    if element.label not in labels:
+        raise ValueError(f"its label {element.label[:80]!r} is not among the labels")
+    with reading(f"its {element.kind}"):
+        return Shape(labels[element.label], (_geometry(element.kind, element.fields, size),))
 
 
 def _geometry(kind: str, fields: Mapping[str, str], size: Size) -> Geometry:
@@ -209,8 +201,6 @@ def _geometry(kind: str, fields: Mapping[str, str], size: Size) -> Geometry:
         runs = [int(number) for number in fields["rle"].split(",")]
         return Bitmap(bitmap_of_rows(runs, height, width), int(fields["left"]), int(fields["top"]))
     left, top, right, bottom = (float(fields[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
-    box = Rectangle(left, top, right, bottom)
-    if not rotation:
-        return box
-    (corners,) = turned(box, rotation, ((left + right) / 2, (top + bottom) / 2)).rings
-    return Polygon((corners.round(2),))  # as CVAT's export rounds them
+    box = turned(Rectangle(left, top, right, bottom), rotation, ((left + right) / 2, (top + bottom) / 2))
+    # corners are rounded as CVAT's export rounds them
+    return Polygon((box.rings[0].round(2),)) if isinstance(box, Polygon) else box

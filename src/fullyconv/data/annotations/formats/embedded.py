@@ -1,9 +1,10 @@
-"""Take images out of annotation files that hold them, so that they can be read like any other image."""
+"""Images and masks that annotation files hold in Base64."""
 
 import base64
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from fullyconv.data.annotations.drawing import MAX_PIXELS, folder_of_masks
@@ -37,3 +38,17 @@ def keep_image(root: Path, source: Path, encoded: str) -> Path:
     except OSError as error:
         raise DataError(f"{path}: the image that {source} holds cannot be written: {first_line(error)}") from error
     return path
+
+
+def decode_mask(encoded: str) -> np.ndarray:
+    """Return the mask, bool (H, W), of a PNG image in Base64. Raises ValueError if it is none."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+            inside = np.asarray(picture).astype(bool)
+    except Exception as error:  # Pillow raises errors of many types for broken files
+        raise ValueError(f"its mask cannot be read as a PNG image: {error}") from error
+    if inside.ndim != 2:
+        raise ValueError("its mask is in colour; a mask of one channel is expected")
+    return inside

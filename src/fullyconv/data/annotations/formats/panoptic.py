@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from fullyconv.classes import IGNORE, printable
-from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
+from fullyconv.classes import IGNORE
+from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, size_if_given
 from fullyconv.data.annotations.formats.coco import Id, Image
 from fullyconv.data.annotations.formats.recognize import annotation_files
 from fullyconv.data.annotations.image_index import ImageIndex
-from fullyconv.data.annotations.json_files import parse_json, read_bytes
+from fullyconv.data.annotations.json_files import read_json
 from fullyconv.data.annotations.shapes import Shape, ValueMask
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.headers import is_lossy
@@ -87,15 +87,10 @@ def read_panoptic(root: Path, paths: Sequence[Path]) -> Annotations:
     Classes are the categories by their order, in the colours of the file. PNGs lie in the folder with the name of their
     file, or beside it. Raises DataError for a file that is not panoptic, or whose images or PNGs are ambiguous.
     """
-    files = [_File(path, parse_json(path, read_bytes(path), PANOPTIC), split_of_file(path)) for path in paths]
+    files = [_File(path, read_json(path, PANOPTIC)[0], split_of_file(path)) for path in paths]
     categories = [category for file in files for category in file.content["categories"]]
-    labels = {name: label for label, name in enumerate(dict.fromkeys(own["name"] for own in categories))}
-    try:
-        classes = [printable(name) for name in labels]
-    except ValueError as error:
-        raise DataError(f"{paths[0]}: {error}") from error
-    if len(classes) < 2:
-        raise DataError(f"{paths[0]}: has {len(classes)} categories; at least 2 are expected")
+    named = list(dict.fromkeys(own["name"] for own in categories))
+    classes, labels = named_classes(paths[0], named, "categories", add_background=False)
     colours = {own["name"]: colour for own in categories if (colour := own.get("color"))}
     pngs = {file.path: _pngs(file) for file in files}
     index = ImageIndex(root, {png for of_file in pngs.values() for png in of_file.values()})
@@ -109,7 +104,7 @@ def read_panoptic(root: Path, paths: Sequence[Path]) -> Annotations:
         ]
         if without := len(file.content["images"]) - len(listed):
             notes.append(f"{file.path.name}: {without} images have no annotation; they are left out")
-    palette = [colours[name] for name in labels] if colours.keys() == labels.keys() else None
+    palette = [colours[name] for name in classes] if colours.keys() == labels.keys() else None
     return Annotations(root, "coco-panoptic", images, classes, "coco", background=IGNORE, palette=palette, notes=notes)
 
 
@@ -131,7 +126,6 @@ _Kind = tuple[int | None, bool]
 def _image(
     image: Image, file: _File, index: ImageIndex, png: Path, segments: list[Segment], labels: Mapping[int, int]
 ) -> AnnotatedImage:
-    width, height = image.get("width"), image.get("height")
     known = {segment["id"]: (labels.get(segment["category_id"]), bool(segment.get("iscrowd"))) for segment in segments}
     version = digest(str(known), str(file_state(png)))
     return AnnotatedImage(
@@ -139,7 +133,7 @@ def _image(
         file.path,
         partial(_shapes, png, known),
         version,
-        (height, width) if width and height else None,
+        size_if_given(image.get("height"), image.get("width")),
         file.split,
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes
+from fullyconv.data.annotations.faults import shapes_or_faults
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import read_bytes
 from fullyconv.data.annotations.shapes import Polygon, Shape
@@ -181,23 +182,22 @@ def _places(root: Path, entry: str) -> Iterator[Path]:
 def shapes_of(text: bytes, labels: Mapping[int, int], size: Size) -> list[Shape]:
     """Return the shapes in a file of outlines; ``labels`` are those of YOLO's classes, ``size`` is the image's."""
     rows = text.removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()
-    return [_shape(row.split(), labels, size) for row in rows if row.strip()]
+    return shapes_or_faults(_shape, [row.split() for row in rows if row.strip()], labels, size)
 
 
 def _shape(row: Sequence[str], labels: Mapping[int, int], size: Size) -> Shape:
-    """Return the shape of a row: its class and points; a fault where it is a box, or no polygon of a known class."""
+    """Return the shape of a row: its class and points. Raises ValueError for a box, or no polygon of a known class."""
     try:
         values = np.array(row, np.float64)
     except ValueError:
-        return Shape(0, (), "its row holds what is no number")
+        raise ValueError("its row holds what is no number") from None
     points = values[1:]
     if len(points) == 4:
-        return Shape(0, (), "it is a box (a class and four numbers); boxes are not painted")
+        raise ValueError("it is a box (a class and four numbers); boxes are not painted")
     if len(points) < 6 or len(points) % 2:
-        return Shape(0, (), f"its row has {len(row)} numbers; a class and at least three points are expected")
+        raise ValueError(f"its row has {len(row)} numbers; a class and at least three points are expected")
     if not np.isfinite(values).all() or points.min() < -BEYOND or points.max() > 1 + BEYOND:
-        return Shape(0, (), "its coordinates are not within 0 to 1, fractions of the image's width and height")
-    label = labels.get(int(values[0])) if values[0] == int(values[0]) else None
-    if label is None:
-        return Shape(0, (), f"its class {row[0][:20]} is not among the names")
-    return Shape(label, (Polygon((points.reshape(-1, 2) * size[::-1],)),))
+        raise ValueError("its coordinates are not within 0 to 1, fractions of the image's width and height")
+    if values[0] not in labels:
+        raise ValueError(f"its class {row[0][:20]} is not among the names")
+    return Shape(labels[int(values[0])], (Polygon((points.reshape(-1, 2) * size[::-1],)),))
