@@ -126,7 +126,7 @@ def convert(
     ] = None,
     tolerance: Annotated[
         float,
-        typer.Option(help="How far, in pixels, outlines may be from the masks; 0 is exact, 1 has far fewer points."),
+        typer.Option(help="How much outlines are simplified: 0 is exact; 2 leaves out corners of up to 2×2 pixels."),
     ] = 0.0,
     layout: LayoutOption = None,
     allow: AllowOption = None,

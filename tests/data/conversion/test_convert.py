@@ -51,10 +51,17 @@ def test_outlines_cover_each_pixel_once_by_every_tools_rule(mask):
 def test_simplified_outlines_have_fewer_points_and_stay_near():
     y, x = np.mgrid[:100, :100]
     disc = ((x - 50) ** 2 + (y - 50) ** 2 < 40**2).astype(np.uint8)
-    ((_, exact),), ((_, simple),) = outlines(disc, 0), outlines(disc, 0, tolerance=1)
+    ((_, exact),), ((_, simple),) = outlines(disc, 0), outlines(disc, 0, tolerance=2)
     assert len(simple[0]) < len(exact[0]) / 5
     both = pixels(simple, disc.shape, "coco"), disc.astype(bool)
     assert (both[0] & both[1]).sum() / (both[0] | both[1]).sum() > 0.97
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS)
+def test_simplified_areas_leave_no_gap_and_do_not_overlap(mask):
+    covered = sum(pixels(rings, mask.shape, "centre").astype(int) for _, rings in outlines(mask, None, tolerance=2))
+    assert (covered == 1).all()
 
 
 @pytest.fixture

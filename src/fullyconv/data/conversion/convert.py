@@ -43,8 +43,8 @@ def convert(
     """Write the images and masks of ``data`` to a new folder; return the number of images.
 
     - ``to``: the format, a key of ``FORMATS``.
-    - ``tolerance``: how far, in pixels, outlines may be from the pixels' edges. 0 is exact; outlines of fewer points
-      are easier to correct by hand.
+    - ``tolerance``: how much outlines are simplified (see ``outlines``). 0 is exact; outlines of fewer points are
+      easier to correct by hand.
     - ``predicted``: whether a network made the masks, which Label Studio and CVAT tell from those of people.
 
     Images are copied; their names are their paths, with ``_`` between folders. Images without a mask are left out.
@@ -70,7 +70,7 @@ def require_new(folder: Path, to: str, tolerance: float) -> None:
     if to not in FORMATS:
         raise ConfigError(f"--to {to}: expected one of {', '.join(FORMATS)}")
     if not 0 <= tolerance <= 100:
-        raise ConfigError(f"--tolerance {tolerance}: expected 0 to 100 pixels")
+        raise ConfigError(f"--tolerance {tolerance}: expected 0 to 100, where 0 is exact")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: exists already; give a new folder")
     if to in OUTLINED:

@@ -31,7 +31,7 @@ class Target:
 
     - ``classes``, ``palette``: the names of the classes and a colour for each.
     - ``background``: the label of the class whose pixels need no outline; None if every class needs one.
-    - ``tolerance``: how far, in pixels, outlines may be from the pixels' edges; 0 is exact.
+    - ``tolerance``: how much outlines are simplified (see ``outlines``); 0 is exact.
     - ``predicted``: whether a network made the labels, so that people will correct them.
     """
 
