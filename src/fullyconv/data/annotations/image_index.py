@@ -49,7 +49,7 @@ class ImageIndex:
         name ends with, else the one beside the file or in the folder of its split. Raises DataError if there are still
         several.
         """
-        parts = _parts(name)
+        parts = parts_of(name)
         if not parts:
             raise DataError(f"{near}: names an image {name[:80]!r}; the name of a file is expected")
         folder = near.parent
@@ -78,7 +78,7 @@ class ImageIndex:
         return folder.joinpath(*parts)
 
 
-def _parts(name: str) -> list[str]:
+def parts_of(name: str) -> list[str]:
     """Return the folders and the name in a path of any system, without drives and steps upwards."""
     below = ntpath.splitdrive(name)[1].replace("\\", "/")
     return [part for part in below.split("/") if part not in ("", ".", "..") and "\0" not in part]

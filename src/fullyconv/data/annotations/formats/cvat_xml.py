@@ -66,6 +66,10 @@ class Content:
     pictures: list[Picture] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
 
+    def task(self, number: str) -> dict[str, str]:
+        """Return what is said of a task; of the only one if the file does not number them."""
+        return self.tasks.get(number) or next(iter(self.tasks.values()), {})
+
 
 def read_xml(path: Path) -> Content:
     """Read a CVAT file. Raises DataError if it is damaged, not CVAT's, or has a document type or entities."""
