@@ -11,7 +11,7 @@ import yaml
 from fullyconv import api, cli
 from fullyconv.data import open_data
 from fullyconv.data.splits.command import split_data
-from fullyconv.data.splits.split import Options
+from fullyconv.data.splits.options import Options
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.report.places import own_fold, places
 from fullyconv.training.config import load_config

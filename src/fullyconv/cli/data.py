@@ -86,6 +86,21 @@ def split(
             "whole match) is the same, such as 'patient_(\\d+)'.  [default: what the layout knows]",
         ),
     ] = None,
+    block: Annotated[
+        float | None,
+        typer.Option(
+            metavar="METRES",
+            help="Keep georeferenced images together whose centres lie in one square of this side, such as 1000.",
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="exif|REGEX",
+            help="Train on the first images, validate and test on later ones: by the time in EXIF, or by the number or "
+            "date that the expression's first group (or whole match) finds in their paths.",
+        ),
+    ] = None,
     val: Annotated[float | None, typer.Option(help="Share of the images for validation.  [default: 0.1]")] = None,
     test: Annotated[float, typer.Option(help="Share of the images for the test.")] = 0.1,
     folds: Annotated[
@@ -102,10 +117,10 @@ def split(
     group stay together, and each class has the same share in all splits, as far as groups allow.
     """
     from fullyconv.data.splits.command import split_data
-    from fullyconv.data.splits.split import Options
+    from fullyconv.data.splits.options import Options
     from fullyconv.data.splits.table import remarks, table
 
-    options = Options.given(group, val, test, folds, seed)
+    options = Options.given(group=group, block=block, time=time, val=val, test=test, folds=folds, seed=seed)
     file, division = split_data(data, options, layout, allow=allow or (), force=force, say=say, bar=progress_bar)
     print_result("\n".join(map(visible, table(division))))
     say(*remarks(division), f"{file}: {len(division.splits)} images in {len(set(division.groups.values()))} groups.")

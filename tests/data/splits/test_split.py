@@ -14,7 +14,7 @@ from PIL import Image
 from fullyconv.data import open_data
 from fullyconv.data.splits.command import split_data
 from fullyconv.data.splits.groups import join
-from fullyconv.data.splits.split import Options
+from fullyconv.data.splits.options import Options
 from fullyconv.data.splits.table import remarks, table
 from fullyconv.errors import ConfigError, DataError
 from tests.data.splits.conftest import Make
@@ -227,7 +227,7 @@ def test_impossible_options_are_refused(values: dict[str, float], message: str) 
     with pytest.raises(ConfigError, match=message):
         Options(**values)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="--val and --folds contradict"):
-        Options.given(None, 0.1, 0.1, 5, 0)
+        Options.given(val=0.1, folds=5)
 
 
 def test_images_that_the_check_allows_without_a_mask_are_divided_too(make: Make) -> None:

@@ -8,7 +8,8 @@ from fullyconv.data.checks.checked import ProgressBar, no_bar
 from fullyconv.data.checks.find import check
 from fullyconv.data.layouts.detect import open_as_laid_out
 from fullyconv.data.splits.file import FILE, each_once, write_rows
-from fullyconv.data.splits.split import Division, Options, split
+from fullyconv.data.splits.options import Options
+from fullyconv.data.splits.split import Division, split
 from fullyconv.errors import ConfigError, DataError
 
 

@@ -13,57 +13,23 @@ from fullyconv.data.contents import is_of_one_colour
 from fullyconv.data.frequencies import count_cached
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import Progress, in_parallel
+from fullyconv.data.splits.blocks import Footprint, block_of, footprints, overlapping
 from fullyconv.data.splits.divide import source_of
 from fullyconv.data.splits.equal import equal_files
 from fullyconv.data.splits.file import NAMES, Row, each_once, name_within
 from fullyconv.data.splits.groups import Key, join
+from fullyconv.data.splits.options import Options
 from fullyconv.data.splits.stratify import stratify
-from fullyconv.errors import ConfigError, DataError
-
-
-@dataclass(frozen=True)
-class Options:
-    """How images are divided.
-
-    - ``group``: what keeps images together: ``folder`` or a regular expression (see ``source_of``); None: what the
-      layout knows.
-    - ``val`` and ``test``: the shares of these splits. With folds, val is the first fold.
-    - ``folds``: the number of folds of the images that are not in test; None: no folds.
-    - ``seed``: another seed gives another division of the same kind.
-    """
-
-    group: str | None = None
-    val: float = 0.1
-    test: float = 0.1
-    folds: int | None = None
-    seed: int = 0
-
-    @classmethod
-    def given(cls, group: str | None, val: float | None, test: float, folds: int | None, seed: int) -> "Options":
-        """Return the options as they are given to the command. Raises ConfigError for a combination that contradicts.
-
-        With folds the share of val follows.
-        """
-        if folds is not None and val is not None:
-            raise ConfigError("--val and --folds contradict: with folds, each of them is val once. Leave out --val")
-        return cls(group, 0.1 if val is None else val, test, folds, seed)
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError for values that are impossible."""
-        for name, share in (("val", self.val), ("test", self.test)):
-            if not 0 <= share < 1:
-                raise ConfigError(f"--{name} {share:g}: expected a share of the images, from 0 to below 1, such as 0.1")
-        if self.val + self.test >= 1:
-            raise ConfigError(f"--val {self.val:g} and --test {self.test:g} leave no images to train on")
-        if self.folds is not None and self.folds < 2:
-            raise ConfigError(f"--folds {self.folds}: expected at least 2")
+from fullyconv.data.splits.times import by_time, times_of
+from fullyconv.errors import DataError
 
 
 @dataclass(frozen=True)
 class Division:
     """The split, the group and, if there are folds, the fold of each image, and its pixels of each class and of void.
 
-    ``shares`` is the wanted share of the images in each of ``parts()``.
+    ``shares`` is the wanted share of the images in each of ``parts()``; ``overlapping`` are pairs of images of
+    different parts that show the same ground.
     """
 
     data: Data
@@ -72,6 +38,7 @@ class Division:
     folds: dict[Path, int]
     pixels: dict[Path, np.ndarray]
     shares: dict[str, float]
+    overlapping: list[tuple[Path, Path]]
 
     def rows(self) -> list[Row]:
         """Return the lines of ``splits.csv``, sorted by the images' paths."""
@@ -93,13 +60,17 @@ def split(data: Data, options: Options, progress: Progress | None = None) -> Div
     """Divide all images of a data set, whatever splits it has.
 
     Images of one group, and those that are (nearly) the same, are never in two splits or folds. Within this limit, each
-    split has the same share of the images with each class (see ``stratify``). Images without a usable mask, which the
-    check has allowed, are divided as images without a class. Raises DataError if there is only one group.
+    split has the same share of the images with each class (see ``stratify``), unless they are divided by time. Images
+    without a usable mask, which the check has allowed, are divided as images without a class. Raises DataError if there
+    is only one group.
     """
     pairs = each_once(data)
+    images = [pair.image for pair in pairs]
+    places = footprints(images) if options.block is not None else {}
+    times = times_of(images, options.time, data.root) if options.time is not None else {}
     files = contents_of(data.root)
-    pixels = dict(zip([pair.image for pair in pairs], _count(pairs, data, files, progress), strict=True))
-    groups = join(_keys(pairs, data.root, options), _copies(pairs, files))
+    pixels = dict(zip(images, _count(pairs, data, files, progress), strict=True))
+    groups = join(_keys(pairs, data.root, options, places, times), _copies(pairs, files))
     members: dict[str, list[Path]] = defaultdict(list)
     for image, name in groups.items():
         members[name].append(image)
@@ -108,40 +79,48 @@ def split(data: Data, options: Options, progress: Progress | None = None) -> Div
             f"{data.root}: all {len(pairs)} images belong to one group ({next(iter(members))}), which cannot be in two "
             "splits; group them by something else with --group, or add images"
         )
-    counts = np.array([_images(members[name], pixels) for name in members])
-    names = [name_within(data.root, min(images)) for images in members.values()]
     shares = {"train": 1 - options.val - options.test, "val": options.val, "test": options.test}
     if options.folds:
         shares = {"train": 1 - options.test, "test": options.test}
     shares = {name: share for name, share in shares.items() if share > 0}
     if len(members) < len(shares):
         shares = {"train": 1 - options.val, "val": options.val}
-    of_group = [[*shares][part] for part in stratify(counts, [*shares.values()], names, options.seed)]
-    fold_of_group: dict[str, int] = {}
+    folds: dict[Path, int] = {}
+    if times:
+        first = {name: min(times[image] for image in own) for name, own in members.items()}
+        part_of = by_time(first, {name: len(own) for name, own in members.items()}, shares)
+    else:
+        part_of = _stratified(members, data.root, pixels, shares, options.seed)
     if options.folds:
-        rest = [place for place, part in enumerate(of_group) if part != "test"]
+        rest = {name: own for name, own in members.items() if part_of[name] != "test"}
         if len(rest) < options.folds:
             raise DataError(
                 f"{data.root}: has {len(rest)} groups outside of test, fewer than {options.folds} folds; choose fewer "
                 "folds, or smaller groups"
             )
-        equal = [1 / options.folds] * options.folds
-        folds = stratify(counts[rest], equal, [names[place] for place in rest], options.seed)
-        for place, fold in zip(rest, folds, strict=True):
-            of_group[place] = "train" if fold else "val"
-            fold_of_group[[*members][place]] = fold
-        shares = {f"fold {fold}": shares["train"] / options.folds for fold in range(options.folds)} | {
-            name: share for name, share in shares.items() if name == "test"
-        }
-    split_of = dict(zip(members, of_group, strict=True))
-    return Division(
-        data,
-        {image: split_of[groups[image]] for image in groups},
-        groups,
-        {image: fold_of_group[groups[image]] for image in groups if groups[image] in fold_of_group},
-        pixels,
-        shares,
-    )
+        of_folds = {f"fold {fold}": shares["train"] / options.folds for fold in range(options.folds)}
+        fold_of = _stratified(rest, data.root, pixels, of_folds, options.seed)
+        folds = {image: [*of_folds].index(fold_of[name]) for name, own in rest.items() for image in own}
+        part_of |= {name: "val" if fold == "fold 0" else "train" for name, fold in fold_of.items()}
+        shares = of_folds | {name: share for name, share in shares.items() if name == "test"}
+    splits = {image: part_of[groups[image]] for image in images}
+    parts = {image: f"fold {folds[image]}" if image in folds else split for image, split in splits.items()}
+    return Division(data, splits, groups, folds, pixels, shares, overlapping(places, parts))
+
+
+def _stratified(
+    members: Mapping[str, Sequence[Path]],
+    root: Path,
+    pixels: Mapping[Path, np.ndarray],
+    shares: Mapping[str, float],
+    seed: int,
+) -> dict[str, str]:
+    """Return the part of each group by ``stratify``, which knows a group by the name of its first image."""
+    counts = np.array([_images(images, pixels) for images in members.values()])
+    names = [name_within(root, min(images)) for images in members.values()]
+    total = sum(shares.values())
+    parts = stratify(counts, [share / total for share in shares.values()], names, seed)
+    return {name: [*shares][part] for name, part in zip(members, parts, strict=True)}
 
 
 def _count(pairs: Sequence[Pair], data: Data, files: Contents, progress: Progress | None) -> list[np.ndarray]:
@@ -156,18 +135,28 @@ def _count(pairs: Sequence[Pair], data: Data, files: Contents, progress: Progres
     return counted
 
 
-def _keys(pairs: Sequence[Pair], root: Path, options: Options) -> dict[Path, list[Key]]:
-    """Return what each image belongs to: itself, if nothing else is known."""
+def _keys(
+    pairs: Sequence[Pair],
+    root: Path,
+    options: Options,
+    places: Mapping[Path, Footprint],
+    times: Mapping[Path, int],
+) -> dict[Path, list[Key]]:
+    """Return what each image belongs to: itself, if nothing else is known; and its time, which is in one split."""
     keys: dict[Path, list[Key]] = {pair.image: [] for pair in pairs}
     source = None if options.group is None else source_of(options.group, root, "--group")
     for pair in pairs:
         if source is not None:
             keys[pair.image].append(("group", source(pair.image) or "."))
-        elif pair.group:
+        elif pair.group and options.block is None:
             keys[pair.image].append(("group", pair.group))
+        if options.block is not None:
+            keys[pair.image].append(("block", block_of(places[pair.image], options.block)))
     for image, own in keys.items():
         if not own:
             own.append(("image", name_within(root, image)))
+        if image in times:
+            own.append(("time", str(times[image])))
     return keys
 
 

@@ -25,8 +25,8 @@ def table(division: Division) -> list[str]:
 
 
 def remarks(division: Division) -> list[str]:
-    """Return what could not be had, one line each: no test split, shares that are missed, classes that are missing."""
-    return [*_missed_shares(division), *_missing_classes(division)]
+    """Return what could not be had, one line each: shares that are missed, missing classes, and ground in common."""
+    return [*_missed_shares(division), *_missing_classes(division), *_overlaps(division)]
 
 
 def _missed_shares(division: Division) -> list[str]:
@@ -42,6 +42,18 @@ def _missed_shares(division: Division) -> list[str]:
         why = f"; the largest of {len(sizes)} groups, {largest}, has {size} of {everything} images" if size > 1 else ""
         lines.append(f"{name} has {found:.1%} of the images instead of {wanted:.1%}{why}.")
     return lines
+
+
+def _overlaps(division: Division) -> list[str]:
+    if not division.overlapping:
+        return []
+    name = division.data.name
+    pairs = [f"{name(one)} and {name(other)}" for one, other in sorted(division.overlapping)]
+    images = {image for pair in division.overlapping for image in pair}
+    return [
+        f"{len(images)} images show ground that an image of another split shows, too ({shown(pairs)}); larger blocks "
+        "have fewer such images, and --group can join them."
+    ]
 
 
 def _missing_classes(division: Division) -> list[str]:
