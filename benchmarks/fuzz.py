@@ -1,6 +1,6 @@
 """Damaged and hostile files of every kind that is opened: each is opened, or refused in words.
 
-    python benchmarks/fuzz.py [--count 10000] [--seed 0] [--out benchmarks/fuzz.md] [--only KIND [--case N]]
+    python benchmarks/fuzz.py [--count 10000] [--seed 0] [--out benchmarks/fuzz.md] [--only KIND… [--case N]]
 
 Small valid files of each kind are cut, flipped, spliced, given absurd lengths and values, or made to run a command.
 Each is opened by the function that a command opens it with, and used (a network labels a small image). It must do its
@@ -35,8 +35,11 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from fuzz_kinds import KINDS, Kind
-from fuzz_seeds import Seeds, make_seeds, thin
+from fuzz_annotation_seeds import OUTSIDE, make_annotations
+from fuzz_annotations import ANNOTATIONS
+from fuzz_kinds import KINDS
+from fuzz_seeds import Kind, Seeds, make_seeds, thin
+from fuzz_watch import Watch
 
 from fullyconv.errors import FullyConvError
 
@@ -111,6 +114,7 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
+    watch = Watch(seeds.canary.parent / OUTSIDE, sandbox / "case")
     for case in cases:
         folder = sandbox / "case"
         shutil.rmtree(folder, ignore_errors=True)
@@ -123,6 +127,7 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
         before = peak(reset=True)
         start = time.process_time()
         problem = None
+        watch.found.clear()
         try:
             kind.open(path)
             outcome = "opened"
@@ -143,6 +148,8 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
         strays = sorted(entry.name for entry in sandbox.iterdir() if entry.name != "case")
         if seeds.canary.exists() or strays or Path("/tmp/escaped").exists():
             problem = f"what it holds was executed, or written elsewhere: {strays}"
+        if watch.found:
+            problem = f"leads elsewhere: {sorted(watch.found)[:3]}"
         pipe.send((outcome, problem, seconds, more))
         if problem:
             return
@@ -214,12 +221,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000, help="cases in all, shared evenly by the kinds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a Markdown file for the table")
-    parser.add_argument("--only", choices=[kind.name for kind in KINDS], help="this kind alone")
+    parser.add_argument("--only", nargs="+", choices=[kind.name for kind in KINDS], help="these kinds alone")
     parser.add_argument("--case", type=int, help="this case of the kind alone, with what it prints")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     thin()
-    kinds = [kind for kind in KINDS if arguments.only in (None, kind.name)]
+    kinds = [kind for kind in KINDS if arguments.only is None or kind.name in arguments.only]
     began = time.monotonic()
     lines = [
         "| kind | cases | opened | refused | failures | slowest, s | most memory, MiB |",
@@ -233,7 +240,11 @@ def main() -> int:
         sandbox = Path(name) / "sandbox"
         seeds.folder.mkdir()
         sandbox.mkdir()
-        maker = FORK.Process(target=make_seeds, args=(seeds.folder,))
+        if all(kind in ANNOTATIONS for kind in kinds):
+            make, place = make_annotations, seeds.folder / "annotations"
+        else:
+            make, place = make_seeds, seeds.folder
+        maker = FORK.Process(target=make, args=(place,))
         maker.start()
         maker.join()
         if maker.exitcode:

@@ -3,13 +3,12 @@
 What opens a file is what a command calls; each raises a FullyConvError, or does its work.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from fuzz_damage import Random, odd_json
+from fuzz_annotations import ANNOTATIONS
+from fuzz_damage import odd_json
 from fuzz_formats import (
     of_archive,
     of_bytes,
@@ -20,7 +19,7 @@ from fuzz_formats import (
     of_xml,
     of_yaml,
 )
-from fuzz_seeds import STEPS, Seeds, configuration, silent, small_network
+from fuzz_seeds import STEPS, Kind, configuration, silent, small_network
 
 from fullyconv.data import check, open_data
 from fullyconv.data.published import download
@@ -33,19 +32,6 @@ from fullyconv.training.stages import train
 from fullyconv.weights.convert import convert
 
 PAPER = "fcn8s-atonce-vgg16"
-
-
-class Kind(NamedTuple):
-    """``seeds``: valid files, by name. ``damage``: a seed's name and content to what is written in its place.
-
-    ``open`` is given the path of the damaged file; ``beside`` it lie copies of these valid ones.
-    """
-
-    name: str
-    seeds: list[str]
-    damage: Callable[[str, bytes, "Seeds", Random], bytes]
-    open: Callable[[Path], object]
-    beside: tuple[str, ...] = ()
 
 
 def open_and_predict(path: Path) -> None:
@@ -145,4 +131,5 @@ KINDS = [
         ("data",),
     ),
     Kind("TIFF by window", ["tiffs/*"], of_bytes(["tiffs/plain.tif", "tiffs/jpeg.tif"]), label),
+    *ANNOTATIONS,
 ]

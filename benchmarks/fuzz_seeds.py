@@ -3,6 +3,7 @@
 import io
 import shutil
 import tarfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ import safetensors.torch
 import scipy.io
 import torch
 import yaml
+from fuzz_annotation_seeds import make_annotations
+from fuzz_damage import Random
 from PIL import Image
 
 from fullyconv.data import open_data
@@ -38,6 +41,19 @@ class Seeds(NamedTuple):
     @cache  # noqa: B019
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
+
+
+class Kind(NamedTuple):
+    """``seeds``: valid files, by name. ``damage``: a seed's name and content to what is written in its place.
+
+    ``open`` is given the path of the damaged file; ``beside`` it lie copies of these valid ones.
+    """
+
+    name: str
+    seeds: list[str]
+    damage: Callable[[str, bytes, Seeds, Random], bytes]
+    open: Callable[[Path], object]
+    beside: tuple[str, ...] = ()
 
 
 def thin() -> None:
@@ -94,6 +110,7 @@ def make_seeds(folder: Path) -> None:
     _matrices(folder / "mat")
     _images(folder / "images")
     _tiffs(folder / "tiffs")
+    make_annotations(folder / "annotations")
 
 
 def _foreign_weights(folder: Path) -> None:

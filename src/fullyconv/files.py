@@ -53,6 +53,14 @@ def absence(path: str | Path) -> str:
     return "is a folder, a pipe or a device, not a file" if path.exists() else "there is no such file"
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; unlike ``Path.exists`` without an error for a name that no system takes."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with characters that names cannot have
+        return False
+
+
 def file_state(path: Path) -> tuple[int, int] | None:
     """Return a file's size, in bytes, and time of change, in nanoseconds; None if there is no file.
 

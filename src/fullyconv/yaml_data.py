@@ -4,6 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from fullyconv.files import absence
+
 MAX_BYTES = 1 << 20
 """Most bytes of a file; a description of 255 classes takes a fiftieth of it."""
 MAX_DEPTH = 32
@@ -15,6 +17,8 @@ MAX_SCALAR = 10_000
 
 def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> object:
     """Read a YAML file in UTF-8. Raises OSError, and ValueError with the reason why it cannot be read."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(absence(path))
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:

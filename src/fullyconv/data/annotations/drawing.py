@@ -1,6 +1,7 @@
 """The mask of one image, drawn from its annotation when it is first needed, and kept as a file."""
 
 import atexit
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -14,16 +15,22 @@ from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage
 from fullyconv.data.annotations.painter import Order, Painted, paint
 from fullyconv.data.annotations.stamps import Rule, Size
-from fullyconv.data.images.read import open_source
+from fullyconv.data.images.pictures import upright_size_of_picture
+from fullyconv.data.images.read import find_decoder, open_source
 from fullyconv.errors import DataError, first_line
 from fullyconv.files import whole_file
 from fullyconv.palettes import Colour, table
 
-FOLDER = ".fullyconv-masks"
+FOLDER, _TEMPORARY = ".fullyconv-masks", "fullyconv-masks-"
 _KEY = "fullyconv"
 MAX_PIXELS = (1 << 29) - 1
 """Most pixels of an image whose mask is drawn: painting takes a few bytes for each, and pycocotools reserves no memory
 for longer runs."""
+
+
+UNDOUBTED = 1 << 24
+"""Pixels of an image up to which the annotation's word on its size is taken; a larger mask would take much memory."""
+_OWN = re.compile(r"[0-9a-f]{24}\.png")
 
 
 class Drawn(BaseModel):
@@ -76,10 +83,15 @@ class Drawing:
             pass
         size = self.annotated.size or upright_size(self.annotated.image)
         height, width = size
-        if not 0 < height * width <= MAX_PIXELS:
+        if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
             raise DataError(
                 f"{self.annotated.source}: says that {self.annotated.image.name} has {width}x{height} pixels; masks of "
                 f"1 to {MAX_PIXELS:,} pixels are drawn"
+            )
+        if height * width > UNDOUBTED and (found := upright_size(self.annotated.image)) != size:
+            raise DataError(
+                f"{self.annotated.source}: says that {self.annotated.image.name} has {width}x{height} pixels; it has "
+                f"{found[1]}x{found[0]}"
             )
         shapes = self.annotated.shapes(size)
         if self.style.crowd_is_void:
@@ -101,19 +113,25 @@ class Drawing:
         about.add_text(_KEY, drawn.model_dump_json())
         picture = Image.fromarray(painted.labels)
         picture.putpalette(table(self.style.palette).tobytes())
+        refuse_links(self.mask)
         try:
             with whole_file(self.mask) as beside:
                 picture.save(beside, format="PNG", compress_level=1, pnginfo=about)
         except OSError as error:
             raise DataError(f"{self.mask}: the drawn mask cannot be written: {first_line(error)}") from error
         for older in self.mask.parent.glob("*.png"):  # drawn from what the annotation was before
-            if older != self.mask:
+            if older != self.mask and _OWN.fullmatch(older.name):
                 older.unlink(missing_ok=True)
 
 
 def folder_of_masks(root: Path) -> Path:
-    """Return the folder in a data set for its drawn masks; a temporary one if the data set's cannot be written to."""
+    """Return the folder in a data set for its drawn masks; a temporary one if the data set's cannot be written to.
+
+    A link, which may lead anywhere, is not written to.
+    """
     folder = root / FOLDER
+    if folder.is_symlink():
+        return _temporary_folder(root)
     try:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -122,14 +140,25 @@ def folder_of_masks(root: Path) -> Path:
         return _temporary_folder(root)
 
 
+def refuse_links(path: Path) -> None:
+    """Raise DataError if a folder between the folder of drawn masks and a file in it is a link, as a stranger's."""
+    for folder in path.parents:
+        if folder.is_symlink():
+            raise DataError(f"{folder}: is a link, where a folder of drawn masks is expected; remove it")
+        if folder.name.startswith((FOLDER, _TEMPORARY)):
+            return
+
+
 @cache
 def _temporary_folder(root: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fullyconv-masks-"))
+    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def upright_size(image: Path) -> Size:
     """Return the height and width of an image as it is shown, turned as EXIF says. Raises DataError."""
+    if find_decoder(image) == "picture":
+        return upright_size_of_picture(image)
     with open_source(image) as source:
         return source.size

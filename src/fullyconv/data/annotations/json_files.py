@@ -1,10 +1,10 @@
 """Read untrusted JSON files into typed values, within bounds."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 
 from fullyconv.data.annotations.annotated import digest
 from fullyconv.errors import DataError, first_line
@@ -13,6 +13,18 @@ from fullyconv.resources import available_memory
 from fullyconv.validation import words
 
 Value = TypeVar("Value")
+
+
+class UpToFault(FailFast):
+    """Read a list up to its first wrong value: each error takes a hundred times the memory of a value.
+
+    Pydantic's own class has no hash, without which ``typing`` cannot keep it in aliases.
+    """
+
+    __hash__ = object.__hash__
+
+
+Many = Annotated[list[Value], UpToFault()]
 GROWTH = 12
 """At most about so many times the size of a JSON file is what its values take in memory."""
 SMALL = 1 << 23

@@ -12,6 +12,10 @@ Order = Literal["file", "smaller-on-top"]
 """Which of two shapes is seen where both are: the later in the file, or the smaller."""
 
 
+HELD = 1 << 27
+"""At most about so many pixels of stamps are held until their order is known; beyond, they are drawn a second time."""
+
+
 class Painted(NamedTuple):
     """A mask that was painted: its labels, and what is to be known of it."""
 
@@ -33,7 +37,8 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
     labels = np.full(size, background, np.uint8)
     covered, contested = np.zeros(size, bool), np.zeros(size, bool)
     faults, outside = [], 0
-    drawn: list[tuple[int, int, Stamp]] = []
+    drawn: list[tuple[int, Shape, Stamp | None]] = []
+    held = 0
 
     def lay(label: int, own: Stamp) -> None:
         place = slice(own.top, own.top + own.inside.shape[0]), slice(own.left, own.left + own.inside.shape[1])
@@ -45,7 +50,7 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
         try:
             if shape.fault:
                 raise ValueError(shape.fault)
-            whole = combine([stamp(part, size, rule) for part in shape.parts], np.logical_or)
+            whole = _stamp(shape, size, rule)
         except ValueError as error:
             faults.append(str(error))
             continue
@@ -54,7 +59,13 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
         if order == "file":  # at once, so that one stamp is held at a time
             lay(shape.label, whole)
         else:
-            drawn.append((pixels, shape.label, whole))
-    for _, label, whole in sorted(drawn, key=lambda entry: -entry[0]):
-        lay(label, whole)
+            held += whole.inside.size
+            drawn.append((pixels, shape, whole if held <= HELD else None))
+    for _, shape, kept in sorted(drawn, key=lambda entry: -entry[0]):
+        lay(shape.label, kept or _stamp(shape, size, rule))
     return Painted(labels, int(contested.sum()), faults, outside)
+
+
+def _stamp(shape: Shape, size: Size, rule: Rule) -> Stamp:
+    """Return the pixels that any part of a shape covers. Raises ValueError if a part cannot be drawn."""
+    return combine([stamp(part, size, rule) for part in shape.parts], np.logical_or)

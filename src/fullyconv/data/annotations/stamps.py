@@ -19,6 +19,9 @@ Rule = Literal["coco", "pillow", "centre", "touched"]
 Size = tuple[int, int]
 """Height and width."""
 BEYOND = 4
+AROUND = 4096
+OUTLINE = 1 << 25
+"""Most steps, of a fifth of a pixel, in one outline that pycocotools draws: it keeps 8 bytes for each."""
 FAR = 1 << 20
 """Coordinates are cut to so many pixels around the image's origin: no image is larger, and rasterizers overflow."""
 
@@ -107,11 +110,37 @@ def _stamp_counts(counts: np.ndarray, height: int) -> Stamp:
 
 def _coco_polygon(rings: Sequence[np.ndarray], size: Size) -> Stamp:
     coco = require("pycocotools.mask", "annotations", "draws polygons as COCO's tools do")
+    rings = [ring for ring in (_near_image(ring, size) for ring in rings) if len(ring)]
+    if not rings:
+        return EMPTY
+    for ring in rings:
+        steps = 5 * np.abs(np.diff(ring, axis=0, append=ring[:1])).max(1).sum()
+        if steps > OUTLINE:
+            raise ValueError(f"its outline is {steps / 5:,.0f} pixels long; at most {OUTLINE // 5:,} are drawn")
     stamps = [
         _stamp_counts(counts_of_string(coded["counts"]), size[0])
         for coded in coco.frPyObjects([ring.ravel().tolist() for ring in rings], *size)
     ]
     return combine(stamps, np.logical_xor)  # a ring within another is a hole
+
+
+def _near_image(ring: np.ndarray, size: Size) -> np.ndarray:
+    """Return a ring that goes further than ``AROUND`` and the image's size beyond it, cut there (Sutherland-Hodgman).
+
+    Pycocotools takes time and memory for each pixel of an outline, however far away it is. Other rings stay the same.
+    """
+    for axis, side in enumerate(size[::-1]):
+        for bound, sign in ((-side - AROUND, 1), (2 * side + AROUND, -1)):
+            within = sign * (ring[:, axis] - bound)
+            if (within >= 0).all():
+                continue
+            following, then = np.roll(ring, -1, axis=0), np.roll(within, -1)
+            crosses = (within >= 0) != (then >= 0)
+            share = np.divide(within, within - then, out=np.zeros_like(within), where=crosses)[:, None]
+            crossings = ring + share * (following - ring)
+            crossings[:, axis] = bound
+            ring = np.stack([ring, crossings], 1)[np.stack([within >= 0, crosses], 1)]
+    return ring
 
 
 def combine(stamps: Sequence[Stamp], how: np.ufunc) -> Stamp:

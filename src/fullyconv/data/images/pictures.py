@@ -106,6 +106,16 @@ def open_picture(path: Path) -> Image.Image:
     return image.convert("RGB") if image.format == "GIF" and "transparency" not in image.info else image
 
 
+def upright_size_of_picture(path: Path) -> tuple[int, int]:
+    """Return the height and width of an image, turned as EXIF says, without decoding it. Raises DataError."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except Exception as error:  # Pillow raises errors of many types for broken files
+        raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+
+
 def refuse_stack(path: Path, images: int) -> None:
     """Raise DataError because a file holds several images."""
     raise DataError(f"{path}: holds {images} images; expected one, so split the file or save it as one image")

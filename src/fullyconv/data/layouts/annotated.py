@@ -1,7 +1,7 @@
 """Open what annotation tools wrote as a data set, whose masks are drawn when they are first needed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -105,14 +105,17 @@ class Options:
 DEFAULTS = Options()
 
 
-def open_annotations(path: Path, layout: str, options: Options = DEFAULTS) -> Data:
+def open_annotations(path: Path, layout: str, options: Options = DEFAULTS, home: Path | None = None) -> Data:
     """Open a tool's annotations, a key of ``READERS``; ``path`` is a file, or the folder that holds them.
 
-    Raises DataError if they cannot be read.
+    What is drawn is written into the folder ``home``, by default that of the images. Raises DataError if they cannot be
+    read.
     """
     reader = READERS[layout]
     root = path if path.is_dir() else _root_of(path)
-    return as_data(reader.read(root, reader.find(path)), options)
+    files = reader.find(path)
+    annotations = read_labelme(root, files, home) if layout == "labelme" else reader.read(root, files)
+    return as_data(annotations if home is None else replace(annotations, root=home), options)
 
 
 def as_data(annotations: Annotations, options: Options) -> Data:
@@ -178,8 +181,11 @@ def _pairs(annotations: Annotations, style: Style) -> list[tuple[AnnotatedImage,
             pairs.append((own, pair))
             continue
         if folder not in folders:
-            above = next((place for place in (root, kept_in.parent) if folder.is_relative_to(place)), folder)
-            folders[folder] = kept_in / folder.relative_to(above)
+            above = next((place for place in (root, kept_in.parent) if folder.is_relative_to(place)), None)
+            inside = folder.relative_to(above) if above else Path("..")
+            if ".." in inside.parts:  # a folder elsewhere, whose masks are kept here all the same
+                inside = Path("elsewhere", digest(folder.as_posix()))
+            folders[folder] = kept_in / inside
         version = digest(drawn_as, own.version, str(own.size or file_state(image)))
         mask = folders[folder].joinpath(image.name, f"{version}.png")
         seen[image] = own, Pair(image, mask, drawing=Drawing(own, style, mask), group=own.group)

@@ -78,6 +78,8 @@ def _splits(root: Path) -> list[Path]:
 
 
 def _names_values(path: Path) -> bool:
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as opened:
             head = opened.read(100).decode(errors="replace")

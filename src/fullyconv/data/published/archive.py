@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
+from fullyconv.files import absence
 
 
 def find(root: Path, places: Sequence[str], entries: Sequence[str]) -> list[Path]:
@@ -26,6 +27,8 @@ def find_one(root: Path, places: Sequence[str], entries: Sequence[str]) -> Path:
 
 def read_list(path: Path) -> list[str]:
     """Return the names in a list, one per line. Raises DataError if it is missing or not text."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{path}: {absence(path)}; expected a list of names, one per line")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:

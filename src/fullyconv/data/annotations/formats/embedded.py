@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fullyconv.data.annotations.drawing import MAX_PIXELS, folder_of_masks
+from fullyconv.data.annotations.drawing import MAX_PIXELS, folder_of_masks, refuse_links
 from fullyconv.errors import DataError, first_line
 from fullyconv.files import write_whole
 
@@ -15,8 +15,8 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "GIF": ".gif", "TIFF":
 """The formats of images that are taken out, by Pillow's names for them."""
 
 
-def keep_image(root: Path, source: Path, encoded: str) -> Path:
-    """Write an image in Base64 into the folder of drawn masks, unless it is there, and return its path.
+def keep_image(root: Path, source: Path, encoded: str, home: Path) -> Path:
+    """Write an image in Base64 into the folder of drawn masks in ``home``, unless it is there, and return its path.
 
     ``source`` is the file in the data set ``root`` that holds it; the image has its name. Raises DataError if it is no
     image that Pillow verifies, or cannot be written.
@@ -30,8 +30,9 @@ def keep_image(root: Path, source: Path, encoded: str) -> Path:
             picture.verify()
     except Exception as error:  # Pillow raises errors of many types for broken files
         raise DataError(f"{source}: the image that it holds cannot be read: {first_line(error)}") from error
-    folder = folder_of_masks(root) / "embedded"
+    folder = folder_of_masks(home) / "embedded"
     path = folder / source.relative_to(root).with_suffix(suffix)
+    refuse_links(path)
     try:
         if not path.is_file() or path.read_bytes() != content:
             write_whole(path, content)

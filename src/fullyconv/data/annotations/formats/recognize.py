@@ -20,6 +20,8 @@ _OTHERS_OF_COCO = re.compile(r"(captions|person_keypoints|image_info)_")
 
 def format_of(path: Path) -> Format | None:
     """Return the format of a file, by its beginning; None where none is known, or it cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with path.open("rb") as opened:
             head = opened.read(HEAD)
@@ -50,6 +52,8 @@ def format_of(path: Path) -> Format | None:
 
 def is_yolo(path: Path) -> bool:
     """Whether a YAML file describes a data set for Ultralytics' YOLO, by its keys; a descriptor has ``classes``."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as opened:
             keys = set(re.findall(rb"""(?m)^["']?(\w+)["']?[ \t]*:""", opened.read(HEAD)))

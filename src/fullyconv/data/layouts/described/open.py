@@ -15,6 +15,7 @@ from fullyconv.data.layouts.pairing import Names, Paired, pair
 from fullyconv.data.published.archive import in_order
 from fullyconv.data.splits.divide import divide, require_several, source_of
 from fullyconv.errors import DataError
+from fullyconv.files import exists
 from fullyconv.palettes import default_palette
 
 DESCRIPTOR = "dataset.yaml"
@@ -72,15 +73,17 @@ def open_descriptor(path: Path) -> Data:
 
 def _open_annotations(path: Path, descriptor: Descriptor, files: AnnotationFiles) -> Data:
     place = path.parent / files.path
-    layout = next((name for name, reader in annotated.READERS.items() if place.exists() and reader.fits(place)), None)
+    there = exists(place)
+    layout = next((name for name, reader in annotated.READERS.items() if there and reader.fits(place)), None)
     if layout is None:
-        found = "holds no annotations that are read" if place.exists() else "does not exist"
+        found = "holds no annotations that are read" if there else "does not exist"
         raise DataError(
             f"{path}: `annotations`: {place} {found}; expected a file or a folder of {', '.join(annotated.READERS)}"
         )
     by = descriptor.split.by if descriptor.split else None
     options = annotated.Options(files.rasterize, files.order, files.crowd, files.background, by)
-    return annotated.open_annotations(place, layout, options)
+    inside = place.resolve().is_relative_to(path.parent.resolve())
+    return annotated.open_annotations(place, layout, options, None if inside else path.parent)
 
 
 def _open_splits(path: Path, descriptor: Descriptor, splits: dict[str, Files]) -> Paired:
@@ -99,7 +102,8 @@ def _find(path: Path, splits: dict[str, Files]) -> dict[str, Names]:
     names = {}
     for split, files in splits.items():
         places = {"images": files.images, "masks": files.masks.path} | ({"valid": files.valid} if files.valid else {})
-        missing += [str(root / place) for place in places.values() if "*" not in place and not (root / place).is_dir()]
+        folders_named = [root / place for place in places.values() if "*" not in place]
+        missing += [str(folder) for folder in folders_named if not (exists(folder) and folder.is_dir())]
         if missing:
             continue
         found = separate(places, {key: images_at(root, place) for key, place in places.items()})
