@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NotRequired
+from typing import Annotated, NamedTuple, NotRequired
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -17,14 +17,14 @@ from typing_extensions import TypedDict
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, named_classes, size_if_given
 from fullyconv.data.annotations.faults import reading, shapes_or_faults
 from fullyconv.data.annotations.image_index import ImageIndex
-from fullyconv.data.annotations.json_files import read_json
+from fullyconv.data.annotations.json_files import Many, UpToFault, read_json
 from fullyconv.data.annotations.run_lengths import counts_of_string
 from fullyconv.data.annotations.shapes import Geometry, Polygon, Runs, Shape
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.splits.names import original_of, split_of_file
 
 Id = int | str
-Ring = tuple[float, ...]
+Ring = Annotated[tuple[float, ...], UpToFault()]
 """The coordinates of a polygon, x and y in turn. Unlike a list, garbage collection passes over a tuple of numbers."""
 
 
@@ -32,10 +32,10 @@ class Rle(TypedDict):
     """Run lengths of a mask of the whole image, down its columns: numbers, or COCO's compressed text."""
 
     size: tuple[int, int]
-    counts: list[int] | str
+    counts: Many[int] | str
 
 
-Outline = tuple[Ring, ...] | Ring | Rle
+Outline = Annotated[tuple[Ring, ...], UpToFault()] | Ring | Rle
 """The outlines of an object's parts, of its only part, or its mask."""
 
 
@@ -68,9 +68,9 @@ class Annotation(TypedDict):
 class Coco(TypedDict):
     """A COCO file."""
 
-    images: list[Image]
-    categories: list[Category]
-    annotations: list[Annotation]
+    images: Many[Image]
+    categories: Many[Category]
+    annotations: Many[Annotation]
 
 
 COCO = TypeAdapter(Coco)

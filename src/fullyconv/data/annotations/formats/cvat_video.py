@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fullyconv.data.annotations.formats.cvat_xml import Content, Picture, Track
-from fullyconv.data.annotations.image_index import ImageIndex
+from fullyconv.data.annotations.image_index import ImageIndex, parts_of
 from fullyconv.errors import DataError
 
 FRAME = re.compile(r"frame_(\d{1,12})", re.IGNORECASE)
 """What CVAT calls the image of a video's frame."""
+HELD = 1_000_000
+"""Most frames, summed over the tracks of a video, in which a file may leave out where an object is."""
 Found = tuple[Path, Picture, str]
 """Where an image lies, what is on it, and the video that it is of, or nothing."""
 
@@ -34,14 +36,20 @@ def frames_of(path: Path, content: Content, index: ImageIndex, notes: list[str])
         pictures = {
             frame: Picture(f"frame_{frame:06}", subset, task, size) for frame in sorted(listed | on_disk.keys())
         }
-        held = sum(_place(track, pictures) for track in tracks)
+        held = 0
+        for track in tracks:
+            if (held := held + _place(track, pictures)) > HELD:
+                raise DataError(
+                    f"{path}: in more than {HELD:,} places it does not say where an object of a video is in a frame; "
+                    "CVAT's own files say it for each frame of an object, so export it again"
+                )
         if held:
             notes.append(
                 f"{path.name}: in {held} places the file does not say where an object of a video is in a frame; it is "
                 "drawn where it was in the frame before"
             )
         for frame, picture in pictures.items():
-            missing = path.parent / "images" / subset / f"{picture.name}.png"
+            missing = path.parent.joinpath("images", *parts_of(subset), f"{picture.name}.png")
             yield on_disk.get(frame, missing), picture, f"{path}:{task}"
 
 

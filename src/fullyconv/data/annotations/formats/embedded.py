@@ -8,11 +8,14 @@ import numpy as np
 from PIL import Image
 
 from fullyconv.data.annotations.drawing import MAX_PIXELS, folder_of_masks, refuse_links
+from fullyconv.data.annotations.stamps import Size
 from fullyconv.errors import DataError, first_line
 from fullyconv.files import write_whole
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif", "WEBP": ".webp"}
 """The formats of images that are taken out, by Pillow's names for them."""
+LARGEST_MASK = 1 << 24
+"""Pixels of a mask up to which it may be larger than its image."""
 
 
 def keep_image(root: Path, source: Path, encoded: str, home: Path) -> Path:
@@ -41,12 +44,15 @@ def keep_image(root: Path, source: Path, encoded: str, home: Path) -> Path:
     return path
 
 
-def decode_mask(encoded: str) -> np.ndarray:
-    """Return the mask, bool (H, W), of a PNG image in Base64. Raises ValueError if it is none."""
+def decode_mask(encoded: str, size: Size) -> np.ndarray:
+    """Return the mask, bool (H, W), of a PNG image in Base64; ``size`` is that of the image that it is of.
+
+    Raises ValueError if it is none, or has far more pixels than the image.
+    """
     try:
         with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+            if picture.width * picture.height > max(LARGEST_MASK, size[0] * size[1]):
+                raise ValueError(f"it has {picture.width}x{picture.height} pixels, far more than the image")
             inside = np.asarray(picture).astype(bool)
     except Exception as error:  # Pillow raises errors of many types for broken files
         raise ValueError(f"its mask cannot be read as a PNG image: {error}") from error

@@ -8,7 +8,7 @@ from pydantic import JsonValue, TypeAdapter
 from typing_extensions import TypedDict
 
 from fullyconv.data.annotations.annotated import size_if_given
-from fullyconv.data.annotations.json_files import read_json
+from fullyconv.data.annotations.json_files import Many, read_json
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.errors import DataError
 
@@ -31,7 +31,7 @@ class Result(TypedDict):
 class Annotation(TypedDict):
     """What one person made of a task."""
 
-    result: NotRequired[list[Result] | None]
+    result: NotRequired[Many[Result] | None]
     was_cancelled: NotRequired[bool | None]
     skipped: NotRequired[bool | None]
     ground_truth: NotRequired[bool | None]
@@ -43,14 +43,14 @@ class Task(TypedDict):
 
     id: NotRequired[int | str | None]
     data: NotRequired[dict[str, JsonValue] | None]
-    annotations: NotRequired[list[Annotation] | None]
-    completions: NotRequired[list[Annotation] | None]
+    annotations: NotRequired[Many[Annotation] | None]
+    completions: NotRequired[Many[Annotation] | None]
     predictions: NotRequired[list[JsonValue] | None]
     file_upload: NotRequired[str | None]
     annotator: NotRequired[JsonValue]
 
 
-TASKS = TypeAdapter(list[Task])
+TASKS = TypeAdapter(Many[Task])
 
 
 class Region(NamedTuple):

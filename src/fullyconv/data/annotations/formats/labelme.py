@@ -19,7 +19,7 @@ from fullyconv.data.annotations.faults import shapes_or_faults
 from fullyconv.data.annotations.formats.embedded import keep_image
 from fullyconv.data.annotations.formats.labelme_shapes import LabelmeShape, Outline, outline_of, shape_of
 from fullyconv.data.annotations.image_index import ImageIndex
-from fullyconv.data.annotations.json_files import read_json
+from fullyconv.data.annotations.json_files import Many, read_json
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.parallel import in_parallel
 from fullyconv.data.splits.names import split_of_folders
@@ -29,7 +29,7 @@ from fullyconv.errors import DataError
 class Labelme(TypedDict):
     """A file of labelme's: the shapes of one image, and the image itself in Base64 unless that was not wanted."""
 
-    shapes: list[LabelmeShape]
+    shapes: Many[LabelmeShape]
     imagePath: NotRequired[str | None]
     imageData: NotRequired[str | None]
     imageHeight: NotRequired[int | None]
@@ -49,16 +49,17 @@ class _File(NamedTuple):
     embedded: bool
 
 
-def read_labelme(root: Path, paths: Sequence[Path]) -> Annotations:
+def read_labelme(root: Path, paths: Sequence[Path], home: Path | None = None) -> Annotations:
     """Read the JSON files of a data set, one for each image; ``root`` is the folder in which the images lie.
 
     Classes are the labels, sorted by name, after a background. An image is sought by ``imagePath``, else by the name of
-    the JSON file, and else taken out of the file. Raises DataError that names the files that are not labelme's, labels
-    that cannot be a class's name, and two files of one image.
+    the JSON file, and else taken out of the file and kept with the drawn masks of ``home`` (by default ``root``).
+    Raises DataError that names the files that are not labelme's, labels that cannot be a class's name, and two files of
+    one image.
     """
     index = ImageIndex(root)
     files, faults = list[_File](), list[str]()
-    for file in in_parallel(partial(_read, index=index), paths):
+    for file in in_parallel(partial(_read, index=index, home=home or root), paths):
         if isinstance(file, DataError):
             faults.append(str(file))
         else:
@@ -84,7 +85,7 @@ def read_labelme(root: Path, paths: Sequence[Path]) -> Annotations:
     return Annotations(root, "labelme", images, classes, "pillow", notes=_notes(files, index, classes))
 
 
-def _read(path: Path, index: ImageIndex) -> _File | DataError:
+def _read(path: Path, index: ImageIndex, home: Path) -> _File | DataError:
     """Read a file; return the error rather than raise it, so that all such files can be named."""
     try:
         parsed, version = read_json(path, LABELME)
@@ -92,7 +93,7 @@ def _read(path: Path, index: ImageIndex) -> _File | DataError:
         for label in {outline.label for outline in outlines}:
             printable(label)
         split = split_of_folders(path, index.root)
-        image, embedded = _find(index, path, split, parsed)
+        image, embedded = _find(index, path, split, parsed, home)
     except ValueError as error:
         return DataError(f"{path}: {error}")
     except DataError as error:
@@ -102,14 +103,14 @@ def _read(path: Path, index: ImageIndex) -> _File | DataError:
     return _File(path, image, size, split, outlines, version, embedded)
 
 
-def _find(index: ImageIndex, path: Path, split: str | None, parsed: Labelme) -> tuple[Path, bool]:
+def _find(index: ImageIndex, path: Path, split: str | None, parsed: Labelme, home: Path) -> tuple[Path, bool]:
     """Return the image of a file, and whether it was taken out of the file itself."""
     named = parsed.get("imagePath") or ""
     for name in (named, path.name):
         if name.strip("./\\") and (image := index.find(name, path, split)) in index:
             return image, False
     if data := parsed.get("imageData"):
-        return keep_image(index.root, path, data), True
+        return keep_image(index.root, path, data, home), True
     return index.find(named, path, split) if named.strip("./\\") else path.with_suffix(".jpg"), False
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from fullyconv.data.annotations.formats.embedded import decode_mask
+from fullyconv.data.annotations.json_files import Many
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Line, Polygon, Rectangle, Shape
 from fullyconv.data.annotations.stamps import FAR, Size
 
@@ -24,7 +25,7 @@ class LabelmeShape(TypedDict):
     """A shape; without a type it is a polygon."""
 
     label: NotRequired[str | int | None]
-    points: NotRequired[list[tuple[float, float]] | None]
+    points: NotRequired[Many[tuple[float, float]] | None]
     shape_type: NotRequired[str | None]
     mask: NotRequired[str | None]
 
@@ -81,7 +82,7 @@ def _bitmap(outline: Outline, size: Size) -> Bitmap:
     """Return a mask where labelme puts it: cut to a box of whole corners, else as large as it is stored."""
     if not outline.mask:
         raise ValueError("its mask is missing")
-    inside = decode_mask(outline.mask)
+    inside = decode_mask(outline.mask, size)
     (left, top), (right, bottom) = (
         (int(x), int(y)) for x, y in outline.points.clip(-FAR, FAR).round().astype(int).tolist()
     )

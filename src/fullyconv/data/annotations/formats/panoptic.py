@@ -17,7 +17,7 @@ from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, di
 from fullyconv.data.annotations.formats.coco import Id, Image
 from fullyconv.data.annotations.formats.recognize import annotation_files
 from fullyconv.data.annotations.image_index import ImageIndex
-from fullyconv.data.annotations.json_files import read_json
+from fullyconv.data.annotations.json_files import Many, read_json
 from fullyconv.data.annotations.shapes import Shape, ValueMask
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.images.headers import is_lossy
@@ -54,15 +54,15 @@ class Annotation(TypedDict):
 
     image_id: Id
     file_name: str
-    segments_info: list[Segment]
+    segments_info: Many[Segment]
 
 
 class Panoptic(TypedDict):
     """A panoptic file."""
 
-    images: list[Image]
-    categories: list[Category]
-    annotations: list[Annotation]
+    images: Many[Image]
+    categories: Many[Category]
+    annotations: Many[Annotation]
 
 
 PANOPTIC = TypeAdapter(Panoptic)

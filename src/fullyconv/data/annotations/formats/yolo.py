@@ -20,6 +20,7 @@ from fullyconv.data.annotations.shapes import Polygon, Shape
 from fullyconv.data.annotations.stamps import Size
 from fullyconv.data.splits.names import original_of
 from fullyconv.errors import DataError
+from fullyconv.files import exists
 
 BEYOND = 0.01
 """Ultralytics takes coordinates that are so far beyond 0 to 1."""
@@ -37,7 +38,9 @@ def read_yolo(root: Path, paths: Sequence[Path]) -> Annotations:
     named = [content.names[key] for key in sorted(content.names)]
     classes, labels = named_classes(file, named, "classes")
     label_of = {key: labels[name] for key, name in content.names.items()}
-    root = file.parent / content.path if content.path and (file.parent / content.path).is_dir() else file.parent
+    root = file.parent
+    if content.path and exists(file.parent / content.path / "."):
+        root = file.parent / content.path
     splits, notes = find_images(file, content, root)
     images, without = list[AnnotatedImage](), list[Path]()
     for split, found in splits.items():
@@ -61,7 +64,8 @@ def read_yolo(root: Path, paths: Sequence[Path]) -> Annotations:
         )
     if 0 not in label_of.values():
         notes.append(f"background was added as class 0, before the classes of {file.name}: {classes[1]} is class 1")
-    return Annotations(root, "yolo", images, classes, "coco", "smaller-on-top", notes=notes)
+    written_to = root if root.resolve().is_relative_to(file.parent.resolve()) else file.parent
+    return Annotations(written_to, "yolo", images, classes, "coco", "smaller-on-top", notes=notes)
 
 
 def rows_of(image: Path, root: Path) -> Path:

@@ -11,6 +11,7 @@ from fullyconv.data.images.files import is_image_name
 from fullyconv.data.layouts.files import image_files
 from fullyconv.data.published.archive import read_list
 from fullyconv.errors import DataError
+from fullyconv.files import exists
 from fullyconv.validation import words
 from fullyconv.yaml_data import read_yaml
 
@@ -115,6 +116,8 @@ def _places(root: Path, entry: str) -> Iterator[Path]:
     parts, is_absolute = parts_of(entry), bool(PureWindowsPath(entry).anchor)
     for first in range(len(parts) if is_absolute and parts else 1):
         place = root.joinpath(*parts[first:])
+        if not exists(place):
+            continue
         told = first == 0 or len(parts) - first > 1 or parts[first - 1] == root.name or place.is_file()
-        if told and place.exists():
+        if told:
             yield place
