@@ -106,9 +106,14 @@ FORMS = ["folders", "voc", "coco", "labelme", "yolo", "cvat", "label-studio"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_was_written_is_read_again_pixel_for_pixel(source, tmp_path, form):
+@pytest.mark.parametrize("first", ["background", "sky"])  # sky: a class for every pixel, and none for background
+def test_what_was_written_is_read_again_pixel_for_pixel(source, tmp_path, form, first):
+    descriptor = source.root / "dataset.yaml"
+    descriptor.write_text(descriptor.read_text().replace("background", first))
+    source = open_data(source.root)
     assert convert(source, tmp_path / "out", form) == 5
     again = open_data(tmp_path / "out")
+    assert sorted(again.classes) == sorted(source.classes)
     assert_equal(source, again)
     assert not check(again).errors
     assert convert(again, tmp_path / "back") == 5

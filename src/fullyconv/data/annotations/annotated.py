@@ -44,6 +44,7 @@ class Annotations:
     - ``classes``: the names of the classes; labels are their indices.
     - ``rule`` and ``order``: how the tool itself draws shapes (see ``stamps`` and ``painter``).
     - ``background``: the label of pixels that no shape covers: of a class, or IGNORE.
+    - ``background_shapes``: whether a class of the tool means background, so that shapes may be of it.
     - ``palette``: the tool's colours of the classes, if it has any.
     - ``notes``: what was decided about the files that nobody said, a line each.
     """
@@ -55,6 +56,7 @@ class Annotations:
     rule: Rule
     order: Order = "file"
     background: int = 0
+    background_shapes: bool = False
     palette: list[Colour] | None = None
     notes: list[str] = field(default_factory=list)
 

@@ -12,9 +12,11 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.conversion import outlined, rasters
 from fullyconv.data.conversion.labelled import Labelled, Target, Writer
 from fullyconv.data.conversion.outlines import require_packages
+from fullyconv.data.layouts.described.open import DESCRIPTOR
 from fullyconv.data.pairs import read_labels
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError, DataError
+from fullyconv.files import write_whole
 
 RASTERS: dict[str, Writer] = {
     "folders": rasters.write_folders,
@@ -29,6 +31,10 @@ OUTLINED: dict[str, Writer] = {
     "label-studio": outlined.write_label_studio,
 }
 FORMATS = RASTERS | OUTLINED
+NO_BACKGROUND = """# every pixel was of a class, so that those which no shape covers are of none
+annotations: {path: ., background: void}
+"""
+"""The descriptor beside annotations of data without a class for background."""
 
 
 def convert(
@@ -59,6 +65,8 @@ def convert(
     target = Target(folder, data.classes, data.palette, background, tolerance, predicted)
     names = _names(data)
     FORMATS[to](target, _labelled(data, names, progress))
+    if to in OUTLINED and background is None:
+        write_whole(folder / DESCRIPTOR, NO_BACKGROUND)
     return len(names)
 
 

@@ -91,7 +91,8 @@ class Options:
     - ``rasterize``: the pixels a shape covers: as its ``tool`` has it, those whose ``centre`` is within, or all that it
       ``touched``.
     - ``order``: which of two shapes is on top: as the ``tool`` has it, the later in the ``file``, or the smaller.
-    - ``crowd``, ``background``: whether COCO's crowds, and pixels without a shape, have their class or are void.
+    - ``crowd``, ``background``: whether COCO's crowds, and pixels without a shape, have their class or are void. If
+      those are void and no shape can be of it, background is no class.
     - ``split_by``: what keeps images together (see ``divide.source_of``); None: what the annotations say.
     """
 
@@ -124,7 +125,7 @@ def as_data(annotations: Annotations, options: Options) -> Data:
     If the annotations name no splits, the images are divided, those of one group together. Raises DataError if there
     are no images, an image twice (unless in two splits with the same shapes), or more classes than labels.
     """
-    classes = annotations.classes
+    classes, void = annotations.classes, tuple[int, ...]()
     if not annotations.images:
         raise DataError(f"{annotations.root}: its annotations name no images")
     if len(classes) > MAX_CLASSES:
@@ -138,6 +139,13 @@ def as_data(annotations: Annotations, options: Options) -> Data:
         tuple(palette),
     )
     pairs = _pairs(annotations, style)
+    if options.background == "void" and annotations.background == 0 and not annotations.background_shapes:
+        classes, palette, void = classes[1:], palette[1:], (0,)
+        if len(classes) < 2:
+            raise DataError(
+                f"{annotations.root}: `background: void` leaves a single class, {classes[0]!r}, and nothing to tell it "
+                "from; remove `background`, or annotate a second class"
+            )
     splits: dict[str, list[Pair]] = {}
     divided = options.split_by is not None or all(image.split is None for image, _ in pairs)
     if divided:
@@ -155,7 +163,7 @@ def as_data(annotations: Annotations, options: Options) -> Data:
         annotations.layout,
         classes,
         palette,
-        MaskCode(len(classes), IGNORE),
+        MaskCode(len(classes), IGNORE, void=void),
         splits,
         divided=divided,
         notes=annotations.notes,

@@ -97,7 +97,9 @@ def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
     index, notes, images = ImageIndex(root), _notes(files), list[AnnotatedImage]()
     for file in files:
         images += _images(file, index, {category["id"]: labels[category["name"]] for category in file.categories})
-    return Annotations(root, "coco", images, classes, "coco", "smaller-on-top", notes=notes)
+    return Annotations(
+        root, "coco", images, classes, "coco", "smaller-on-top", background_shapes=0 in labels.values(), notes=notes
+    )
 
 
 def _read(path: Path) -> _File:

@@ -50,7 +50,10 @@ def read_cvat(root: Path, paths: Sequence[Path]) -> Annotations:
         "an export of a project does so whose tasks have images of equal names; export each task, into a folder of its "
         "own",
     )
-    return Annotations(root, "cvat", images, classes, "coco", palette=_palette(classes, labels, colours), notes=notes)
+    palette = _palette(classes, labels, colours)
+    return Annotations(
+        root, "cvat", images, classes, "coco", background_shapes=0 in labels.values(), palette=palette, notes=notes
+    )
 
 
 def _used_labels(content: Content) -> Iterator[str]:

@@ -58,7 +58,9 @@ def read_label_studio(root: Path, paths: Sequence[Path]) -> Annotations:
         "one task for each image is expected; delete the others, or give different images that have one name different "
         "names",
     )
-    return Annotations(root, "label-studio", images, classes, "coco", notes=notes)
+    return Annotations(
+        root, "label-studio", images, classes, "coco", background_shapes=0 in labels.values(), notes=notes
+    )
 
 
 def _notes(path: Path, read: Sequence[tuple[Task, list[Region] | None]]) -> list[str]:

@@ -82,7 +82,15 @@ def read_labelme(root: Path, paths: Sequence[Path], home: Path | None = None) ->
         for file in files
     ]
     refuse_twice(images, "keep one of the two, or correct `imagePath`")
-    return Annotations(root, "labelme", images, classes, "pillow", notes=_notes(files, index, classes))
+    return Annotations(
+        root,
+        "labelme",
+        images,
+        classes,
+        "pillow",
+        background_shapes=0 in labels.values(),
+        notes=_notes(files, index, classes),
+    )
 
 
 def _read(path: Path, index: ImageIndex, home: Path) -> _File | DataError:
