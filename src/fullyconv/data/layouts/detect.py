@@ -9,7 +9,7 @@ from fullyconv.data.catalog import Data
 from fullyconv.data.layouts import annotated, folders, objects, roboflow, voc
 from fullyconv.data.layouts.described.open import DESCRIPTOR, is_descriptor, open_descriptor
 from fullyconv.data.layouts.unrecognized import looks_like
-from fullyconv.data.published import ade20k, cityscapes, context, mapillary, nyud, sbd, siftflow
+from fullyconv.data.published import ade20k, camvid, cityscapes, context, mapillary, nyud, sbd, siftflow
 from fullyconv.data.splits.file import arrange
 from fullyconv.errors import DataError
 
@@ -76,6 +76,18 @@ LAYOUTS = {
         "Cityscapes: leftImg8bit/SPLIT/CITY and gtFine/SPLIT/CITY, with labelIds",
         cityscapes.is_cityscapes,
         cityscapes.open_cityscapes,
+    ),
+    "camvid": Layout(
+        "CamVid as for SegNet: train, val and test with trainannot, valannot and testannot, with its frames' names "
+        "or SegNet's lists",
+        camvid.is_segnet,
+        camvid.open_segnet,
+    ),
+    "camvid-32": Layout(
+        "CamVid as published: 701_StillsRaw_full and LabeledApproved_full with NAME_L.png, or train, val and test with "
+        "train_labels, val_labels and test_labels",
+        camvid.is_published,
+        camvid.open_published,
     ),
     "ade20k": Layout(
         "ADE20K's SceneParse150 (ADEChallengeData2016): images/SPLIT and annotations/SPLIT, with ADE_*.png or "
