@@ -46,7 +46,8 @@ class Seeds(NamedTuple):
 class Kind(NamedTuple):
     """``seeds``: valid files, by name. ``damage``: a seed's name and content to what is written in its place.
 
-    ``open`` is given the path of the damaged file; ``beside`` it lie copies of these valid ones.
+    ``open`` is given the path of the damaged file; ``beside`` it lie copies of these valid ones. Descriptions of where
+    data are may name files of the whole machine to be read.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Kind(NamedTuple):
     damage: Callable[[str, bytes, Seeds, Random], bytes]
     open: Callable[[Path], object]
     beside: tuple[str, ...] = ()
+    may_read_elsewhere: bool = False
 
 
 def thin() -> None:

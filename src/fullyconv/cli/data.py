@@ -175,5 +175,8 @@ def show(
     from fullyconv.data import open_data
     from fullyconv.data.samples import show
 
-    show(open_data(data, layout), out)
+    faults = show(open_data(data, layout), out)
+    if faults:
+        more = [f"  and {len(faults) - 10} more"] if len(faults) > 10 else []
+        say(f"{len(faults)} images cannot be shown (`fullyconv data check` says more):", *faults[:10], *more)
     say(f"{out}")

@@ -238,6 +238,16 @@ def test_names_that_no_system_takes_are_not_found_in_words(tmp_path, photo, entr
         open_data(tmp_path / "dataset.yaml")
 
 
+@pytest.mark.parametrize("entry", ["x" * 5000, "a\\0.txt", "a/" * 3000])
+def test_lists_whose_names_no_system_takes_are_refused_in_words(tmp_path, photo, entry):
+    photo("images/a.png")
+    photo("masks/a.png")
+    splits = f'{{train: {{images: images, masks: masks, list: "{entry}"}}}}'
+    (tmp_path / "dataset.yaml").write_text(f"classes: [a, b]\nsplits: {splits}\n")
+    with pytest.raises(DataError, match="cannot be read as a list of images"):
+        open_data(tmp_path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 @pytest.mark.parametrize(
     "name", ["a.json", "annotations.xml", "data.yaml", "dataset.yaml", "_classes.csv", "train.txt"]

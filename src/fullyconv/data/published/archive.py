@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
-from fullyconv.files import absence
+from fullyconv.files import absence, exists
 
 
 def find(root: Path, places: Sequence[str], entries: Sequence[str]) -> list[Path]:
@@ -27,13 +27,13 @@ def find_one(root: Path, places: Sequence[str], entries: Sequence[str]) -> Path:
 
 def read_list(path: Path) -> list[str]:
     """Return the names in a list, one per line. Raises DataError if it is missing or not text."""
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if exists(path) and not path.is_file():  # a pipe would be waited for
         raise DataError(f"{path}: {absence(path)}; expected a list of names, one per line")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing; expected the names of a split's images, one per line") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # also a name that no system takes
         raise DataError(f"{path}: cannot be read as a list of images, one name per line ({error})") from error
     return [line.strip() for line in lines if line.strip()]
 

@@ -66,7 +66,14 @@ def read_yolo(root: Path, paths: Sequence[Path]) -> Annotations:
         notes.append(f"background was added as class 0, before the classes of {file.name}: {classes[1]} is class 1")
     written_to = root if root.resolve().is_relative_to(file.parent.resolve()) else file.parent
     return Annotations(
-        written_to, "yolo", images, classes, "coco", "smaller-on-top", background_shapes=0 in labels.values(), notes=notes
+        written_to,
+        "yolo",
+        images,
+        classes,
+        "coco",
+        "smaller-on-top",
+        background_shapes=0 in labels.values(),
+        notes=notes,
     )
 
 
