@@ -90,11 +90,45 @@ def test_own_data_in_ade20ks_folders_are_not_taken_for_it(write, tmp_path):
     assert open_data(tmp_path).layout == "folders"
 
 
-def test_the_whole_of_ade20k_is_refused_with_what_to_use(write, tmp_path):
+def test_the_whole_of_ade20k_without_names_is_refused_with_what_to_use(write, tmp_path):
     write("images/ADE/training/urban/street/ADE_train_00000001.jpg", noise())
     write("images/ADE/training/urban/street/ADE_train_00000001_seg.png", noise())
-    with pytest.raises(DataError, match=r"the whole of ADE20K .* Use its SceneParse150"):
+    with pytest.raises(DataError, match=r"the whole of ADE20K .* Use the release of 2021, or SceneParse150"):
         open_data(tmp_path)
+
+
+def whole_ade20k(write, root, name, numbers, objects):
+    """An image whose PNG holds class numbers as ADE20K's readers have them: R / 10 · 256 + G; B numbers instances."""
+    image = write(f"images/ADE/{name}.jpg", noise())
+    numbers = np.asarray(numbers).reshape(8, 12)
+    write(f"images/ADE/{name}_seg.png", np.stack([numbers // 256 * 10, numbers % 256, numbers % 7 + 1], -1))
+    write(f"images/ADE/{name}_parts_1.png", noise())
+    listed = [{"name": words, "name_ndx": at, "parts": {"part_level": level}} for at, words, level in objects]
+    image.with_suffix(".json").write_text(json.dumps({"annotation": {"filename": image.name, "object": listed}}))
+
+
+def test_the_whole_of_ade20k_has_the_classes_of_its_objects(write, tmp_path):
+    objects = [(2855, "tree", 0), (64, "plate, dish", 0), (65, "plate, slab", 0), (3050, "window", 1)]
+    whole_ade20k(write, tmp_path, "training/urban/street/ADE_train_00000001", [0, 64, 65, 2855] * 24, objects)
+    whole_ade20k(write, tmp_path, "validation/home/attic/ADE_val_00000001", [2855, 0] * 48, objects)
+    data = open_data(tmp_path)
+    assert (data.layout, data.classes) == ("ade20k-full", ["plate, dish", "plate, slab", "tree"])
+    assert {split: len(pairs) for split, pairs in data.splits.items()} == {"train": 1, "val": 1}
+    for split, labels in (("train", [IGNORE, 0, 1, 2] * 24), ("val", [2, IGNORE] * 48)):
+        assert np.array_equal(read_pair(data.splits[split][0], data.codes)[1].ravel(), labels)
+
+
+def test_the_rarest_classes_of_ade20k_are_void_if_there_are_too_many(write, tmp_path):
+    numbers = np.arange(1000, 1256)
+    for at, own in enumerate((numbers, numbers[:-1])):
+        place = f"training/urban/street/ADE_train_0000000{at}"
+        shown = np.resize(own[-80:], 96)
+        whole_ade20k(write, tmp_path, place, shown, [(int(number), f"class {number}", 0) for number in own])
+    data = open_data(tmp_path)
+    assert (len(data.classes), data.classes[-1]) == (255, "class 1254")
+    assert data.notes[0] == "1 of 256 classes, in at most 1 images each, are read as void"
+    found = [read_pair(pair, data.codes)[1] for pairs in data.splits.values() for pair in pairs]
+    assert sum(int((labels == IGNORE).sum()) for labels in found) == 1
 
 
 def mapillary(write, root, version="v2.0"):

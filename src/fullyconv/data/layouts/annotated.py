@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
+from fullyconv.data.annotations.formats.ade20k import ade20k_files, read_ade20k
 from fullyconv.data.annotations.formats.coco import read_coco
 from fullyconv.data.annotations.formats.cvat import read_cvat
 from fullyconv.data.annotations.formats.label_studio import read_label_studio
@@ -45,6 +46,12 @@ class Reader(NamedTuple):
 
 
 READERS = {
+    "ade20k-full": Reader(
+        "the whole of ADE20K as published in 2021: images/ADE/training with ADE_*.jpg, ADE_*.json and ADE_*_seg.png",
+        lambda path: bool(ade20k_files(path)),
+        ade20k_files,
+        read_ade20k,
+    ),
     "coco": Reader(
         "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
         partial(holds_annotations, wanted="coco"),

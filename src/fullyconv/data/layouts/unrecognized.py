@@ -46,8 +46,8 @@ def looks_like(path: Path) -> str:
         return f"it holds videos, such as {video.name}; save the frames that have masks as images. Then {_ONE_EACH}"
     if whole := [file for file in files if re.fullmatch(r"ADE_.*_seg\.png", file.name)]:
         return (
-            f"it is the whole of ADE20K ({whole[0].name}), which has over 3,000 classes; at most 255 are "
-            "possible. Use its SceneParse150 with 150 classes (ADEChallengeData2016), which is opened as it is"
+            f"it is the whole of ADE20K ({whole[0].name}) in a form without a JSON file for each image, so that its "
+            "classes have no names. Use the release of 2021, or SceneParse150 with 150 classes (ADEChallengeData2016)"
         )
     images = [file for file in files if is_image_name(file)]
     if not images:
