@@ -317,3 +317,16 @@ def test_a_wrong_descriptor_is_refused_in_words(write_json, tmp_path, content, m
     write_json("dataset.yaml", content)
     with pytest.raises(DataError, match=message):
         open_data(tmp_path)
+
+
+def test_slivers_are_remarked_on_and_not_called_outside(photo, write_json):
+    photo("a.png")
+    annotations = [
+        {"image_id": 1, "category_id": 3, "segmentation": [[5.1, 2, 5.2, 2, 5.2, 9, 5.1, 9]]},
+        {"image_id": 1, "category_id": 3, "segmentation": [[5, 2, 9, 2, 9, 9, 5, 9]]},
+    ]
+    images = [{"id": 1, "file_name": "a.png", "width": 20, "height": 16}]
+    content = {"images": images, "categories": [{"id": 3, "name": "car"}], "annotations": annotations}
+    report = check(open_data(write_json("a.json", content)))
+    assert Kind.OUTSIDE not in {problem.kind for problem in report.problems}
+    assert "Shapes that cover no pixel, being thinner than one or without an area: 1." in report.remarks

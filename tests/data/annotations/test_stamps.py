@@ -10,7 +10,8 @@ from pycocotools import mask as coco
 from rasterio.features import rasterize
 from shapely import LinearRing, box
 
-from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Line, Polygon, Rectangle, Runs
+from fullyconv.data.annotations.painter import paint
+from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Line, Polygon, Rectangle, Runs, Shape, ValueMask
 from fullyconv.data.annotations.stamps import stamp
 
 SIZE = (32, 40)
@@ -160,3 +161,32 @@ def test_shapes_that_reach_far_out_are_cut(rule, far):
 def test_what_cannot_be_drawn_is_refused(geometry, message):
     with pytest.raises(ValueError, match=message):
         stamp(geometry, SIZE if "12" not in message else (3, 4), "coco")
+
+
+NOTHING = np.zeros((4, 4), bool)
+SLIVER = np.array([(5.1, 2), (5.2, 2), (5.2, 9), (5.1, 9)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "beside"),
+    [
+        (Polygon((SLIVER,)), False),
+        (Polygon((np.add(SLIVER, (40, 0)),)), True),
+        (Polygon((np.subtract(SLIVER, (0, 20)),)), True),
+        (Rectangle(5.2, 30, 5.1, 2), False),
+        (Rectangle(60, 9, 50, 2), True),
+        (Ellipse(5.1, 5.1, 0.2, 0.2), False),
+        (Ellipse(-9, 5, 3, 3), True),
+        (Ellipse(-2, 5, 3, 0.01), False),
+        (Bitmap(NOTHING, 3, 3), False),
+        (Bitmap(NOTHING, 40, 3), True),
+        (Bitmap(~NOTHING, -4, 3), True),
+        (Line(np.array([(-90.0, 3), (-80, 3)]), 10), True),
+        (Runs(np.array([32 * 40]), SIZE), False),
+        (ValueMask(np.zeros(SIZE, int), 1), False),
+    ],
+)
+def test_shapes_without_a_pixel_are_told_apart_by_where_they_lie(shape, beside):
+    painted = paint([Shape(1, (shape,))], SIZE, "coco")
+    assert not painted.labels.any()
+    assert (painted.outside, painted.empty, painted.faults) == (int(beside), int(not beside), [])

@@ -42,7 +42,9 @@ class Drawn(BaseModel):
     contested: int
     """The pixels at which shapes of different classes lie on each other."""
     outside: int
-    """The shapes of which no pixel lies in the image."""
+    """The shapes that lie beside the image."""
+    empty: int
+    """The shapes that lie in the image and cover none of its pixels."""
     faults: list[str]
     """Why shapes could not be drawn, a line for each."""
 
@@ -98,7 +100,11 @@ class Drawing:
             shapes = [replace(shape, label=IGNORE) if shape.crowd else shape for shape in shapes]
         painted = paint(shapes, size, self.style.rule, self.style.order, self.style.background)
         drawn = Drawn(
-            pixels=height * width, contested=painted.contested, outside=painted.outside, faults=painted.faults
+            pixels=height * width,
+            contested=painted.contested,
+            outside=painted.outside,
+            empty=painted.empty,
+            faults=painted.faults,
         )
         self._keep(painted, drawn)
         return drawn

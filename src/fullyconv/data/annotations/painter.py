@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fullyconv.data.annotations.shapes import Shape
+from fullyconv.data.annotations.shapes import Shape, meets_image
 from fullyconv.data.annotations.stamps import Rule, Size, Stamp, combine, stamp
 
 Order = Literal["file", "smaller-on-top"]
@@ -26,7 +26,9 @@ class Painted(NamedTuple):
     faults: list[str]
     """Why shapes could not be painted, a line for each of these."""
     outside: int
-    """The shapes that were painted but of which no pixel lies in the image."""
+    """The shapes that lie beside the image."""
+    empty: int
+    """The shapes that lie in the image and cover none of its pixels, as slivers between the centres of pixels do."""
 
 
 def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file", background: int = 0) -> Painted:
@@ -36,7 +38,7 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
     """
     labels = np.full(size, background, np.uint8)
     covered, contested = np.zeros(size, bool), np.zeros(size, bool)
-    faults, outside = [], 0
+    faults, outside, empty = list[str](), 0, 0
     drawn: list[tuple[int, Shape, Stamp | None]] = []
     held = 0
 
@@ -55,7 +57,10 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
             faults.append(str(error))
             continue
         pixels = int(whole.inside.sum())
-        outside += not pixels
+        if not pixels and meets_image(shape, size):
+            empty += 1
+        elif not pixels:
+            outside += 1
         if order == "file":  # at once, so that one stamp is held at a time
             lay(shape.label, whole)
         else:
@@ -63,7 +68,7 @@ def paint(shapes: Sequence[Shape], size: Size, rule: Rule, order: Order = "file"
             drawn.append((pixels, shape, whole if held <= HELD else None))
     for _, shape, kept in sorted(drawn, key=lambda entry: -entry[0]):
         lay(shape.label, kept or _stamp(shape, size, rule))
-    return Painted(labels, int(contested.sum()), faults, outside)
+    return Painted(labels, int(contested.sum()), faults, outside, empty)
 
 
 def _stamp(shape: Shape, size: Size, rule: Rule) -> Stamp:

@@ -99,3 +99,39 @@ class Shape:
     parts: tuple[Geometry, ...]
     fault: str = ""
     crowd: bool = False
+
+
+def meets_image(shape: Shape, size: tuple[int, int]) -> bool:
+    """Whether the rectangle around a part of a shape reaches into an image of ``size`` (height, width)."""
+    for part in shape.parts:
+        left, top, right, bottom = _around(part, size)
+        if left < size[1] and right > 0 and top < size[0] and bottom > 0:
+            return True
+    return False
+
+
+def _around(geometry: Geometry, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the left, top, right and bottom of the rectangle around a geometry."""
+    match geometry:
+        case Polygon():
+            return _around_points(np.concatenate(geometry.rings), 0)
+        case Line():
+            return _around_points(geometry.points, geometry.width / 2)
+        case Rectangle():
+            (left, right), (top, bottom) = (
+                sorted((geometry.left, geometry.right)),
+                sorted((geometry.top, geometry.bottom)),
+            )
+            return left, top, right, bottom
+        case Ellipse():
+            return _around_points(np.array([(geometry.x, geometry.y)]), max(geometry.radius_x, geometry.radius_y))
+        case Bitmap():
+            height, width = geometry.inside.shape
+            return geometry.left, geometry.top, geometry.left + width, geometry.top + height
+        case Runs() | ValueMask():  # of the whole image
+            return 0, 0, size[1], size[0]
+
+
+def _around_points(points: np.ndarray, reach: float) -> tuple[float, float, float, float]:
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    return left - reach, top - reach, right + reach, bottom + reach

@@ -106,7 +106,7 @@ def check(
         problems += whole.in_several_splits(chosen, images, data.divided)
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
     drawn = [own.drawn for own in findings_of.values() if own.drawn is not None]
-    return Report(data, problems, frequencies, allowed, strict, whole.overlaps(drawn))
+    return Report(data, problems, frequencies, allowed, strict, whole.remarks(drawn))
 
 
 def _values_remedy(data: Data, findings: Iterable[_Findings]) -> str:

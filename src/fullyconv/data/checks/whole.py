@@ -76,12 +76,18 @@ def unlabelled_splits(frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
     ]
 
 
-def overlaps(drawn: Sequence[Drawn]) -> tuple[str, ...]:
-    """Say at how many pixels of the drawn masks the order of the shapes decides; nothing if none was drawn."""
+def remarks(drawn: Sequence[Drawn]) -> tuple[str, ...]:
+    """Say at how many pixels of the drawn masks the order of the shapes decides, and how many shapes are not seen.
+
+    Nothing if no mask was drawn.
+    """
     pixels, contested = sum(own.pixels for own in drawn), sum(own.contested for own in drawn)
     if not pixels:
         return ()
-    return (f"Shapes of different classes lie on each other in {contested / pixels:.2%} of the pixels.",)
+    said = [f"Shapes of different classes lie on each other in {contested / pixels:.2%} of the pixels."]
+    if empty := sum(own.empty for own in drawn):
+        said.append(f"Shapes that cover no pixel, being thinner than one or without an area: {empty:,}.")
+    return tuple(said)
 
 
 def absent_classes(data: Data, frequencies: Mapping[str, ClassPixels]) -> list[Problem]:
