@@ -21,7 +21,6 @@ from fuzz_seeds import Kind, Seeds
 from PIL import Image
 
 from fullyconv.data import check, open_data
-from fullyconv.data.samples import show
 
 MOST_VALUES = 100_000
 DEEP = 400
@@ -29,14 +28,12 @@ DEEP = 400
 
 
 def open_and_check(path: Path) -> None:
-    """As ``data check`` and ``data show`` do it, of the data set in FORMAT/VARIANT that holds the file."""
+    """As ``data check`` does it, of the data set in FORMAT/VARIANT that holds the file."""
     root = next(folder for folder in path.parents if folder.parent.parent.name == "annotations")
     data = open_data(root)
     report = check(data, allow=("shapes",))
     "\n".join([*data.legend(), report.format_frequencies(), *report.remarks, *report.problem_lines()])
     json.dumps(report.as_json())
-    if not report.errors:
-        show(data, path.parents[len(path.relative_to(root).parts)] / "figure.png", count=1)
 
 
 def names(seeds: Seeds) -> list[str]:

@@ -286,6 +286,17 @@ def test_classes_whose_names_differ_by_letters_alone_have_heat_maps_of_their_own
     assert files(tmp_path / "out" / "a_scores") == ["%43ON.png", "Car%1.png", "car%0.png"]
 
 
+def test_all_results_that_would_be_one_file_are_listed(tmp_path):
+    for name in ("a.png", "a.jpg", "a.bmp", "b.png", "b.jpg", "c.png"):
+        image(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"^3 results have no place of their own; label them into") as refused:
+        targets_of([tmp_path], tmp_path / "out")
+    lines = str(refused.value).splitlines()[1:]
+    assert [line.split(" and ")[1].partition(" ")[0] for line in lines] == [
+        str(tmp_path / name) for name in ("a.jpg", "a.png", "b.png")
+    ]
+
+
 @pytest.mark.parametrize(("name", "overlay"), [("a.png", False), ("a_overlay.jpg", True)])
 def test_an_image_is_never_written_over(colour_net, tmp_path, name, overlay):
     image(tmp_path / "a.png") if overlay is False else image(tmp_path / "a.bmp")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fullyconv.data.parallel import Progress
 
 TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
+MOST_LISTED = 100
+"""Most collisions of results that are listed."""
 AHEAD = 4
 """At most so many images are read before their turn, and as many wait to be written."""
 
@@ -178,29 +180,33 @@ def targets_of(
 
 
 def _refuse_collisions(targets: dict[Path, Path], overlay: bool, scores: Sequence[str]) -> None:
-    """Raises ConfigError where two results would be one file, or a result would be written over an image."""
+    """Raises ConfigError where results would be one file, or be written over an image; it lists all of them."""
     images = {_as_one(_located(image)) for image in targets}
     sources: dict[Path, Path] = {}
+    over, twice = dict[str, None](), dict[str, None]()
     for image, target in targets.items():
         for written in _written(target, overlay, scores):
             place = _as_one(_located(written))
             if place in images:
-                raise ConfigError(
-                    f"the result of {image} would be written over an image in {written.parent}; choose another folder"
-                )
-            if place in sources:
-                raise ConfigError(
-                    f"{sources[place]} and {image} would both be written to {written}; "
-                    "label them into different folders, or rename one"
-                )
-            sources[place] = image
+                over.setdefault(f"the result of {image} would be written over an image in {written.parent}")
+            elif place in sources:
+                twice.setdefault(f"{sources[place]} and {image} would both be written to {written}")
+            sources.setdefault(place, image)
     for place, image in sources.items():
         for folder in place.parents:
             if folder in sources or folder in images:
-                raise ConfigError(
-                    f"the result of {image} needs a folder {folder}, which is an image or the result of another; "
-                    "label them into different folders, or rename one"
-                )
+                needs = f"the result of {image} needs a folder {folder}, which is an image or the result of another"
+                twice.setdefault(needs)
+    for found, remedy in (
+        (over, "choose another folder"),
+        (twice, "label them into different folders, or rename one"),
+    ):
+        if len(found) == 1:
+            raise ConfigError(f"{next(iter(found))}; {remedy}")
+        if found:
+            more = [f"  and {len(found) - MOST_LISTED:,} more"] if len(found) > MOST_LISTED else []
+            listed = [f"  {line}" for line in list(found)[:MOST_LISTED]]
+            raise ConfigError(f"{len(found):,} results have no place of their own; {remedy}:", *listed, *more)
 
 
 def _written(target: Path, overlay: bool, scores: Sequence[str]) -> list[Path]:
