@@ -52,7 +52,7 @@ def main() -> None:
 def make(root: Path, annotations: int, images: int) -> Path:
     """Write the COCO file and its images, and return the file.
 
-    The images are one JPEG, lengthened to as many bytes as photographs have by zeros that take no room on the disk.
+    The images are one JPEG, with as many bytes after it as photographs have, zeros but for the number at the end.
     """
     random = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
@@ -61,7 +61,8 @@ def make(root: Path, annotations: int, images: int) -> Path:
     for number in range(images):
         with (root / "images" / name(number)).open("wb") as image:
             image.write(encoded.getvalue())
-            image.truncate(int(random.integers(20_000, 200_000)))
+            image.seek(int(random.integers(20_000, 200_000)))
+            image.write(number.to_bytes(8))
     content = {
         "images": [
             {"id": number, "file_name": name(number), "height": HEIGHT, "width": WIDTH} for number in range(images)

@@ -201,7 +201,7 @@ def _pairs(annotations: Annotations, style: Style) -> list[tuple[AnnotatedImage,
             if ".." in inside.parts:  # a folder elsewhere, whose masks are kept here all the same
                 inside = Path("elsewhere", digest(folder.as_posix()))
             folders[folder] = kept_in / inside
-        version = digest(drawn_as, own.version, str(own.size or file_state(image)))
+        version = digest(f"{drawn_as} {own.version} {own.size or file_state(image)}")
         mask = folders[folder].joinpath(image.name, f"{version}.png")
         seen[image] = own, Pair(image, mask, drawing=Drawing(own, style, mask), group=own.group)
         pairs.append(seen[image])

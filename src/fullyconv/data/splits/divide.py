@@ -24,7 +24,8 @@ def divide(pairs: Sequence[Pair], source: Callable[[Path], str] | None = None) -
     """
     if source is not None:
         images = Counter(source(pair.image) for pair in pairs)
-        pairs = [replace(pair, group=name if images[name := source(pair.image)] > 1 else "") for pair in pairs]
+        named = [name if images[name := source(pair.image)] > 1 else "" for pair in pairs]
+        pairs = [replace(own, group=name) if name != own.group else own for own, name in zip(pairs, named, strict=True)]
     groups = _groups(pairs, source)
     largest = max(groups, key=lambda group: (len(groups[group]), group), default=b"")
     tenth = max(1, round(len(pairs) / 10))
