@@ -1,5 +1,6 @@
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from PIL import Image
 
 from fullyconv.cli.use import report_failures
 from fullyconv.data import open_data
+from fullyconv.data.images.files import READ
+from fullyconv.data.images.pictures import FORMATS
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference import batch, predictor
 from fullyconv.inference.batch import predict_files, targets_of
+from fullyconv.inference.gather import gather
 from fullyconv.inference.predictor import Predictor
 from fullyconv.results.benchmarks import values_of
 
@@ -21,6 +25,10 @@ def image(path: Path, seed: int = 0, size: tuple[int, int] = (6, 9)) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def targets(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
+    return targets_of(gather(inputs, out).images, out)
 
 
 def files(folder: Path) -> list[str]:
@@ -126,13 +134,13 @@ def test_folders_that_links_name_are_searched_and_nothing_is_labelled_twice(phot
     (photos / "more").symlink_to(tmp_path / "elsewhere")
     (photos / "a first name").symlink_to("day")
     (photos / ".hidden").symlink_to(tmp_path / "elsewhere")
-    found = places(targets_of([photos], tmp_path / "out"), tmp_path)
+    found = places(targets([photos], tmp_path / "out"), tmp_path)
     assert sorted(found) == [
         f"photos/{name}" for name in ("a.png", "b.bmp", "day/c.png", "day/night/a.tif", "more/x.png")
     ]
 
 
-def test_a_folder_that_cannot_be_listed_is_not_passed_over(photos, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(colour_net, photos, tmp_path, monkeypatch, capsys):
     listed = Path.iterdir
 
     def refused(self):
@@ -141,8 +149,67 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(photos, tmp_path, mon
         return listed(self)
 
     monkeypatch.setattr(Path, "iterdir", refused)
+    done, failed = predict_files(Predictor(colour_net), [photos], tmp_path / "out")
+    assert (len(done), [path for path, _ in failed]) == (3, [photos / "day" / "night"])
+    with pytest.raises(SystemExit):
+        report_failures(done, failed)
+    assert "night: " in capsys.readouterr().err
     with pytest.raises(PermissionError, match="night"):
-        targets_of([photos], tmp_path / "out")
+        gather([photos / "day" / "night"], tmp_path / "out")
+
+
+def test_files_that_are_no_images_are_counted_and_named(colour_net, photos, tmp_path):
+    for name in ("day/doc.pdf", "day/other.pdf", "film.mp4", "README"):
+        (photos / name).write_bytes(b"x")
+    said = []
+    predict_files(Predictor(colour_net), [photos], tmp_path / "out", say=said.append)
+    (line,) = said
+    assert line.startswith("5 files are left out, as their names are not those of images, such as ")
+    assert all(part in line for part in ("2 with .pdf", "1 with .mp4", "1 with .txt", "1 with no ending"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_no_file_of_a_folder_ends_or_halts_the_others(colour_net, tmp_path):
+    """Each that cannot be labelled is a failure of its own, in one line, whatever its name is."""
+    folder = tmp_path / "in"
+    good = image(folder / "good.png").read_bytes()
+    image(folder / "ünï 写真.png")
+    (folder / "link.png").symlink_to("good.png")
+    (folder / "loop").symlink_to(folder)
+    bad = {
+        "text.png": b"text",
+        "empty.png": b"",
+        "cut.png": good[:60],
+        "pdf.jpg": b"%PDF-1.4",
+        "film.gif": b"\0\0\0\x18ftypmp42",
+        "eps.tif": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        "photo.heic": b"\0\0\0\x18ftypheic",
+        "scan.dcm": bytes(128) + b"DICM",
+        "new\nline.png": b"",
+    }
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    (folder / "huge.png").write_bytes(good[:16] + b"\x7f\xff\xff\xff" * 2 + good[24:])
+    (folder / "self.png").symlink_to(folder / "self.png")
+    (folder / "nowhere.png").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe.tif.svs")
+    (folder / "folder.png").mkdir()
+    image(folder / "folder.png" / "inner.png")
+    frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
+    done, failed = predict_files(Predictor(colour_net), [folder], tmp_path / "out")
+    assert sorted(path.name for path in done) == ["good.png", "inner.png", "link.png", "ünï 写真.png"]
+    assert len(failed) == len(bad) + 6
+    for path, error in failed:
+        assert isinstance(error, DataError), (path, error)
+        assert len(str(error).splitlines()) == 1
+
+
+def test_every_ending_that_a_decoder_in_use_has_in_pillow_is_an_images():
+    Image.init()
+    endings = {ending for ending, decoder in Image.registered_extensions().items() if decoder in FORMATS}
+    assert endings <= READ
 
 
 @pytest.mark.parametrize(
@@ -214,21 +281,21 @@ def places(targets: dict[Path, Path], root: Path) -> dict[str, str]:
 
 def test_patterns_keep_the_folders_below_their_fixed_part(photos, tmp_path):
     out = tmp_path / "out"
-    pattern = places(targets_of([str(photos / "d*" / "*.png")], out), tmp_path)
+    pattern = places(targets([str(photos / "d*" / "*.png")], out), tmp_path)
     assert pattern == {"photos/day/c.png": "out/day/c.png"}
-    deep = places(targets_of([str(photos / "**" / "*.tif")], out), tmp_path)
+    deep = places(targets([str(photos / "**" / "*.tif")], out), tmp_path)
     assert deep == {"photos/day/night/a.tif": "out/day/night/a.png"}
-    folders = places(targets_of([str(photos / "d*")], out), tmp_path)
+    folders = places(targets([str(photos / "d*")], out), tmp_path)
     assert folders == {"photos/day/c.png": "out/day/c.png", "photos/day/night/a.tif": "out/day/night/a.png"}
 
 
 def test_a_name_with_brackets_is_a_name_first(tmp_path):
     path = image(tmp_path / "photo[1].png")
-    assert targets_of([path], tmp_path / "out") == {path: tmp_path / "out" / "photo[1].png"}
+    assert targets([path], tmp_path / "out") == {path: tmp_path / "out" / "photo[1].png"}
 
 
 def test_an_image_given_twice_is_labelled_once(photos, tmp_path):
-    twice = targets_of([photos, photos / "a.png", photos / "day" / ".." / "a.png"], tmp_path / "out")
+    twice = targets([photos, photos / "a.png", photos / "day" / ".." / "a.png"], tmp_path / "out")
     assert len(twice) == 4
 
 
@@ -242,7 +309,7 @@ def test_results_inside_the_folder_are_not_labelled_again(colour_net, photos):
 def test_two_images_for_one_file_are_refused(tmp_path, names):
     paths = [image(tmp_path / name) for name in names]
     with pytest.raises(ConfigError, match=r"would both be written to .*a\.png"):
-        targets_of(paths, tmp_path / "out")
+        targets(paths, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -273,11 +340,11 @@ def test_no_result_of_an_image_is_another_images(colour_net, tmp_path, names, wr
 def test_an_overlay_is_not_another_images_unfinished_run_nor_a_folder(tmp_path):
     image(tmp_path / "in" / "a.png")
     image(tmp_path / "in" / "a.png.d" / "b.png")
-    assert len(targets_of([tmp_path / "in"], tmp_path / "out")) == 2
+    assert len(targets([tmp_path / "in"], tmp_path / "out")) == 2
     image(tmp_path / "more" / "a.bmp")
     image(tmp_path / "more" / "a.png" / "b.bmp")
     with pytest.raises(ConfigError, match=r"needs a folder .*a\.png, which is an image or the result of another"):
-        targets_of([tmp_path / "more"], tmp_path / "out")
+        targets([tmp_path / "more"], tmp_path / "out")
 
 
 def test_classes_whose_names_differ_by_letters_alone_have_heat_maps_of_their_own(make_net, tmp_path):
@@ -290,7 +357,7 @@ def test_all_results_that_would_be_one_file_are_listed(tmp_path):
     for name in ("a.png", "a.jpg", "a.bmp", "b.png", "b.jpg", "c.png"):
         image(tmp_path / name)
     with pytest.raises(ConfigError, match=r"^3 results have no place of their own; label them into") as refused:
-        targets_of([tmp_path], tmp_path / "out")
+        targets([tmp_path], tmp_path / "out")
     lines = str(refused.value).splitlines()[1:]
     assert [line.split(" and ")[1].partition(" ")[0] for line in lines] == [
         str(tmp_path / name) for name in ("a.jpg", "a.png", "b.png")

@@ -1,10 +1,8 @@
 """Label many images: find them, read ahead, label, and write the results in the folders that the images came in."""
 
-import glob
-import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -15,8 +13,9 @@ from PIL.Image import DecompressionBombError
 from torch import Tensor
 
 from fullyconv.classes import IGNORE
-from fullyconv.data.images.files import READ, is_image_name, write_image
+from fullyconv.data.images.files import write_image
 from fullyconv.errors import ConfigError, DataError
+from fullyconv.inference.gather import gather, located
 from fullyconv.inference.inputs import Input
 from fullyconv.inference.predictor import Predictor, TileOption
 from fullyconv.results.segmentation import Segmentation
@@ -24,7 +23,7 @@ from fullyconv.results.segmentation import Segmentation
 if TYPE_CHECKING:
     from fullyconv.data.parallel import Progress
 
-TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs"))
+TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8", ".ptif", ".ptiff", ".qptiff", ".svs"))
 MOST_LISTED = 100
 """Most collisions of results that are listed."""
 AHEAD = 4
@@ -58,21 +57,25 @@ def predict_files(
     with a ``tile`` other than "auto" all are. ``tile`` "auto" takes an image whole where it fits into memory, else
     in bands, or in tiles where it is read by window or the network cannot run by bands; ``level`` is that of pyramids.
     ``values`` names a benchmark whose values are written in place of the labels (see ``benchmarks.values_of``).
-    ``progress`` counts images, and each tile of those read by window. ``say`` is told of images without any data.
+    ``progress`` counts images, and each tile of those read by window. ``say`` is told of images without any data, and
+    which files in folders are no images.
     Files are whole or absent. Whatever goes wrong with an image does not stop the rest: returned are the images that
-    are done, and those that failed, each with its error.
+    are done, and those that failed, each with its error; also folders within the given ones that cannot be listed.
 
     Raises before anything is written: DataError where an input names no image, ConfigError where two results
     would be one file, or a result would be written over an image, where a picture is to have a ``level`` above 0, and
-    where the network's classes are not those of ``values`` or an image would give a TIFF, OSError where a folder cannot
-    be listed.
+    where the network's classes are not those of ``values`` or an image would give a TIFF, OSError where a folder that
+    is given cannot be listed.
     """
     save: Callable[[Segmentation, Path], None] = Segmentation.save
     if values is not None:
         from fullyconv.results.benchmarks import saving
 
         save = saving(values, predictor.classes)
-    targets = targets_of(inputs, Path(out), overlay, predictor.classes if scores else (), tile)
+    found = gather(inputs, Path(out))
+    targets = targets_of(found.images, Path(out), overlay, predictor.classes if scores else (), tile)
+    if left_out := found.left_out():
+        say(left_out)
     pictures, large = (
         [image for image, target in targets.items() if (target.suffix == ".png") == picture]
         for picture in (True, False)
@@ -85,7 +88,7 @@ def predict_files(
     if values is not None and large:
         raise ConfigError(f"--values {values}: {large[0]} would give a TIFF; a benchmark's values are written as PNG")
     done: list[Path] = []
-    failed: list[tuple[Path, Exception]] = []
+    failed: list[tuple[Path, Exception]] = [*found.unlisted]
     steps = Steps(len(targets), progress)
 
     def read(image: Path, _: None) -> Input:
@@ -153,40 +156,33 @@ class Steps:
 
 
 def targets_of(
-    inputs: Sequence[str | Path],
+    images: Mapping[Path, Path],
     out: Path,
     overlay: bool = False,
     scores: Sequence[str] = (),
     tile: TileOption = "auto",
 ) -> dict[Path, Path]:
-    """Each image that ``inputs`` name, with the index PNG it is to give, or the TIFF where it is read by window.
+    """Each image with the index PNG it is to give, or the TIFF where it is read by window.
 
-    ``scores``: the classes that heat maps are written of. Raises as ``predict_files`` does.
+    ``images``: those that were found (see ``gather``). ``scores``: the classes that heat maps are written of. Raises as
+    ``predict_files`` does.
     """
-    targets: dict[Path, Path] = {}
-    seen: set[Path] = set()
-    for given in inputs:
-        images = _find(given, out)
-        if not images:
-            raise DataError(_nothing_at(given))
-        for image, place in images:
-            if _located(image) not in seen:
-                seen.add(_located(image))
-                targets[image] = out / place.with_suffix(".tif" if _is_read_by_window(image, tile) else ".png")
-    if not targets:
-        raise DataError("no images are given; name files, folders, or patterns such as 'day*/*.jpg'")
+    targets = {
+        image: out / place.with_suffix(".tif" if _is_read_by_window(image, tile) else ".png")
+        for image, place in images.items()
+    }
     _refuse_collisions(targets, overlay, scores)
     return targets
 
 
 def _refuse_collisions(targets: dict[Path, Path], overlay: bool, scores: Sequence[str]) -> None:
     """Raises ConfigError where results would be one file, or be written over an image; it lists all of them."""
-    images = {_as_one(_located(image)) for image in targets}
+    images = {_as_one(located(image)) for image in targets}
     sources: dict[Path, Path] = {}
     over, twice = dict[str, None](), dict[str, None]()
     for image, target in targets.items():
         for written in _written(target, overlay, scores):
-            place = _as_one(_located(written))
+            place = _as_one(located(written))
             if place in images:
                 over.setdefault(f"the result of {image} would be written over an image in {written.parent}")
             elif place in sources:
@@ -222,67 +218,12 @@ def _as_one(path: Path) -> Path:
     return Path(normalize("NFC", str(path)).casefold())
 
 
-def _find(given: str | Path, out: Path) -> list[tuple[Path, Path]]:
-    """The images that ``given`` names, each with its place below the folder or the pattern's fixed part.
-
-    What has an image's name and cannot be read, as a link that leads nowhere, is named like any image: reading it says
-    why. Hidden files are left out, and so is ``out`` where it lies inside that folder: it holds results. Raises OSError
-    for a folder that cannot be listed.
-    """
-    path = Path(given)
-    if os.path.lexists(path) and not path.is_dir():
-        return [(path, Path(path.name))]
-    patterns = [i for i, part in enumerate(path.parts) if glob.has_magic(part)]
-    if path.is_dir() or not patterns:
-        root, matches = path, [path]
-    else:
-        root = Path(*path.parts[: patterns[0]])
-        matches = list(root.glob(str(Path(*path.parts[patterns[0] :]))))
-    files = {p: p.relative_to(root) for p in _below(matches) if is_image_name(p)}
-    shown = [(p, files[p]) for p in sorted(files) if not any(part.startswith(".") for part in files[p].parts)]
-    if root.resolve().is_relative_to(out.resolve()):
-        return shown
-    return [(p, place) for p, place in shown if not Path(os.path.realpath(p)).is_relative_to(out.resolve())]
-
-
-def _below(matches: Iterable[Path]) -> Iterator[Path]:
-    """What folders and those in them hold, but folders. Each is listed once: under its own name before those of links.
-
-    Hidden folders in them are left out.
-    """
-    waiting, linked, listed = deque(sorted(matches)), deque[Path](), set[Path]()
-    while waiting or linked:
-        path = waiting.popleft() if waiting else linked.popleft()
-        if not path.is_dir():
-            if os.path.lexists(path):
-                yield path
-        elif (folder := path.resolve()) not in listed:
-            listed.add(folder)
-            for inner in sorted(path.iterdir()):
-                if not inner.name.startswith("."):
-                    (linked if inner.is_symlink() else waiting).append(inner)
-
-
 def _is_read_by_window(image: Path, tile: TileOption) -> bool:
     if image.suffix.lower() not in TIFF or not image.is_file():
         return False
     from fullyconv.data.images.headers import read_by_window
 
     return tile != "auto" or read_by_window(image)
-
-
-def _located(path: Path) -> Path:
-    """One path for one file, however its folder is written; a link is a file of its own."""
-    return path.parent.resolve() / path.name
-
-
-def _nothing_at(given: str | Path) -> str:
-    suffixes = ", ".join(sorted(READ))
-    if Path(given).is_dir():
-        return f"{given}: this folder and those in it hold no images; files ending in {suffixes} were looked for"
-    if glob.has_magic(str(given)):
-        return f"{given}: no image matches this pattern; files ending in {suffixes} were looked for"
-    return f"{given}: there is no such file or folder; give images, folders, or patterns such as 'day*/*.jpg'"
 
 
 def _write_beside(segmentation: Segmentation, target: Path, overlay: bool, scores: bool) -> None:

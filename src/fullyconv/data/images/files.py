@@ -9,8 +9,10 @@ from fullyconv.files import write_whole
 
 READ = frozenset(
     (
-        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".webp", ".avif", ".tga"),
-        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".jp2", ".j2k"),
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".webp", ".avif", ".avifs"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga", ".icb", ".vda", ".vst"),
+        *(".tif", ".tiff", ".btf", ".tf8", ".ptif", ".ptiff", ".qptiff", ".svs"),
+        *(".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
     )
 )
 """Suffixes of image files that can be read. The format is then detected from the first bytes of the file."""
