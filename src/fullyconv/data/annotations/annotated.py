@@ -15,16 +15,18 @@ from fullyconv.palettes import Colour
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One image and how its shapes are read.
+    """One image, and how its shapes are read when its mask is drawn.
 
-    - ``image``: where the image is, or would be.
+    - ``image``: the path of the image, whether or not it exists.
     - ``source``: the file that annotates it, for messages.
-    - ``shapes``: returns the shapes in the order in which they are painted, given the mask's size; it raises DataError.
-      It can be pickled.
-    - ``version``: a digest of all that ``shapes`` reads.
-    - ``size``: height and width as annotated; None if the annotation does not say, so that they are the image's.
-    - ``split``: the split, where the annotation tells it.
-    - ``group``: images of one group stay in one split, as augmented copies of one photograph; empty: its own.
+    - ``shapes``: a function that is given the mask's size and returns the shapes in the order in which they are
+      painted. It can be pickled. It raises DataError if they cannot be read at all; a single shape that cannot be drawn
+      has a ``fault`` instead.
+    - ``version``: a text that differs whenever ``shapes`` would return other shapes; the mask is then drawn again.
+    - ``size``: height and width as annotated; None if the annotation does not say, so that the image is asked.
+    - ``split``: the image's split, if the annotation tells it.
+    - ``group``: images of one group, such as augmented copies of one photograph, stay in one split; an image whose
+      group is empty is in a group of its own.
     """
 
     image: Path
@@ -38,15 +40,17 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All that an annotation tool's files say of a data set.
+    """A data set as the files of an annotation tool describe it; every reader returns one.
 
-    - ``layout``: the format's name.
+    - ``root``: the data set's folder, in which drawn masks are kept.
+    - ``images``: in any order; an image may be there twice if it is in two splits.
+    - ``layout``: the format's name, a key of ``layouts.annotated.READERS``.
     - ``classes``: the names of the classes; labels are their indices.
     - ``rule`` and ``order``: how the tool itself draws shapes (see ``stamps`` and ``painter``).
     - ``background``: the label of pixels that no shape covers: of a class, or IGNORE.
     - ``background_shapes``: whether a class of the tool means background, so that shapes may be of it.
     - ``palette``: the tool's colours of the classes, if it has any.
-    - ``notes``: what was decided about the files that nobody said, a line each.
+    - ``notes``: what was decided without being specified, one line each.
     """
 
     root: Path

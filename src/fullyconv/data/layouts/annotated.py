@@ -34,9 +34,10 @@ PAINTER = "1"
 class Reader(NamedTuple):
     """One format of annotations: its description, and the functions that recognize, find and read its files.
 
-    - ``fits``: whether there are files of the format at a path, a file or a folder.
-    - ``find``: return these files; an empty list if there are none.
-    - ``read``: read them; the first argument is the folder of the images.
+    - ``fits``: whether a path, of a file or a folder, holds files of the format. It is called for data sets of other
+      layouts too, so it looks only at the beginnings of files.
+    - ``find``: returns all of these files; an empty list if there are none.
+    - ``read``: is given the folder in which the images lie and these files, and raises DataError if one is wrong.
     """
 
     description: str
