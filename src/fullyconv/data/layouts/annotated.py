@@ -47,12 +47,6 @@ class Reader(NamedTuple):
 
 
 READERS = {
-    "ade20k-full": Reader(
-        "the whole of ADE20K as published in 2021: images/ADE/training with ADE_*.jpg, ADE_*.json and ADE_*_seg.png",
-        lambda path: bool(ade20k_files(path)),
-        ade20k_files,
-        read_ade20k,
-    ),
     "coco": Reader(
         "COCO: a file of images, categories and annotations, or a folder that holds one for each split",
         partial(holds_annotations, wanted="coco"),
@@ -88,6 +82,12 @@ READERS = {
         lambda path: bool(yolo_files(path)),
         yolo_files,
         read_yolo,
+    ),
+    "ade20k-full": Reader(
+        "the whole of ADE20K as published in 2021: images/ADE/training with ADE_*.jpg, ADE_*.json and ADE_*_seg.png",
+        lambda path: bool(ade20k_files(path)),
+        ade20k_files,
+        read_ade20k,
     ),
 }
 
