@@ -73,6 +73,20 @@ def test_a_measurement_of_slow_steps_ends_with_the_first_pair(monkeypatch):
     assert precision.measure(loss) == Timings(100.0, 100.0)
 
 
+@pytest.mark.parametrize(
+    ("timings", "said"),
+    [
+        (Timings(0.0694, 0.0431), "Precision: bf16 (a step takes 0.069 s in float32, 0.043 s in bf16)."),
+        (Timings(113.4, 152.0), "Precision: float32 (a step takes 113 s in float32, 152 s in bf16)."),
+    ],
+)
+def test_the_choice_is_said_in_plain_numbers(data, tiny, monkeypatch, has_bf16, timings, said):
+    monkeypatch.setattr(precision, "measure", lambda loss: timings)
+    config, lines = tiny(training__precision="auto"), []
+    precision.choose(new_network(data, config, quiet), SegmentationDataset(data, "train"), config, lines.append)
+    assert lines == [said]
+
+
 def test_a_measurement_leaves_network_and_random_state_as_they_were(data, tiny, monkeypatch, has_bf16):
     monkeypatch.setattr(precision, "SECONDS", 0.2)
     config = tiny(training__precision="auto", model__dropout=0.5, training__freeze="backbone")

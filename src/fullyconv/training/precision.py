@@ -54,11 +54,16 @@ def choose(net: FCN, dataset: SegmentationDataset, config: Config, say: Callable
     timings = measure(_training_loss(net, dataset, config)) if device.type == "cpu" and bf16 else None
     chosen = decide(device, bf16, timings)
     if timings is not None:
-        why = f"a step takes {timings.float32:.2g} s in float32, {timings.bf16:.2g} s in bf16"
+        why = f"a step takes {_rounded(timings.float32)} s in float32, {_rounded(timings.bf16)} s in bf16"
     else:
         why = {"cuda": "a GPU", "mps": "an Apple GPU"}.get(device.type, "a CPU without bf16")
     say(f"Precision: {NAMES[chosen]} ({why}).")
     return chosen
+
+
+def _rounded(seconds: float) -> str:
+    """Return seconds with two digits, or all those before the point: 0.069, 1.5, 113."""
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 
 def refuse_impossible(config: Config) -> None:
