@@ -259,3 +259,15 @@ def test_a_pipe_is_not_waited_for(tmp_path, photo, name):
         open_data(tmp_path)
     with pytest.raises(DataError):
         open_data(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipes_among_images_and_masks_are_not_waited_for(tmp_path, photo):
+    for name in "ab":
+        photo(f"images/{name}.png")
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(np.indices((16, 20), np.uint8)[0] % 2).save(tmp_path / "masks" / f"{name}.png")
+    for name in "cde":
+        os.mkfifo(tmp_path / "images" / f"{name}.png")
+        os.mkfifo(tmp_path / "masks" / f"{name}.png")
+    assert len(found(open_data(tmp_path), Kind.UNREADABLE)) == 6

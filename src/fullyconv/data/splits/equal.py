@@ -1,6 +1,7 @@
 """Find files that are equal, byte for byte."""
 
 import hashlib
+import stat
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,9 +25,10 @@ def equal_files(paths: Iterable[Path]) -> list[list[Path]]:
 
 def _size(path: Path) -> int | None:
     try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError:
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None  # a pipe would be waited for
 
 
 def _sample(path: Path) -> bytes | None:
