@@ -13,13 +13,13 @@ from typing_extensions import TypedDict
 
 from fullyconv.classes import IGNORE, MAX_CLASSES, printable
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest
+from fullyconv.data.annotations.formats.numbered import read_colours
 from fullyconv.data.annotations.json_files import Many, read_json
 from fullyconv.data.annotations.shapes import Shape, ValueMask
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.images.pictures import open_picture
 from fullyconv.data.splits.names import split_of_folders
 from fullyconv.errors import DataError
-from fullyconv.files import absence, file_state
+from fullyconv.files import file_state
 
 _IMAGE = re.compile(r"ADE_(train|val)_\d{8}")
 _PLACES = ("images/ADE", "ADE", ".")
@@ -129,15 +129,7 @@ def _shapes(png: Path, labels: Mapping[int, int | None], size: Size) -> list[Sha
 
     Raises DataError for another PNG.
     """
-    if not png.is_file():
-        raise DataError(f"{png}: {absence(png)}; expected the PNG of the image's classes")
-    picture = open_picture(png)
-    if picture.mode != "RGB" or (picture.height, picture.width) != size:
-        raise DataError(
-            f"{png}: has mode {picture.mode} and {picture.width}x{picture.height} pixels; expected red, green and blue "
-            f"of {size[1]}x{size[0]}"
-        )
-    numbers, pixels = np.empty(size, np.uint16), np.asarray(picture)
+    numbers, pixels = np.empty(size, np.uint16), read_colours(png, size, "classes")
     for top in range(0, size[0], ROWS):
         red, green = pixels[top : top + ROWS, :, 0].astype(np.uint16), pixels[top : top + ROWS, :, 1]
         numbers[top : top + ROWS] = red // 10 * 256 + green

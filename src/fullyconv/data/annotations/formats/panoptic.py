@@ -15,16 +15,14 @@ from typing_extensions import TypedDict
 from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, size_if_given
 from fullyconv.data.annotations.formats.coco import Id, Image
+from fullyconv.data.annotations.formats.numbered import read_colours
 from fullyconv.data.annotations.formats.recognize import annotation_files
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.json_files import Many, read_json
 from fullyconv.data.annotations.shapes import Shape, ValueMask
 from fullyconv.data.annotations.stamps import Size
-from fullyconv.data.images.headers import is_lossy
-from fullyconv.data.images.pictures import open_picture
 from fullyconv.data.splits.names import split_of_file
-from fullyconv.errors import DataError
-from fullyconv.files import absence, file_state
+from fullyconv.files import file_state
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 SEGMENTS = 1 << 24
@@ -140,18 +138,12 @@ def _image(
 
 def _shapes(png: Path, segments: Mapping[int, _Kind], size: Size) -> list[Shape]:
     """Return a shape for each class in a PNG, another for its crowds, and faults. Raises DataError for another PNG."""
-    if not png.is_file():
-        raise DataError(f"{png}: {absence(png)}; expected the PNG of the image's segments")
-    picture = open_picture(png)
-    if picture.mode not in ("RGB", "RGBA") or is_lossy(png):
-        raise DataError(f"{png}: is {picture.format} with mode {picture.mode}; expected a PNG of red, green and blue")
-    if (picture.height, picture.width) != size:
-        raise DataError(f"{png}: is {picture.width}x{picture.height} for an image of {size[1]}x{size[0]}")
+    pixels = read_colours(png, size, "segments")
     kinds = list(dict.fromkeys(segments.values()))
     table, seen = np.full(SEGMENTS, len(kinds), np.uint16), np.zeros(SEGMENTS, bool)
     for number, kind in segments.items():
         table[number] = kinds.index(kind)
-    found, pixels = np.empty(size, np.uint16), np.asarray(picture)
+    found = np.empty(size, np.uint16)
     for top in range(0, size[0], ROWS):
         numbers = pixels[top : top + ROWS, :, :3].astype(np.int32) @ np.array([1, 256, 65536], np.int32)
         found[top : top + ROWS] = table[numbers]
