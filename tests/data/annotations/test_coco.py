@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 from pycocotools import mask
 from pycocotools.coco import COCO
 
@@ -330,3 +331,16 @@ def test_slivers_are_remarked_on_and_not_called_outside(photo, write_json):
     report = check(open_data(write_json("a.json", content)))
     assert Kind.OUTSIDE not in {problem.kind for problem in report.problems}
     assert "Shapes that cover no pixel, being thinner than one or without an area: 1." in report.remarks
+
+
+def test_photographs_that_exif_turns_fit_annotations_of_the_upright_image(tmp_path, write_json):
+    """At the first check, too, when their masks are not drawn yet."""
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 20, 3), np.uint8)
+    for name, stored in zip("ab", pixels, strict=True):
+        Image.fromarray(stored).save(tmp_path / f"{name}.png", exif=turned)
+    annotations = [{"image_id": i, "category_id": 3, "segmentation": [[2, 2, 12, 2, 12, 18]]} for i in range(2)]
+    images = [{"id": i, "file_name": f"{name}.png", "width": 16, "height": 20} for i, name in enumerate("ab")]
+    content = {"images": images, "categories": [{"id": 3, "name": "car"}], "annotations": annotations}
+    assert check(open_data(write_json("a.json", content))).errors == []

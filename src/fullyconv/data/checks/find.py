@@ -198,6 +198,8 @@ def _fits_upright(pair: Pair, content: ImageContent, code: MaskCode, files: Cont
     if pair.mask is None or content.orientation < FIRST_SIDEWAYS or content.size[0] == content.size[1]:
         return False
     try:
+        if pair.drawing is not None:
+            pair.drawing.ensure()
         return files.mask(pair.mask, code.key).size == content.size[::-1]
     except DataError:  # reported with the mask
         return False
