@@ -24,7 +24,7 @@ from fullyconv.data.parallel import count_threads, in_parallel
 
 SIDE = 1024
 DIFFERENT = 24
-"""Scenes that are drawn; each is shown again and again, shifted by another distance."""
+"""Scenes that are drawn; each is shown again and again, turned and shifted, so that no two are nearly the same."""
 DESCRIPTOR = """classes: [ground, one, two, three, four, five, six]
 ignore_index: 255
 splits:
@@ -62,7 +62,8 @@ def make(root: Path, count: int) -> None:
         picture, mask = scenes[index % len(scenes)]
         path = root / "images" / split / f"{index:05}.{'png' if index % 4 == 0 else 'jpg'}"
         if not path.exists():
-            own = np.roll(picture, (index % SIDE, index // SIDE), axis=(0, 1))
+            turned, shown = np.rot90(picture, index // DIFFERENT), index // DIFFERENT // 4
+            own = np.roll(turned, (SIDE // 16 * (shown % 16), SIDE // 8 * (shown // 16)), axis=(0, 1))
             Image.fromarray(own).save(path, **({"quality": 90} if path.suffix == ".jpg" else {"compress_level": 3}))
             Image.fromarray(mask).save(root / "masks" / split / f"{index:05}.png")
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import fullyconv
 from fullyconv.data import contents, masks
 from fullyconv.data.contents import ImageContent, MaskContent, read_image_content, read_mask_content
-from fullyconv.data.images import gdal, headers, pictures, read, slides, tiff
+from fullyconv.data.images import fingerprint, gdal, headers, pictures, read, slides, tiff
 from fullyconv.data.images import source as image_source
 from fullyconv.data.published import matlab
 from fullyconv.files import file_state, write_whole
@@ -134,7 +134,7 @@ def read_stored(file: Path) -> Stored:
 def version() -> str:
     """Return the version of the code that reads files: a digest of our modules and the versions of Pillow and NumPy."""
     source = hashlib.blake2b(digest_size=16)
-    for module in (contents, read, image_source, headers, pictures, gdal, tiff, slides, masks, matlab):
+    for module in (contents, fingerprint, read, image_source, headers, pictures, gdal, tiff, slides, masks, matlab):
         try:
             source.update(Path(str(module.__file__)).read_bytes())
         except OSError:  # installed without source: the version number identifies it

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fullyconv.data.images.fingerprint import fingerprint
 from fullyconv.data.images.headers import is_lossy
 from fullyconv.data.images.read import open_source
 from fullyconv.data.mask_codes import MaskCode, Unknown, numbers_of_colours
@@ -53,6 +54,8 @@ class ImageContent(BaseModel):
     """The EXIF orientation; 1 means upright."""
     sample: str
     """A digest of the size and some pixels; if the samples of two images differ, so do the images."""
+    fingerprint: str
+    """What ``fingerprint`` returns."""
     dtype: str
     """The NumPy name of the type of its values."""
     alpha: bool
@@ -106,6 +109,7 @@ def read_image_content(path: Path) -> ImageContent:
         height, width = source.size
         step = max(1, round((height * width / COUNTED) ** 0.5))
         values, valid, share = source.sample(step)
+        values = np.ascontiguousarray(values)
         places = [np.linspace(0, side - 1, SAMPLE).round().astype(int) for side in values.shape[1:]]
         some = np.ascontiguousarray(values[:, places[0][:, None], places[1]])
         head = f"{width}x{height} {len(values)} {values.dtype}".encode()
@@ -114,6 +118,7 @@ def read_image_content(path: Path) -> ImageContent:
             size=(width, height),
             orientation=source.orientation,
             sample=hashlib.blake2b(head + some.tobytes(), digest_size=16).hexdigest(),
+            fingerprint=fingerprint(values, valid),
             dtype=str(source.dtype),
             alpha=source.alpha,
             colour=source.colour,

@@ -153,6 +153,13 @@ class Kind(Enum):
         "keep it in one split: results on training images say nothing about new ones. To test whether a network learns "
         "at all, continue",
     )
+    NEARLY_IN_SEVERAL_SPLITS = (
+        "near-duplicates",
+        "warning",
+        "image that is nearly the same as one in another split",
+        "divide the images again with `fullyconv data split`, which keeps them together: results on images like those "
+        "in training say little about new ones. Of videos, keep all frames together with --group",
+    )
     ONE_COLOUR = (
         "one-colour",
         "warning",
@@ -204,7 +211,10 @@ class Kind(Enum):
 
 
 OF_SPLITS = frozenset(
-    (Kind.EMPTY, Kind.UNLABELLED, Kind.UNMEASURED_CLASS, Kind.IN_SEVERAL_SPLITS, Kind.ONE_COLOUR, Kind.SMALL_SPLIT)
+    (
+        *(Kind.EMPTY, Kind.UNLABELLED, Kind.UNMEASURED_CLASS, Kind.SMALL_SPLIT),
+        *(Kind.IN_SEVERAL_SPLITS, Kind.NEARLY_IN_SEVERAL_SPLITS, Kind.ONE_COLOUR),
+    )
 )
 """Kinds that depend on how images are divided into splits. If this tool divided them, they are never errors."""
 

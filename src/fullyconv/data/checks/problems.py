@@ -172,6 +172,7 @@ class Report:
 
     def _line(self, problem: Problem) -> str:
         shown, joined = (3, ", ") if problem.kind in (*GUESSED, Kind.OBJECT_MASKS) else (LISTED, " = ")
+        joined = " ≈ " if problem.kind is Kind.NEARLY_IN_SEVERAL_SPLITS else joined
         names = joined.join(map(self.data.name, problem.files[:shown]))
         names += f" and {len(problem.files) - shown} more" if len(problem.files) > shown else ""
         return f"{names}: {problem.found}" if names and problem.found else names or problem.found

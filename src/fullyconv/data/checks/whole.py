@@ -15,10 +15,11 @@ from fullyconv.data.frequencies import ClassPixels
 from fullyconv.data.mask_codes import IGNORE
 from fullyconv.data.pairs import Pair
 from fullyconv.data.parallel import in_parallel
+from fullyconv.data.splits.near import near_duplicates
 
 _OWN_DIVISION = (
-    "remove the copies, or divide the images yourself with `splits` in dataset.yaml, because this tool divided them by "
-    "their names. Until then the results on val and test are too good"
+    "remove the copies, or divide the images with `fullyconv data split`, which keeps copies together; so far they are "
+    "divided by their names. Until then the results on val and test are too good"
 )
 
 Splits = Mapping[str, list[Pair]]
@@ -158,4 +159,28 @@ def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divid
             found = f"the same pixels in {' and '.join(where)}"
             remedy = _OWN_DIVISION if divided else ""
             problems.append(Problem(Kind.IN_SEVERAL_SPLITS, files, found, "each image in one split only", remedy))
+    return problems
+
+
+def nearly_in_several_splits(
+    chosen: Splits, images: Mapping[Pair, ImageContent], equal: Sequence[Problem]
+) -> list[Problem]:
+    """Report images that are nearly the same as an image of another split (see ``near``), apart from ``equal`` ones."""
+    splits_of: dict[Pair, list[str]] = {}
+    for name, pairs in chosen.items():
+        for pair in pairs:
+            if pair in images:
+                splits_of.setdefault(pair, []).append(name)
+    pairs = list(splits_of)
+    kinds = {names: number for number, names in enumerate(sorted(set(map(tuple, splits_of.values()))))}
+    sets = [kinds[tuple(splits_of[pair])] for pair in pairs]
+    known = [set(problem.files) for problem in equal]
+    problems = []
+    for one, other in near_duplicates([pair.image for pair in pairs], [images[p].fingerprint for p in pairs], sets):
+        files = (pairs[one].image, pairs[other].image)
+        if any(same.issuperset(files) for same in known):
+            continue
+        where = [" and ".join(splits_of[pairs[place]]) for place in (one, other)]
+        found = f"nearly the same in {where[0]} and in {where[1]}"
+        problems.append(Problem(Kind.NEARLY_IN_SEVERAL_SPLITS, files, found, "images unlike those of other splits"))
     return problems

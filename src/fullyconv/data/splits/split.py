@@ -18,6 +18,7 @@ from fullyconv.data.splits.divide import source_of
 from fullyconv.data.splits.equal import equal_files
 from fullyconv.data.splits.file import NAMES, Row, each_once, name_within
 from fullyconv.data.splits.groups import Key, join
+from fullyconv.data.splits.near import near_duplicates
 from fullyconv.data.splits.options import Options
 from fullyconv.data.splits.stratify import stratify
 from fullyconv.data.splits.times import by_time, times_of
@@ -70,7 +71,8 @@ def split(data: Data, options: Options, progress: Progress | None = None) -> Div
     times = times_of(images, options.time, data.root) if options.time is not None else {}
     files = contents_of(data.root)
     pixels = dict(zip(images, _count(pairs, data, files, progress), strict=True))
-    groups = join(_keys(pairs, data.root, options, places, times), _copies(pairs, files))
+    copies = [*_copies(pairs, files), *_near(pairs, files, progress)]
+    groups = join(_keys(pairs, data.root, options, places, times), copies)
     members: dict[str, list[Path]] = defaultdict(list)
     for image, name in groups.items():
         members[name].append(image)
@@ -170,6 +172,27 @@ def _copies(pairs: Sequence[Pair], files: Contents) -> list[list[Path]]:
             return True
 
     return [same for same in equal_files(pair.image for pair in pairs) if not shows_nothing(same[0])]
+
+
+def _near(pairs: Sequence[Pair], files: Contents, progress: Progress | None) -> list[list[Path]]:
+    """Return groups of images that are nearly the same, each joined with its nearest ones until there are none left."""
+    images = [pair.image for pair in pairs]
+    prints = [_fingerprint(image, files) for image in images]
+    own: dict[Path, list[Key]] = {image: [("image", str(number))] for number, image in enumerate(images)}
+    alike: list[list[Path]] = []
+    while True:
+        joined = join(own, alike)
+        more = near_duplicates(images, prints, [int(joined[image]) for image in images], progress)
+        if not more:
+            return alike
+        alike += [[images[one], images[other]] for one, other in more]
+
+
+def _fingerprint(image: Path, files: Contents) -> str:
+    try:
+        return files.image(image).fingerprint
+    except DataError:  # the check has allowed it
+        return ""
 
 
 def _images(images: Sequence[Path], pixels: Mapping[Path, np.ndarray]) -> list[int]:
