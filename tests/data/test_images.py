@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from fullyconv.data import open_data
 from fullyconv.data.contents import read_image_content
 from fullyconv.data.images import source
 from fullyconv.data.images.files import list_images, write_image
@@ -175,6 +176,18 @@ def test_of_the_several_pictures_of_an_mpo_the_first_is_the_image(save):
     first, second = (Image.fromarray(np.full((16, 16, 3), level, np.uint8)) for level in (50, 200))
     path = save("a.mpo", first, save_all=True, append_images=[second])
     assert np.abs(read_image(path).astype(int) - 50).max() <= 2
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "pnm", "tga", "bmp", "jp2", "j2k", "mpo", "avif", "jfif", "GIF"])
+def test_whatever_is_read_when_it_is_named_is_found_in_a_folder(save, tmp_path, suffix):
+    """Formats with loss are within a few levels of a flat image."""
+    flat = np.full((16, 16, 3), (90, 100, 110), np.uint8)
+    path = save(f"images/a.{suffix}", flat, **({"no_jp2": True} if suffix == "j2k" else {}))
+    assert list_images(tmp_path / "images") == [path]
+    assert np.abs(read_image(path).transpose(1, 2, 0).astype(int) - flat).max() <= 4
+    save("masks/a.png", np.zeros((16, 16)))
+    (pair,) = open_data(tmp_path).split("train")
+    assert pair.image == path
 
 
 @pytest.mark.parametrize(("suffix", "what"), [("heic", "HEIC photograph; save it as"), ("dcm", "DICOM image")])

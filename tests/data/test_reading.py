@@ -45,6 +45,9 @@ def expected(path: Path, channels: int, value_range: list[tuple[float, float]]) 
         alpha = [b for b, kind in zip(file.indexes, file.colorinterp, strict=True) if kind.name == "alpha"]
         bands = file.read([b for b in file.indexes if b not in alpha] if len(file.indexes) != channels else None)
         valid = np.ones(file.shape, bool) if len(file.indexes) == channels and alpha else file.dataset_mask() > 0
+        if file.colorinterp[0].name == "palette" and bands.dtype == np.uint8:
+            colours = np.array([file.colormap(1).get(index, (0, 0, 0, 0)) for index in range(256)])
+            bands = colours[bands[0]].transpose(2, 0, 1)[:channels]
     valid &= np.isfinite(bands).all(0)
     low, high = (np.array(ends)[:, None, None] for ends in zip(*value_range, strict=True))
     return np.nan_to_num(np.clip((bands.astype(float) - low) / (high - low), 0, 1) * 255), valid
@@ -154,6 +157,56 @@ def test_files_of_pillow(tmp_path, mode, suffix):
     alpha = made[mode][..., -1] > 0 if mode in ("LA", "RGBA") else np.ones((HEIGHT, WIDTH), bool)
     assert np.array_equal(found.valid if found.valid is not None else np.ones_like(alpha), alpha)
     assert torch.equal(to_input(path).pixels, torch.from_numpy(found.values.copy()))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_tiffs_in_which_the_lowest_value_is_white(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", pixels(1, "uint8", 0)[0].astype(dtype), photometric="miniswhite")
+    check_all_see(tmp_path / "a.tif", tmp_path, 1, [(0, 255)])
+
+
+@pytest.mark.parametrize("compression", [None, "group4", "packbits"])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_tiffs_of_one_bit(tmp_path, compression, photometric):
+    picture = Image.fromarray(pixels(1, "uint8", 0)[0] > 99)
+    picture.save(tmp_path / "a.tif", compression=compression, tiffinfo={262: photometric})
+    check_all_see(tmp_path / "a.tif", tmp_path, 1, [(0, 255)])
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "LAB", "YCbCr"])
+def test_tiffs_of_other_colour_spaces_are_red_green_and_blue(tmp_path, mode):
+    picture = Image.fromarray(pixels(3, "uint8", 0).transpose(1, 2, 0))
+    options = {"compression": "jpeg"} if mode == "YCbCr" else {}
+    (picture.quantize(30) if mode == "P" else picture if options else picture.convert(mode)).save(
+        tmp_path / "a.tif", **options
+    )
+    check_all_see(tmp_path / "a.tif", tmp_path, 3, [(0, 255)] * 3)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_masks_of_valid_pixels_in_or_beside_a_file(tmp_path, inside, dtype):
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside),
+        rasterio.open(
+            tmp_path / "a.tif", "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype=dtype
+        ) as file,
+    ):
+        file.write(pixels(3, dtype, 0))
+        file.write_mask(pixels(1, "uint8", 1)[0] > 99)
+    assert (tmp_path / "a.tif.msk").exists() != inside
+    check_all_see(tmp_path / "a.tif", tmp_path, 3, range_of(dtype, 3))
+
+
+def test_nodata_that_stands_in_a_description_beside_a_file(tmp_path):
+    values = pixels(3, "uint8", 0)
+    values[:, 4:9] = 7
+    Image.fromarray(values.transpose(1, 2, 0)).save(tmp_path / "a.tif")
+    assert read_pixels(tmp_path / "a.tif").valid is None
+    bands = "".join(f'<PAMRasterBand band="{i}"><NoDataValue>7</NoDataValue></PAMRasterBand>' for i in (1, 2, 3))
+    (tmp_path / "a.tif.aux.xml").write_text(f"<PAMDataset>{bands}</PAMDataset>")
+    assert np.array_equal(read_pixels(tmp_path / "a.tif").valid, ~(values == 7).all(0))
+    check_all_see(tmp_path / "a.tif", tmp_path, 3, range_of("uint8", 3))
 
 
 def test_png_of_16_bits_a_colour_keeps_them(tmp_path):

@@ -1,5 +1,6 @@
 """Inspect the header of an image file without decoding it: to choose the decoder, and to tell lossy files."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ STRIP_OFFSETS, TILE_OFFSETS = 273, 324
 LARGE = 64 * 2**20
 """Number of pixels above which even a plain TIFF is read by window."""
 
+MASKS = (".msk", ".MSK")
+"""Suffixes, after the name of an image, of files that GDAL reads as its mask."""
 MAX_PIECES = 1000
 """Maximum number of chunks, boxes or segments of a header that are looked at."""
 
@@ -93,8 +96,13 @@ def decoder_of(path: Path) -> Decoder:
         return "JP2OpenJPEG"
     if head[:4] in (b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b"):
         tags = first_directory(path)
-        return "picture" if tags is None or is_plain(tags) else "GTiff"
+        return "picture" if tags is None or (is_plain(tags) and not _is_described_beside(path)) else "GTiff"
     return "picture"
+
+
+def _is_described_beside(path: Path) -> bool:
+    """Whether a file beside an image holds its mask or metadata such as nodata, which GDAL reads and Pillow does not."""
+    return any(os.path.lexists(f"{path}{suffix}") for suffix in (*MASKS, ".aux.xml"))
 
 
 def is_lossy(path: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fullyconv.data.images.headers import MASKS
 from fullyconv.errors import DataError, first_line
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ CLOSED = {
 }
 """GDAL options that disable plug-ins, network access and listing the folder of the image."""
 
-MASKS = (".msk", ".MSK")
-"""Suffixes, after the name of an image, of files that GDAL reads as its mask."""
 LEVELS = (".ovr", ".OVR", ".aux", ".AUX")
 """Suffixes, after the name of an image, of files that GDAL reads for its levels."""
 
