@@ -275,6 +275,8 @@ def test_a_jpeg_mask_with_nearest_is_as_drawn_and_doubtful_pixels_are_told(draw,
     assert report.errors == []
     assert report.frequencies["train"].pixels.tolist() == [32 * 15, 32 * 17]
     assert all(problem.kind is not Kind.LOSSY for problem in report.problems)
+    beside_recognized_folders = describe(values={0: "a", 255: "b"}, masks={"nearest": True})
+    assert (read_pair(beside_recognized_folders.split("train")[0], data.codes)[1] == drawn // 255).all()
     save("masks/0.jpg", (drawn // 2).astype(np.uint8))
     assert [problem.found for problem in check(data).problems if problem.kind is Kind.DOUBTFUL] != []
 

@@ -145,6 +145,15 @@ def test_255_beside_0_and_1_is_told_what_to_say(described):
     assert read(1) == [[0, 1]]
 
 
+def test_the_remedy_for_255_beside_the_classes_is_one_line_that_works(described):
+    masks, classes = ([[0, 1, 255]], [[0, 255, 0]]), ["land", "water"]
+    (problem,) = check(described(*masks, classes=classes)[0]).errors
+    line = problem.remedy.split("`")[1]
+    data, read = described(*masks, classes=classes, **yaml.safe_load(line))
+    assert check(data).errors == []
+    assert [read(0), read(1)] == [[[0, 1, IGNORE]], [[0, IGNORE, 0]]]
+
+
 def open_masks(save, tmp_path, *masks):
     for index, mask in enumerate(masks):
         save(f"images/{index}.png", np.zeros((1, 1, 3)))

@@ -105,3 +105,19 @@ def test_cityscapes_has_19_classes_and_no_test(save, tmp_path):
     assert (data.classes[0], data.classes[18], data.palette[13]) == ("road", "bicycle", (0, 0, 142))
     assert data.notes == ["test is left out: the annotations of its 1 images are not published"]
     assert data.unmatched_masks == []
+
+
+def test_a_description_of_cityscapes_that_fails_is_told_that_none_is_needed(save, tmp_path):
+    for place in ("train/aachen/aachen_000000", "train/bochum/bochum_000000", "val/lindau/lindau_000001"):
+        save(f"leftImg8bit/{place}_000019_leftImg8bit.png", np.zeros((2, 2, 3)))
+        save(f"gtFine/{place}_000019_gtFine_labelIds.png", np.full((2, 2), 7))
+        save(f"gtFine/{place}_000019_gtFine_color.png", np.zeros((2, 2, 3)))
+    places = "splits: {train: {images: leftImg8bit/train, masks: gtFine/train}}"
+    (tmp_path / "dataset.yaml").write_text(f"classes: [a, b, c]\n{places}\n")
+    for given in (tmp_path, tmp_path / "dataset.yaml"):
+        with pytest.raises(DataError) as error:
+            open_data(given)
+        assert "has the layout cityscapes, which needs no dataset.yaml" in str(error.value).splitlines()[-1]
+    assert len(open_data(tmp_path, "cityscapes").classes) == 19
+    (tmp_path / "dataset.yaml").unlink()
+    assert open_data(tmp_path).layout == "cityscapes"

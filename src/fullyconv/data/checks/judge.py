@@ -5,12 +5,13 @@ again, to see where in the mask the values lie.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
+from fullyconv.classes import IGNORE
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
 from fullyconv.data.contents import MaskContent
@@ -179,13 +180,15 @@ def paste_values(values: Sequence[int], names: Sequence[str] | None = None) -> s
     return f"values: {{{', '.join(f'{value}: {name}' for value, name in zip(values, names, strict=True))}}}"
 
 
-def values_remedy(contents: Iterable[MaskContent], classes: Sequence[str], voids: Container[int]) -> str:
+def values_remedy(contents: Iterable[MaskContent], classes: Sequence[str], voids: Set[int]) -> str:
     """Return what to do if masks hold values that are not classes; empty if they hold colours or too many values."""
     of_values = [content for content in contents if content.values or _all_grey(content)]
     values = [value for value in sorted(_sum(map(_greys_of, of_values))) if value not in voids]
     if not 2 <= len(values) <= 64:
         return ""
     listed = f"the masks hold {', '.join(map(str, values))}; classes are {', '.join(classes[:10])}"
+    if IGNORE in values and not voids and {*range(len(classes)), IGNORE}.issuperset(values):
+        return f"{listed}. If {IGNORE} marks pixels without a class, write `ignore_index: {IGNORE}` into dataset.yaml"
     if len(values) == len(classes):
         return f"{listed}. If both are in the same order, write into dataset.yaml: `{paste_values(values, classes)}`"
     return (

@@ -128,6 +128,9 @@ LAYOUTS = {
     **{name: _annotated(name) for name in annotated.READERS if name != "coco-panoptic"},
 }
 
+PUBLISHED = ("cityscapes", "camvid", "camvid-32", "ade20k", *mapillary.CONFIGS)
+"""Layouts of published data sets whose folders people also describe by a descriptor of their own."""
+
 
 def open_data(path: str | Path, layout: str | None = None, fold: str | None = None) -> Data:
     """Open a data set: find its images and masks, and what the mask values mean.
@@ -176,8 +179,23 @@ def open_as_laid_out(path: str | Path, layout: str | None = None) -> Data:
         )
     if fitting is None:
         raise DataError(f"{path}: no data set found: {looks_like(path)}")
-    data = LAYOUTS[fitting].open(path)
+    try:
+        data = LAYOUTS[fitting].open(path)
+    except DataError as error:
+        raise DataError(*error.args, *_published_instead(path, fitting, layout)) from error
     if not data.splits:
         notes = "".join(f"; {note}" for note in data.notes)
         raise DataError(f"{path}: no images to train on or to measure on were found (layout {fitting}){notes}")
     return data
+
+
+def _published_instead(path: Path, opened: str, given: str | None) -> list[str]:
+    """Return a line that names the published data set in the folder of a descriptor that cannot be opened."""
+    folder = path if path.is_dir() else path.parent
+    found = next((name for name in PUBLISHED if LAYOUTS[name].fits(folder)), None)
+    if opened != "descriptor" or given is not None or found is None:
+        return []
+    return [
+        f"{folder} has the layout {found}, which needs no {DESCRIPTOR}; remove that file, or choose the layout "
+        f"(data.layout={found}, or --layout {found})"
+    ]

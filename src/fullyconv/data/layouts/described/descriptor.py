@@ -123,6 +123,15 @@ class Descriptor(BaseModel):
     palette: list[tuple[Byte, Byte, Byte]] | None = None
     nearest: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_place(cls, given: object) -> object:
+        """Take ``masks: {nearest: true}`` without a place, for folders that are recognized, as ``nearest: true``."""
+        masks = given.get("masks") if isinstance(given, dict) and "images" not in given else None
+        if isinstance(given, dict) and isinstance(masks, dict) and masks.keys() == {"nearest"}:
+            return {key: value for key, value in given.items() if key != "masks"} | masks
+        return given
+
     @model_validator(mode="after")
     def _agree(self) -> "Descriptor":
         if self.annotations is not None:
