@@ -101,7 +101,7 @@ def decoder_of(path: Path) -> Decoder:
 
 
 def _is_described_beside(path: Path) -> bool:
-    """Whether a file beside an image holds its mask or metadata such as nodata, which GDAL reads and Pillow does not."""
+    """Whether a file beside an image holds its mask or metadata such as nodata, which only GDAL reads."""
     return any(os.path.lexists(f"{path}{suffix}") for suffix in (*MASKS, ".aux.xml"))
 
 
