@@ -55,13 +55,20 @@ class Details(NamedTuple):
 
 
 def near_duplicates(
-    images: Sequence[Path], fingerprints: Sequence[str], sets: Sequence[int], progress: Progress | None = None
+    images: Sequence[Path],
+    fingerprints: Sequence[str],
+    sets: Sequence[int],
+    progress: Progress | None = None,
+    compared: set[tuple[int, int]] | None = None,
 ) -> list[tuple[int, int]]:
     """Return the indices of pairs of images of different ``sets`` that are nearly the same, in order.
 
-    Images without a fingerprint, and files that cannot be read, are never in a pair.
+    Images without a fingerprint, and files that cannot be read, are never in a pair. Pairs in ``compared`` are left
+    out; those that are compared now are added to it.
     """
-    pairs = candidates(as_vectors(fingerprints), np.asarray(sets))
+    compared = set() if compared is None else compared
+    pairs = [pair for pair in candidates(as_vectors(fingerprints), np.asarray(sets)) if pair not in compared]
+    compared.update(pairs)
     details = _remembering(images)
 
     def same(pair: tuple[int, int]) -> bool:

@@ -180,9 +180,11 @@ def _near(pairs: Sequence[Pair], files: Contents, progress: Progress | None) -> 
     prints = [_fingerprint(image, files) for image in images]
     own: dict[Path, list[Key]] = {image: [("image", str(number))] for number, image in enumerate(images)}
     alike: list[list[Path]] = []
+    compared: set[tuple[int, int]] = set()
     while True:
         joined = join(own, alike)
-        more = near_duplicates(images, prints, [int(joined[image]) for image in images], progress)
+        sets = [int(joined[image]) for image in images]
+        more = near_duplicates(images, prints, sets, progress, compared)
         if not more:
             return alike
         alike += [[images[one], images[other]] for one, other in more]
