@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fullyconv.data.checks.checked import ProgressBar, checked, no_bar
+from fullyconv.data.checks.checked import ProgressBar, checked, no_bar, warn_of_faint
 from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
 from fullyconv.inference.exported import open_model
@@ -154,6 +154,8 @@ def evaluate(
     run = Path(model) if Path(model).is_dir() else None
     fold = fold or own_fold(run, Path(data))
     data_set = checked(data, layout or _layout_of(run, Path(data)), split, allow, say, bar, fold=fold)
+    if say is not None:
+        warn_of_faint(data_set, split, net, say)
     file, report = (None, None) if run is None else places(run, data_set, Path(data), split, fold)
     file = file if out is None else Path(out)
     with bar(f"evaluating on {split}") as step:

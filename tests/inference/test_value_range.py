@@ -6,6 +6,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from fullyconv.api import evaluate
 from fullyconv.data import open_data
 from fullyconv.evaluation.report.report import evaluate_and_report
 from fullyconv.exporting.formats import export
@@ -93,3 +94,52 @@ def test_an_image_without_data_is_named(net, tmp_path):
         said: list[str] = []
         predict_files(Predictor(net), [tmp_path / "a.tif"], tmp_path / f"out-{tile}", tile=tile, say=said.append)
         assert said == [f"{tmp_path / 'a.tif'}: holds no data; all of its labels are 255"]
+
+
+def bands_between(low, high, dtype, georeferenced, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(0).integers(low, high, (2, 40, 40)).astype(dtype)
+    tags = [(33550, 12, 3, (1.0, 1.0, 0.0), True)] if georeferenced else []  # which has it read by window
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="separate", extratags=tags)
+
+
+@pytest.mark.parametrize("georeferenced", [False, True])
+def test_images_of_which_the_network_sees_nothing_are_named(net, tmp_path, georeferenced):
+    """Files of a type or of values that it was not trained on, such as the bytes of a preview."""
+    bands_between(0, 60, np.uint8, georeferenced, tmp_path / "dim/dark.tif")
+    bands_between(20_000, 60_000, np.uint16, georeferenced, tmp_path / "dim/white.tif")
+    bands_between(0, 1300, np.uint16, georeferenced, tmp_path / "dim/usual.tif")
+    dim = fcn.build("fcn32s-smallvgg", CLASSES, in_channels=2, value_range=[(100.0, 9000.0), (100.0, 9000.0)]).eval()
+    said: list[str] = []
+    predict_files(Predictor(dim), [tmp_path / "dim"], tmp_path / "out", say=said.append)
+    (warning,) = said
+    assert warning.startswith("warning: 2 of 3 images, such as ")
+    assert "dark.tif, are nearly black or nearly white to the network, which takes 100 as black and 9000" in warning
+    said.clear()
+    predict_files(Predictor(net), [tmp_path / "dim/usual.tif"], tmp_path / "out", say=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("value_range", "dtype", "named"),
+    [
+        ([(100.0, 9000.0)] * 2, np.uint8, "takes 100 as black and 9000 as white"),
+        ([(100.0, 9000.0)] * 2, np.uint16, None),
+        (None, np.uint16, r"takes 0 as black and 255 as white (65535 in 16-bit images)"),
+        (None, np.uint8, None),
+    ],
+)
+def test_evaluation_names_images_of_which_the_network_sees_nothing(tmp_path, value_range, dtype, named):
+    for number in range(2):
+        low, high = (20, 60) if dtype == np.uint8 else (300, 1000)
+        bands_between(low, high, dtype, False, tmp_path / f"data/images/test/{number}.tif")
+        mask = np.indices((40, 40)).sum(0).astype(np.uint8) % 3
+        (tmp_path / "data/masks/test").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / f"data/masks/test/{number}.png")
+    net = fcn.build("fcn32s-smallvgg", CLASSES, in_channels=2, value_range=value_range)
+    run_folder.save(net, tmp_path / "run")
+    said: list[str] = []
+    evaluate(tmp_path / "run", tmp_path / "data", allow=["duplicates"], say=said.append)
+    warnings = [line for line in said if "2 of 2 images" in line]
+    assert len(warnings) == (0 if named is None else 1)
+    assert named is None or named in warnings[0]

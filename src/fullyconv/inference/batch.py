@@ -13,6 +13,7 @@ from PIL.Image import DecompressionBombError
 from torch import Tensor
 
 from fullyconv.classes import IGNORE
+from fullyconv.data.images.brightness import Brightness, faint_warning
 from fullyconv.data.images.files import write_image
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.inference.gather import gather, located
@@ -89,11 +90,16 @@ def predict_files(
         raise ConfigError(f"--values {values}: {large[0]} would give a TIFF; a benchmark's values are written as PNG")
     done: list[Path] = []
     failed: list[tuple[Path, Exception]] = [*found.unlisted]
+    faint: list[Path] = []
     steps = Steps(len(targets), progress)
 
     def read(image: Path, _: None) -> Input:
         try:
-            return predictor.read(image)
+            found, seen = predictor.read(image), Brightness()
+            seen.add(found.pixels.numpy(), found.valid)
+            if seen.is_faint:
+                faint.append(image)
+            return found
         except DataError as error:
             if isinstance(error.__cause__, DecompressionBombError):
                 raise DataError(f"{error}. Save it as a tiled TIFF, which is read by window") from error
@@ -117,8 +123,11 @@ def predict_files(
             return segmentation
 
         whole = shown if overlay or scores else None
-        if not predict_raster(predictor, image, targets[image], tile, level, whole, steps.within):
+        seen = Brightness()
+        if not predict_raster(predictor, image, targets[image], tile, level, whole, steps.within, seen):
             say(f"{image}: {EMPTY}")
+        elif seen.is_faint:
+            faint.append(image)
 
     with ThreadPoolExecutor(AHEAD) as pool:
         pixels = _ahead(pool, read, ((image, None) for image in pictures))
@@ -131,6 +140,8 @@ def predict_files(
             else:
                 done.append(image)
             steps.next()
+    if faint:
+        say(faint_warning(sorted(faint), len(targets), predictor.net.value_range))
     return done, failed
 
 

@@ -57,3 +57,16 @@ def checked(
         for warning in report.format_warnings():
             say(warning)
     return report.usable_data()
+
+
+def warn_of_faint(data: Data, split: str, net: Segmenter, say: Callable[[str], None]) -> None:
+    """Say whether a network sees next to nothing in images of a checked split: their type or values are not its own."""
+    from fullyconv.data.cache import contents_of
+    from fullyconv.data.checks.images import faint_to_network
+
+    if data.channels is not None or data.inputs != "image":
+        return
+    contents = contents_of(data.root)
+    warning = faint_to_network({pair.image: contents.image(pair.image) for pair in data.split(split)}, net.value_range)
+    if warning is not None:
+        say(warning)

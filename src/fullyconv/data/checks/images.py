@@ -9,11 +9,10 @@ import numpy as np
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.checks.problems import Problem
 from fullyconv.data.contents import LEVELS, ImageContent
-from fullyconv.data.images.values import BYTE
+from fullyconv.data.images.brightness import DARK, LIGHT, faint_warning
+from fullyconv.data.images.values import BYTE, ValueRange
 from fullyconv.data.statistics import AUTO, ImageStatistics, bands_of, describe, form, statistics_of
 
-DARK, LIGHT = 4.0, 251.0
-"""An image counts as black if 99% of its pixels are below DARK, and as white if 99% are above LIGHT (of 0 to 255)."""
 FILLS = (-999, -9999, -99999, -32767, -32768)
 """Values that many programs write for missing data."""
 LOWEST_MEASURED = -1e30
@@ -79,15 +78,35 @@ def faint_images(contents: Mapping[Path, ImageContent], together: ImageStatistic
     """
     in_bytes = together.dtype == np.uint8
     ranges = [BYTE] * together.bands if in_bytes else together.percentiles(*AUTO)
-    problems = []
+    return [
+        Problem(Kind.FAINT, (path,), f"nearly {shade}", "an image in which something can be seen")
+        for path, content in contents.items()
+        if (shade := _shade(content, ranges)) is not None
+    ]
+
+
+def _shade(content: ImageContent, ranges: ValueRange) -> str | None:
+    """Return black or white if nearly all pixels of an image are, with these ranges of its bands; else None."""
+    scaled = [
+        [(band.quantiles[level] - low) / (high - low) * 255 for level in (HARDLY_ANY, NEARLY_ALL)]
+        for band, (low, high) in zip(bands_of(content, len(ranges)), ranges, strict=True)
+        if band.valid
+    ]
+    if max(most for _, most in scaled) < DARK:
+        return "black"
+    return "white" if min(least for least, _ in scaled) > LIGHT else None
+
+
+def faint_to_network(contents: Mapping[Path, ImageContent], value_range: ValueRange | None) -> str | None:
+    """Return a warning if images are nearly black or white to a network because of the range of values that it takes.
+
+    ``value_range`` is the network's. Images whose bands do not fit it, and bytes without a range, are left out.
+    """
+    faint = []
     for path, content in contents.items():
-        scaled = [
-            [(band.quantiles[level] - low) / (high - low) * 255 for level in (HARDLY_ANY, NEARLY_ALL)]
-            for band, (low, high) in zip(bands_of(content, together.bands), ranges, strict=True)
-            if band.valid
-        ]
-        if max(most for _, most in scaled) < DARK:
-            problems.append(Problem(Kind.FAINT, (path,), "nearly black", "an image in which something can be seen"))
-        elif min(least for least, _ in scaled) > LIGHT:
-            problems.append(Problem(Kind.FAINT, (path,), "nearly white", "an image in which something can be seen"))
-    return problems
+        if not content.valid or (value_range is None and content.dtype == "uint8"):
+            continue
+        ranges = value_range or [(0, np.iinfo(np.uint16).max)] * len(content.bands)
+        if len(content.bands) in (1, len(ranges)) and _shade(content, ranges) is not None:
+            faint.append(path)
+    return faint_warning(faint, len(contents), value_range) if faint else None

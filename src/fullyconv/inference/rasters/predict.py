@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fullyconv import __version__
 from fullyconv.classes import IGNORE
+from fullyconv.data.images.brightness import Brightness
 from fullyconv.data.images.read import check_bands, open_source, read_window, takes_alpha
 from fullyconv.data.images.source import Source, decoding
 from fullyconv.data.images.values import check_type
@@ -34,6 +35,7 @@ def predict_raster(
     level: int = 0,
     whole: Callable[[Tensor], Segmentation] | None = None,
     progress: Progress | None = None,
+    seen: Brightness | None = None,
 ) -> bool:
     """Label a TIFF file into another: compressed in tiles, with the palette and the image's georeference.
 
@@ -41,9 +43,10 @@ def predict_raster(
     appears when it is whole; until then its blocks are kept in ``NAME.partial``, and a run that was ended is resumed by
     the next, if that does the same. ``tile`` is rounded down to whole blocks of the file.
 
-    ``whole`` labels an image that must not be tiled, since it is shown, too. Return whether the image holds data, or
-    may hold some in what an earlier run labelled. Raises DataError for what cannot be read or does not fit the network,
-    ConfigError where ``whole`` is given and there are tiles, and as ``Predictor.windows``.
+    ``whole`` labels an image that must not be tiled, since it is shown, too. ``seen`` counts the pixels that are read.
+    Return whether the image holds data, or may hold some in what an earlier run labelled. Raises DataError for what
+    cannot be read or does not fit the network, ConfigError where ``whole`` is given and there are tiles, and as
+    ``Predictor.windows``.
     """
     predictor.refuse_picture(image)
     with ExitStack() as stack:
@@ -61,7 +64,8 @@ def predict_raster(
         labels = stack.enter_context(LabelFile(target, source.size, block, job))
         todo = [window for window in planned if not labels.has(*window.place)]
         filled = len(todo) < len(planned)
-        for done, (window, found) in enumerate(_labelled(predictor.net, source, todo), len(planned) - len(todo) + 1):
+        labelled = _labelled(predictor.net, source, todo, seen)
+        for done, (window, found) in enumerate(labelled, len(planned) - len(todo) + 1):
             labels.write(*window.place, found)
             filled = filled or bool((found != IGNORE).any())
             if progress is not None:
@@ -78,12 +82,14 @@ def _blocks(method: Method) -> tuple[int, Method]:
     return block, Method("tiles", max(block, method.side // block * block))
 
 
-def _labelled(net: Segmenter, source: Source, todo: Iterable[Window]) -> Iterator[tuple[Window, np.ndarray]]:
+def _labelled(
+    net: Segmenter, source: Source, todo: Iterable[Window], seen: Brightness | None
+) -> Iterator[tuple[Window, np.ndarray]]:
     """Each window's labels. While one is computed, the next is read."""
     with ThreadPoolExecutor(1) as pool:
         waiting = None
         for window in todo:
-            following = (window, pool.submit(_read, net, source, window))
+            following = (window, pool.submit(_read, net, source, window, seen))
             if waiting is not None:
                 yield waiting[0], _label(waiting[0], *waiting[1].result())
             waiting = following
@@ -91,7 +97,9 @@ def _labelled(net: Segmenter, source: Source, todo: Iterable[Window]) -> Iterato
             yield waiting[0], _label(waiting[0], *waiting[1].result())
 
 
-def _read(net: Segmenter, source: Source, window: Window) -> tuple[Tensor | None, np.ndarray | None]:
+def _read(
+    net: Segmenter, source: Source, window: Window, seen: Brightness | None
+) -> tuple[Tensor | None, np.ndarray | None]:
     """A window's pixels (None where it holds no data), and which of its labels are of pixels with data (None: all)."""
     if source.has_gaps and not takes_alpha(source, net.in_channels):
         with decoding(f"{source.path}: the pixels with data cannot be found"):
@@ -100,6 +108,8 @@ def _read(net: Segmenter, source: Source, window: Window) -> tuple[Tensor | None
             return None, valid
     found = read_window(source, *window.crop, net.in_channels, net.value_range)
     valid = found.valid
+    if seen is not None:
+        seen.add(found.values, valid)
     if valid is not None:
         places = zip(window.place, window.crop, strict=True)
         inside = (slice(own.start - read.start, own.stop - read.start) for own, read in places)
