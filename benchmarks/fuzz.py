@@ -148,7 +148,7 @@ def work(kind: Kind, cases: range, seed: int, seeds: Seeds, sandbox: Path, pipe:
         strays = sorted(entry.name for entry in sandbox.iterdir() if entry.name != "case")
         if seeds.canary.exists() or strays or Path("/tmp/escaped").exists():
             problem = f"what it holds was executed, or written elsewhere: {strays}"
-        if strange := [act for act in watch.found if act.startswith("writes") or not kind.may_read_elsewhere]:
+        if strange := [act for act in watch.found if act.startswith(kind.watched)]:
             problem = f"leads elsewhere: {sorted(strange)[:3]}"
         pipe.send((outcome, problem, seconds, more))
         if problem:

@@ -273,8 +273,8 @@ def of_panoptic(name: str, content: bytes, seeds: Seeds, random: Random) -> byte
 
 def _kind(name: str, folder: str, damage: object, *patterns: str) -> Kind:
     place = f"annotations/{folder}"
-    names_folders = damage is of_description
-    return Kind(name, [f"{place}/{pattern}" for pattern in patterns], damage, open_and_check, (place,), names_folders)
+    watched = ("writes",) if damage is of_description else ("reads", "writes")  # descriptions name any folders
+    return Kind(name, [f"{place}/{pattern}" for pattern in patterns], damage, open_and_check, (place,), watched)
 
 
 ANNOTATIONS = [

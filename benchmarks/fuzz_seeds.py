@@ -46,8 +46,8 @@ class Seeds(NamedTuple):
 class Kind(NamedTuple):
     """``seeds``: valid files, by name. ``damage``: a seed's name and content to what is written in its place.
 
-    ``open`` is given the path of the damaged file; ``beside`` it lie copies of these valid ones. Descriptions of where
-    data are may name files of the whole machine to be read.
+    ``open`` is given the path of the damaged file; ``beside`` it lie copies of these valid ones. ``watched``:
+    whether what Python "reads" or "writes" elsewhere is a failure (see ``fuzz_watch``).
     """
 
     name: str
@@ -55,7 +55,7 @@ class Kind(NamedTuple):
     damage: Callable[[str, bytes, Seeds, Random], bytes]
     open: Callable[[Path], object]
     beside: tuple[str, ...] = ()
-    may_read_elsewhere: bool = False
+    watched: tuple[str, ...] = ()
 
 
 def thin() -> None:
