@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -271,3 +272,29 @@ def test_pipes_among_images_and_masks_are_not_waited_for(tmp_path, photo):
         os.mkfifo(tmp_path / "images" / f"{name}.png")
         os.mkfifo(tmp_path / "masks" / f"{name}.png")
     assert len(found(open_data(tmp_path), Kind.UNREADABLE)) == 6
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "256", "٢٥٦"])
+def test_colours_in_a_file_of_classes_that_are_none_are_refused_in_words(tmp_path, photo, number):
+    """Python itself raises ValueError for numbers of more than 4,300 digits."""
+    photo("JPEGImages/a.png")
+    photo("SegmentationClass/a.png")
+    (tmp_path / "labelmap.txt").write_text(f"background:0,0,0::\nroad:{number},0,0::\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"has the line 'road:.* expected a line such as `road:128,64,128::`"):
+        open_data(tmp_path)
+
+
+def test_an_entry_that_may_not_be_looked_at_is_passed_over(tmp_path, photo, write_json, monkeypatch):
+    """As those below /proc/1, where a descriptor names the whole machine."""
+    photo("a.png")
+    write_json("a.json", coco("a.png"))
+    (tmp_path / "closed").touch()
+    looked = Path.is_dir
+
+    def refused(self):
+        if self.name == "closed":
+            raise PermissionError(13, "Permission denied", str(self))
+        return looked(self)
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    assert check(open_data(tmp_path)).errors == []

@@ -55,9 +55,10 @@ def _read_labelmap(path: Path) -> ClassFile:
 def _colour(path: Path, line: str, text: str, place: int) -> Colour:
     if not text:
         return voc_palette(place + 1)[-1]
-    channels = [int(part) if part.strip().isdecimal() else 256 for part in text.split(",")]
+    parts = [part.strip() for part in text.split(",")]
+    channels = [int(part) if part.isdecimal() and len(part) <= 3 else 256 for part in parts]
     if len(channels) != 3 or max(channels) > 255:
-        raise DataError(f"{path}: has the line {line!r}; expected a line such as `road:128,64,128::`")
+        raise DataError(f"{path}: has the line {line[:80]!r}; expected a line such as `road:128,64,128::`")
     return channels[0], channels[1], channels[2]
 
 

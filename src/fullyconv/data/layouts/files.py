@@ -17,7 +17,7 @@ _Place = tuple[int, int]
 
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder, sorted by name, including links to folders; hidden ones are left out."""
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in folder.iterdir() if _is_folder(entry) and not entry.name.startswith("."))
 
 
 def refuse_broken_links(folder: Path) -> None:
@@ -118,6 +118,14 @@ def separate(places: Mapping[str, str], found: Mapping[str, Keyed]) -> dict[str,
     return separated
 
 
+def _is_folder(entry: Path) -> bool:
+    """Whether an entry is a folder; False if the system does not let us look."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _walk(folder: Path, above: tuple[_Place, ...]) -> Iterator[Path]:
     inside = _entered(folder, above)
     if inside is None:
@@ -125,7 +133,7 @@ def _walk(folder: Path, above: tuple[_Place, ...]) -> Iterator[Path]:
     for entry in _entries(folder):
         if is_image_name(entry):
             yield entry
-        elif entry.is_dir():
+        elif _is_folder(entry):
             yield from _walk(entry, inside)
         elif entry.is_symlink() and not entry.exists():
             raise DataError(f"{entry}: {absence(entry)}; it may be a folder of images, so repair or remove the link")

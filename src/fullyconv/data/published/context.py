@@ -69,7 +69,7 @@ def _labels(path: Path) -> dict[int, str]:
     labels = {}
     for line in read_list(path):
         value, colon, name = line.partition(":")
-        if not colon or not value.strip().isdecimal():
+        if not colon or not value.strip().isdecimal() or len(value) > 10:
             raise DataError(f"{path}: holds the line {line!r}; lines such as `12: dog` are expected")
         labels[int(value)] = name.replace(" ", "")
     return labels

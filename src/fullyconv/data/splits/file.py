@@ -150,7 +150,11 @@ def _match(data: Data, rows: Sequence[Row], file: Path, given: Path) -> list[tup
 def _of_fold(rows: Sequence[Row], number: int | None, folds: int, file: Path, given: Path) -> dict[str, str]:
     """Return the split of each image outside of test. Raises ConfigError for another number of folds."""
     rest = [row for row in rows if canonical(row.split) != "test"]
-    faulty = [f"{row.image}: {row.fold!r}" for row in rest if not (row.fold.isascii() and row.fold.isdecimal())]
+    faulty = [
+        f"{row.image}: {row.fold!r}"
+        for row in rest
+        if not (row.fold.isascii() and row.fold.isdecimal() and len(row.fold) < 5)
+    ]
     found = {int(row.fold) for row in rest} if not faulty else set()
     if len(faulty) == len(rest) or (not faulty and found != set(range(folds))):
         has = f"the folds {', '.join(map(str, sorted(found)))}" if found else "no folds"
