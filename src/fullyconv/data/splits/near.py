@@ -13,7 +13,8 @@ that were cropped on each side were missed, and 1 in 30 of the brighter ones. Di
 the nerve cord correlate by at most 0.74, and neither their set nor ISBI 2012 nor the first 300 nuclei have a pair that
 is nearly the same. Nor do 913 tiles of 100×100 pixels that were cut from aerial images (the samples of DeepForest); of
 copies of 30 of these, all that were brighter or darker were found, 29 of those that were halved or cropped, 27 of those
-that were compressed, but only 3 that were halved, darker and compressed: so little is left of them. Pairs in CamVid are frames of a standing camera, or of a fraction of a second; those in the receipts
+that were compressed, but only 3 that were halved, darker and compressed: so little is left of them.
+Pairs in CamVid are frames of a standing camera, or of a fraction of a second; those in the receipts
 are of one form.
 """
 
