@@ -138,7 +138,7 @@ def test_what_is_written_is_data_alone(folder):
     everything(folder)
     digest, text = (folder / FILE).read_text().split("\n")
     assert int(digest, 16)
-    assert set(json.loads(text)) == {"version", "images", "masks"}
+    assert set(json.loads(text)) == {"version", "images", "masks", "alike"}
 
 
 def test_another_version_of_the_code_reads_the_files_again(folder, decoded, monkeypatch):

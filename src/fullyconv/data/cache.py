@@ -7,7 +7,7 @@ folder is read-only, the cache stays in memory, because a cache file elsewhere w
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -22,12 +22,15 @@ from fullyconv.data.contents import ImageContent, MaskContent, read_image_conten
 from fullyconv.data.images import fingerprint, gdal, headers, pictures, read, slides, tiff
 from fullyconv.data.images import source as image_source
 from fullyconv.data.published import matlab
+from fullyconv.data.splits import near
+from fullyconv.data.splits.near import Known
 from fullyconv.files import file_state, write_whole
 
 FILE = ".fullyconv-cache.json"
 MAX_BYTES = 1 << 30
 MAX_KINDS = 1024
 """Masks with more values or colours are not cached, because they are faulty and would take much space."""
+IMAGE_READERS = (read, image_source, headers, pictures, gdal, tiff, slides)
 SETTLED = 2_000_000_000
 """Nanoseconds since the last change of a file after which it may be cached.
 
@@ -54,6 +57,8 @@ class Stored(BaseModel):
     version: str
     images: dict[str, Entry[ImageContent]] = {}
     masks: dict[str, Entry[MaskContent]] = {}
+    alike: dict[str, bool] = {}
+    """Whether two images are nearly the same, by their ``ImageContent.sample`` (see ``near.Known``)."""
 
 
 class Contents:
@@ -63,6 +68,7 @@ class Contents:
         self.root = root
         self.stored = read_stored(root / FILE)
         self.unsaved = False
+        self.compared = len(self.stored.alike)
 
     def image(self, path: Path) -> ImageContent:
         """Return the summary of an image file. Raises DataError if it cannot be read."""
@@ -73,25 +79,32 @@ class Contents:
         name = self._name(path) if key is None else f"{self._name(path)}\n{key}"
         return self._get(self.stored.masks, name, path, lambda path: read_mask_content(path, key))
 
+    def alike(self, marks: Sequence[str]) -> Known:
+        """Return which of the images with these ``ImageContent.sample`` were compared before; new verdicts are kept."""
+        return Known(marks, self.stored.alike)
+
     def save(self) -> None:
         """Add new entries to the cache file, keeping those of other processes; do nothing if it cannot be written."""
-        if not self.unsaved:
+        if not self.unsaved and self.compared == len(self.stored.alike):
             return
         others = read_stored(self.root / FILE)
         merged = Stored(
             version=self.stored.version,
             images={**others.images, **self.stored.images},
             masks={**others.masks, **self.stored.masks},
+            alike={**others.alike, **self.stored.alike},
         )
         for entries in (merged.images, merged.masks):
             for name in [name for name in entries if not (self.root / name.partition("\n")[0]).exists()]:
                 del entries[name]
+        samples = {entry.content.sample for entry in merged.images.values()}
+        merged.alike = {key: same for key, same in merged.alike.items() if samples.issuperset(key.split(" "))}
         text = merged.model_dump_json()
         try:
             write_whole(self.root / FILE, f"{_digest(text)}\n{text}")
         except OSError:  # the folder is read-only, or the disk is full
             return
-        self.unsaved = False
+        self.unsaved, self.compared = False, len(self.stored.alike)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path.absolute())
@@ -134,7 +147,20 @@ def read_stored(file: Path) -> Stored:
 def version() -> str:
     """Return the version of the code that reads files: a digest of our modules and the versions of Pillow and NumPy."""
     source = hashlib.blake2b(digest_size=16)
-    for module in (contents, fingerprint, read, image_source, headers, pictures, gdal, tiff, slides, masks, matlab):
+    for module in (
+        contents,
+        fingerprint,
+        read,
+        image_source,
+        headers,
+        pictures,
+        gdal,
+        tiff,
+        slides,
+        masks,
+        matlab,
+        near,
+    ):
         try:
             source.update(Path(str(module.__file__)).read_bytes())
         except OSError:  # installed without source: the version number identifies it

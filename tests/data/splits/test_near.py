@@ -1,6 +1,7 @@
 """Images that are nearly the same are found, whatever was done to the file; images that are only alike are not."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from fullyconv.data import check, open_data
+from fullyconv.data.cache import contents_of
 from fullyconv.data.contents import read_image_content
 from fullyconv.data.images.fingerprint import LENGTH, as_vectors, fingerprint
 from fullyconv.data.splits import near
@@ -60,6 +62,25 @@ def find(folder: Path, pictures: list[Image.Image]) -> list[tuple[int, int]]:
 def test_a_changed_copy_is_found_among_others(tmp_path: Path, change: str, grain: float) -> None:
     originals = [texture(seed, grain=grain) for seed in range(6)]
     assert find(tmp_path, [*originals, CHANGES[change](originals[4])]) == [(4, 6)]
+
+
+def test_images_are_compared_once_for_all_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = texture(0)
+    for split, picture in (("train", original), ("val", reencoded(original))):
+        for kind, image in (("images", picture), ("masks", Image.new("L", picture.size))):
+            (tmp_path / kind / split).mkdir(parents=True)
+            image.save(tmp_path / kind / split / f"{split}.png")
+    for path in tmp_path.rglob("*.png"):
+        os.utime(path, (1e9, 1e9))  # long ago, so that it is remembered
+
+    def found() -> list[str]:
+        contents_of.cache_clear()  # as in a new process
+        return [problem.kind.word for problem in check(open_data(tmp_path)).problems]
+
+    first = found()
+    assert "near-duplicates" in first
+    monkeypatch.setattr(near, "read_details", None)
+    assert found() == first
 
 
 def test_images_of_one_texture_are_not_the_same(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def check(
         if data.channels is None and data.inputs == "image":
             problems += image_problems({pair.image: content for pair, content in images.items()})
         equal = whole.in_several_splits(chosen, images, data.divided)
-        problems += equal + whole.nearly_in_several_splits(chosen, images, equal)
+        problems += equal + whole.nearly_in_several_splits(chosen, images, equal, files)
+        files.save()
         problems += whole.small_splits(chosen) + whole.absent_classes(data, frequencies)
     drawn = [own.drawn for own in findings_of.values() if own.drawn is not None]
     return Report(data, problems, frequencies, allowed, strict, whole.remarks(drawn))

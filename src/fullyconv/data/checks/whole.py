@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fullyconv.data.annotations.drawing import Drawn
+from fullyconv.data.cache import Contents
 from fullyconv.data.catalog import Data
 from fullyconv.data.checks.judge import paste_values
 from fullyconv.data.checks.kinds import Kind
@@ -163,7 +164,7 @@ def in_several_splits(chosen: Splits, images: Mapping[Pair, ImageContent], divid
 
 
 def nearly_in_several_splits(
-    chosen: Splits, images: Mapping[Pair, ImageContent], equal: Sequence[Problem]
+    chosen: Splits, images: Mapping[Pair, ImageContent], equal: Sequence[Problem], cached: Contents
 ) -> list[Problem]:
     """Report images that are nearly the same as an image of another split (see ``near``), apart from ``equal`` ones."""
     splits_of: dict[Pair, list[str]] = {}
@@ -176,7 +177,8 @@ def nearly_in_several_splits(
     sets = [kinds[tuple(splits_of[pair])] for pair in pairs]
     known = [set(problem.files) for problem in equal]
     problems = []
-    for one, other in near_duplicates([pair.image for pair in pairs], [images[p].fingerprint for p in pairs], sets):
+    prints, before = [images[pair].fingerprint for pair in pairs], cached.alike([images[pair].sample for pair in pairs])
+    for one, other in near_duplicates([pair.image for pair in pairs], prints, sets, known=before):
         files = (pairs[one].image, pairs[other].image)
         if any(same.issuperset(files) for same in known):
             continue

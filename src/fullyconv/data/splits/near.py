@@ -48,6 +48,17 @@ _MEMORY = 4096
 """Number of reduced images that are kept for further comparisons."""
 
 
+class Known(NamedTuple):
+    """Comparisons that were made before, so that no command makes them again.
+
+    ``marks`` tell the contents of the images apart. ``verdicts`` say whether two are nearly the same, by their marks in
+    ascending order with a space between them; new verdicts are added.
+    """
+
+    marks: Sequence[str]
+    verdicts: dict[str, bool]
+
+
 class Details(NamedTuple):
     """The details of an image: of 64×64 pixels, for the alignment, their gradients, and those of 128×128 pixels."""
 
@@ -63,22 +74,29 @@ def near_duplicates(
     sets: Sequence[int],
     progress: Progress | None = None,
     compared: set[tuple[int, int]] | None = None,
+    known: Known | None = None,
 ) -> list[tuple[int, int]]:
     """Return the indices of pairs of images of different ``sets`` that are nearly the same, in order.
 
     Images without a fingerprint, and files that cannot be read, are never in a pair. Pairs in ``compared`` are left
-    out; those that are compared now are added to it.
+    out; those that are compared now are added to it. ``known`` spares comparisons.
     """
     compared = set() if compared is None else compared
     pairs = [pair for pair in candidates(as_vectors(fingerprints), np.asarray(sets)) if pair not in compared]
     compared.update(pairs)
     details = _remembering(images)
+    verdicts = {} if known is None else known.verdicts
+
+    def key(pair: tuple[int, int]) -> str:
+        return " ".join(sorted(known.marks[place] for place in pair) if known else map(str, pair))
 
     def same(pair: tuple[int, int]) -> bool:
         one, other = details(pair[0]), details(pair[1])
         return one is not None and other is not None and similarity(one, other) >= SAME
 
-    return [pair for pair, alike in zip(pairs, in_parallel(same, pairs, progress), strict=True) if alike]
+    new = [pair for pair in pairs if key(pair) not in verdicts]
+    verdicts.update(zip(map(key, new), in_parallel(same, new, progress), strict=True))
+    return [pair for pair in pairs if verdicts[key(pair)]]
 
 
 def candidates(vectors: np.ndarray, sets: np.ndarray) -> list[tuple[int, int]]:

@@ -177,24 +177,27 @@ def _copies(pairs: Sequence[Pair], files: Contents) -> list[list[Path]]:
 def _near(pairs: Sequence[Pair], files: Contents, progress: Progress | None) -> list[list[Path]]:
     """Return groups of images that are nearly the same, each joined with its nearest ones until there are none left."""
     images = [pair.image for pair in pairs]
-    prints = [_fingerprint(image, files) for image in images]
+    prints, samples = zip(*(_marks(image, files) for image in images), strict=True)
     own: dict[Path, list[Key]] = {image: [("image", str(number))] for number, image in enumerate(images)}
     alike: list[list[Path]] = []
     compared: set[tuple[int, int]] = set()
     while True:
         joined = join(own, alike)
         sets = [int(joined[image]) for image in images]
-        more = near_duplicates(images, prints, sets, progress, compared)
+        more = near_duplicates(images, prints, sets, progress, compared, files.alike(samples))
         if not more:
+            files.save()
             return alike
         alike += [[images[one], images[other]] for one, other in more]
 
 
-def _fingerprint(image: Path, files: Contents) -> str:
+def _marks(image: Path, files: Contents) -> tuple[str, str]:
+    """Return the fingerprint and the sample of an image; empty if it cannot be read, which the check has allowed."""
     try:
-        return files.image(image).fingerprint
-    except DataError:  # the check has allowed it
-        return ""
+        content = files.image(image)
+    except DataError:
+        return "", ""
+    return content.fingerprint, content.sample
 
 
 def _images(images: Sequence[Path], pixels: Mapping[Path, np.ndarray]) -> list[int]:
