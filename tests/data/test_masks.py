@@ -154,6 +154,15 @@ def test_colours_outside_the_palette_are_listed(save):
         read_mask(path, MaskCode(2))
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"])
+@pytest.mark.parametrize("georeferenced", [False, True])
+def test_masks_in_tiffs_of_every_type(tmp_path, dtype, georeferenced):
+    tifffile = pytest.importorskip("tifffile")
+    tags = [(33550, 12, 3, (1.0, 1.0, 0.0), True)] if georeferenced else []
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 1], [2, 255]], dtype), extratags=tags)
+    assert read_mask(tmp_path / "a.tif", MaskCode(3, 255)).tolist() == [[0, 1], [2, IGNORE]]
+
+
 def test_floating_point_masks_are_read_where_they_hold_whole_numbers(save):
     assert read_mask(save("a.tif", [[0, 1, 0]], np.float32), MaskCode(2)).tolist() == [[0, 1, 0]]
     for value in (0.5, np.nan, np.inf):
