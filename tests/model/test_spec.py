@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones.release import trunk_of
-from fullyconv.model.fcn import build, from_spec
+from fullyconv.model.fcn import build, create, from_spec
 from fullyconv.model.spec import MAX_TEXT, ExportSpec, ModelSpec, parsed
 
 WHOLE = {
@@ -106,7 +106,7 @@ def test_bands_of_ones_own_are_no_depth_to_the_papers_networks():
         ("classes", ["sky", "ro\x1b[2Jad"], r"classes\.1: .*control character U\+001B"),
         ("classes", ["sky", "ro\nad"], r"classes\.1: .*control character U\+000A"),
         ("classes", ["sky", "ro\u202ead"], r"classes\.1: .*control character U\+202E"),
-        ("classes", ["a"] * 300, "colours for 300 classes"),
+        ("classes", ["a"] * 300, "There are 300 classes; labels are bytes"),
         ("palette", [[0, 0, 0]], "palette has 1 colours for 2 classes"),
         ("palette", [[0, 0, 0], [0, 0, 256]], r"palette\.1\.2: .*255"),
         ("palette", [[0, 0, 0], [0, 0, -1]], r"palette\.1\.2: "),
@@ -164,6 +164,8 @@ def test_a_labelling_has_no_more_classes_than_bytes_can_tell_apart():
     many = {"classes": ["a"] * 256, "palette": [[0, 0, 0]] * 256}
     with pytest.raises(WeightsError, match="256 classes; labels are bytes, so that 255 is the most"):
         parsed(ModelSpec, json.dumps(WHOLE | many), "here")
+    with pytest.raises(ConfigError, match="300 classes; labels are bytes, so that 255 is the most"):
+        create("fcn8s-test_resnet", 300)
     split = json.dumps(WHOLE | many | {"heads": {"one": 255, "two": 1}})
     assert parsed(ModelSpec, split, "here").heads == {"one": 255, "two": 1}
 

@@ -60,10 +60,10 @@ class Labels(BaseModel):
                 )
             if any(low >= high for low, high in self.value_range):
                 raise ValueError("Each pair of the value_range is a lower and a higher value")
-        if len(self.palette) != count:
-            raise ValueError(f"The palette has {len(self.palette)} colours for {count} classes: give one for each")
         if self.heads is None and count > MAX_CLASSES:
             raise ValueError(f"There are {count} classes; labels are bytes, so that {MAX_CLASSES} is the most")
+        if len(self.palette) != count:
+            raise ValueError(f"The palette has {len(self.palette)} colours for {count} classes: give one for each")
         if self.heads is not None and (total := sum(self.heads.values())) != count:
             raise ValueError(f"The heads {self.heads} have {total} classes in all, found {count} names")
         return self
