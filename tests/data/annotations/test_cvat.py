@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pycocotools import mask
 
 from fullyconv.data import check, open_data
-from fullyconv.data.annotations.formats.cvat import read_cvat
+from fullyconv.data.annotations.formats.cvat.read import read_cvat
 from fullyconv.data.checks.kinds import Kind
 from fullyconv.data.pairs import read_pair
 from fullyconv.errors import DataError

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fullyconv.data.splits.command import split_data
-from fullyconv.data.splits.natural import natural
+from fullyconv.data.splits.names import natural
 from fullyconv.data.splits.options import Options
 from fullyconv.data.splits.times import by_time
 from fullyconv.errors import ConfigError, DataError

@@ -11,7 +11,7 @@ from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, di
 from fullyconv.data.annotations.drawing import Drawing, Style, folder_of_masks
 from fullyconv.data.annotations.formats.ade20k import ade20k_files, read_ade20k
 from fullyconv.data.annotations.formats.coco import read_coco
-from fullyconv.data.annotations.formats.cvat import read_cvat
+from fullyconv.data.annotations.formats.cvat.read import read_cvat
 from fullyconv.data.annotations.formats.label_studio import read_label_studio
 from fullyconv.data.annotations.formats.labelme import read_labelme
 from fullyconv.data.annotations.formats.panoptic import panoptic_files, read_panoptic

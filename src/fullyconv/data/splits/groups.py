@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fullyconv.data.splits.natural import natural
+from fullyconv.data.splits.names import natural
 
 Key = tuple[str, str]
 """What an image belongs to: of what kind that is, such as a block, and its name."""

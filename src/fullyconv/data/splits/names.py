@@ -12,6 +12,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 """The usual name of each split, by the names in use (lower case, letters and digits only)."""
+Natural = tuple[tuple[int, int, str], ...]
 _COPY = re.compile(r"(.+)\.rf\.[0-9a-z]{8,}", re.IGNORECASE)
 """The name of Roboflow's copies of one image, which differ by a digest."""
 
@@ -54,3 +55,13 @@ def read_fold(text: str) -> tuple[int, int]:
     if match is None or int(match[2]) < 2 or int(match[1]) >= int(match[2]):
         raise ConfigError(f"fold {text!r}: expected a fold and the number of folds, 0/5 to 4/5 for five folds")
     return int(match[1]), int(match[2])
+
+
+def natural(text: str) -> Natural:
+    """Return a key that sorts text with the numbers in it by their values: frame 9 before frame 10, and also dates."""
+    pieces = re.split(r"([0-9]+)", text)
+    return tuple(
+        (0, int(piece), piece) if piece.isdecimal() and len(piece) < 1000 else (1, 0, piece)
+        for piece in pieces
+        if piece
+    )

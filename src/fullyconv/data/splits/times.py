@@ -10,7 +10,7 @@ from PIL import Image
 from fullyconv.data.parallel import in_parallel
 from fullyconv.data.splits.divide import source_of
 from fullyconv.data.splits.file import shown
-from fullyconv.data.splits.natural import natural
+from fullyconv.data.splits.names import natural
 from fullyconv.errors import DataError
 
 EXIF, TAKEN, CHANGED = 0x8769, 0x9003, 0x0132

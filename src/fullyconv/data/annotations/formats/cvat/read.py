@@ -14,8 +14,8 @@ import numpy as np
 from fullyconv.classes import IGNORE
 from fullyconv.data.annotations.annotated import AnnotatedImage, Annotations, digest, named_classes, refuse_twice
 from fullyconv.data.annotations.faults import reading, shapes_or_faults
-from fullyconv.data.annotations.formats.cvat_video import Found, frames_of
-from fullyconv.data.annotations.formats.cvat_xml import DRAWN, Content, Element, Picture, read_xml
+from fullyconv.data.annotations.formats.cvat.video import Found, frames_of
+from fullyconv.data.annotations.formats.cvat.xml import DRAWN, Content, Element, Picture, read_xml
 from fullyconv.data.annotations.image_index import ImageIndex
 from fullyconv.data.annotations.run_lengths import bitmap_of_rows
 from fullyconv.data.annotations.shapes import Bitmap, Ellipse, Geometry, Polygon, Rectangle, Shape, turned

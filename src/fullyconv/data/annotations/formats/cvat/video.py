@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from fullyconv.data.annotations.formats.cvat_xml import Content, Picture, Track
+from fullyconv.data.annotations.formats.cvat.xml import Content, Picture, Track
 from fullyconv.data.annotations.image_index import ImageIndex, parts_of
 from fullyconv.errors import DataError
 
