@@ -191,9 +191,9 @@ def test_a_frame_of_a_video_is_not_sought_in_folders_that_its_file_leads_to(tmp_
 
 
 def test_tracks_that_leave_out_most_frames_are_refused(tmp_path, monkeypatch):
-    from fullyconv.data.annotations.formats import cvat_video
+    from fullyconv.data.annotations.formats.cvat import video
 
-    monkeypatch.setattr(cvat_video, "HELD", 50)
+    monkeypatch.setattr(video, "HELD", 50)
     box = '<box frame="{}" outside="0" xtl="1" ytl="1" xbr="9" ybr="9" z_order="0"/>'
     tracks = "".join(
         f'<track id="{i}" label="car">{box.format(2 * i)}{box.format(2 * i + 1)}</track>' for i in range(20)
