@@ -141,7 +141,8 @@ def _with_one_changed(tree: object, odd: Sequence[object], random: Random) -> ob
             at = int(random.integers(len(value)))
             holder[key] = value[:at] + str(pick(random, odd))[:3000] + value[at + 1 :]
         case 4 if isinstance(value, int | float):
-            holder[key] = value * pick(random, [-1, 0, 2, 1000, 10**6, 10**12, 0.37, 1e300])
+            factor = pick(random, [-1, 0, 2, 1000, 10**6, 10**12, 0.37, 1e300])
+            holder[key] = value * factor if abs(value) < 1e300 else factor
         case _:
             holder[key] = pick(random, odd)
     return tree
