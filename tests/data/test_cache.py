@@ -85,6 +85,21 @@ def test_a_file_that_changes_is_read_again(folder, save, decoded, settled):
     assert not all((a["pixels"] == b["pixels"]).all() for a, b in zip(before[2], after[2], strict=True))
 
 
+def test_a_file_is_read_again_when_the_mask_beside_it_changes(folder, save):
+    rasterio = pytest.importorskip("rasterio")
+    path = save("images/9.tif", np.zeros((5, 7, 3)))
+    for covered in (7, 14):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as file:
+            file.write_mask(np.arange(35).reshape(5, 7) >= covered)
+        os.utime(path, (LONG_AGO, LONG_AGO))
+        os.utime(f"{path}.msk", (LONG_AGO + covered, LONG_AGO + covered))
+        files = contents_of(folder)
+        assert files.image(path).valid == pytest.approx(1 - covered / 35)
+        files.save()
+    Path(f"{path}.msk").unlink()
+    assert contents_of(folder).image(path).valid == 1
+
+
 def test_a_file_of_just_now_is_not_remembered(folder, save, decoded):
     """It may change again within what file systems keep of the time, and keep its size."""
     path = save("masks/3.png", np.full((5, 7), 2))

@@ -21,6 +21,7 @@ from fullyconv.data import contents, masks
 from fullyconv.data.contents import ImageContent, MaskContent, read_image_content, read_mask_content
 from fullyconv.data.images import fingerprint, gdal, headers, pictures, read, slides, tiff
 from fullyconv.data.images import source as image_source
+from fullyconv.data.images.headers import BESIDE
 from fullyconv.data.published import matlab
 from fullyconv.data.splits import near
 from fullyconv.data.splits.near import Known
@@ -112,16 +113,25 @@ class Contents:
     def _get(
         self, entries: dict[str, Entry[Content]], name: str, path: Path, read: Callable[[Path], Content]
     ) -> Content:
-        found = file_state(path)
+        found = _state(path)
         known = entries.get(name)
         if known is not None and (known.size, known.changed) == found:
             return known.content
         content = read(path)
         small = not isinstance(content, MaskContent) or len(content.values) + len(content.colours) <= MAX_KINDS
-        if small and found is not None and found == file_state(path) and time.time_ns() - found[1] > SETTLED:
+        if small and found is not None and found == _state(path) and time.time_ns() - found[1] > SETTLED:
             entries[name] = Entry(size=found[0], changed=found[1], content=content)
             self.unsaved = True
         return content
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return the size of a file and of those read together with it, and the last time that one of them changed."""
+    own = file_state(path)
+    if own is None:
+        return None
+    states = [own, *filter(None, (file_state(Path(f"{path}{suffix}")) for suffix in BESIDE))]
+    return sum(size for size, _ in states), max(changed for _, changed in states)
 
 
 @lru_cache(maxsize=8)

@@ -23,6 +23,8 @@ LARGE = 64 * 2**20
 
 MASKS = (".msk", ".MSK")
 """Suffixes, after the name of an image, of files that GDAL reads as its mask."""
+BESIDE = (*MASKS, ".aux.xml")
+"""Suffixes, after the name of an image, of files with its mask, or with metadata such as nodata, which GDAL reads."""
 MAX_PIECES = 1000
 """Maximum number of chunks, boxes or segments of a header that are looked at."""
 
@@ -102,7 +104,7 @@ def decoder_of(path: Path) -> Decoder:
 
 def _is_described_beside(path: Path) -> bool:
     """Whether a file beside an image holds its mask or metadata such as nodata, which only GDAL reads."""
-    return any(os.path.lexists(f"{path}{suffix}") for suffix in (*MASKS, ".aux.xml"))
+    return any(os.path.lexists(f"{path}{suffix}") for suffix in BESIDE)
 
 
 def is_lossy(path: Path) -> bool:
