@@ -3,7 +3,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    jaccard_score,
+    precision_recall_fscore_support,
+)
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
@@ -12,6 +18,11 @@ from fullyconv.evaluation.metrics import ConfusionMatrix, Result, joint_labels, 
 
 def names(count: int) -> list[str]:
     return [f"class {i}" for i in range(count)]
+
+
+def class_row(name, pixels, iou, dice, precision, recall):
+    rates = {"iou": iou, "dice": dice, "precision": precision, "recall": recall, "accuracy": recall}
+    return {"name": name, **rates, "pixels": pixels}
 
 
 def measured(preds: torch.Tensor, target: torch.Tensor, count: int) -> Result:
@@ -41,6 +52,13 @@ def test_equals_scikit_learn(count, pixels, seed):
     assert result["mean_iou"] == pytest.approx(ious.mean())
     assert result["frequency_weighted_iou"] == pytest.approx((shares * ious).sum())
     assert [row["iou"] for row in result["per_class"] if row["iou"] is not None] == pytest.approx(ious.tolist())
+    by_class = precision_recall_fscore_support(truth, labels, labels=range(count), average=None, zero_division=np.nan)
+    for row, *expected in zip(result["per_class"], *by_class, strict=True):
+        found = [row["precision"], row["recall"], row["dice"], row["pixels"]]
+        assert [np.nan if value is None else value for value in found] == pytest.approx(expected, nan_ok=True)
+        assert row["accuracy"] == row["recall"]
+    means = [result["mean_precision"], result["mean_recall"], result["mean_dice"]]
+    assert means == pytest.approx([np.nanmean(values) for values in by_class[:3]])
     assert sum(row["pixels"] for row in result["per_class"]) == len(truth)
 
 
@@ -48,7 +66,7 @@ def test_one_class_has_a_matrix_of_one_cell():
     result = measured(torch.tensor([[0, 0, 0]]), torch.tensor([[0, IGNORE, 0]]), 1)
     assert result["confusion"] == [[2]]
     assert result["pixel_accuracy"] == result["mean_accuracy"] == result["mean_iou"] == 1
-    assert result["per_class"] == [{"name": "class 0", "iou": 1.0, "accuracy": 1.0, "pixels": 2}]
+    assert result["per_class"] == [class_row("class 0", 2, 1.0, 1.0, 1.0, 1.0)]
     heads = {"a": 1, "b": 1}
     both = metrics_of_heads(torch.eye(2), names(2), heads)
     assert [both["heads"][name]["confusion"] for name in heads] == [[[1]], [[1]]]
@@ -62,10 +80,10 @@ def test_hand_sized_case():
         "mean_accuracy": (3 / 4 + 1 / 2) / 2,
         "mean_iou": pytest.approx((3 / 5 + 1 / 3) / 2),
         "frequency_weighted_iou": pytest.approx((4 * 3 / 5 + 2 * 1 / 3) / 6),
-        "per_class": [
-            {"name": "a", "iou": 3 / 5, "accuracy": 3 / 4, "pixels": 4},
-            {"name": "b", "iou": 1 / 3, "accuracy": 1 / 2, "pixels": 2},
-        ],
+        "mean_dice": (6 / 8 + 2 / 4) / 2,
+        "mean_precision": (3 / 4 + 1 / 2) / 2,
+        "mean_recall": (3 / 4 + 1 / 2) / 2,
+        "per_class": [class_row("a", 4, 3 / 5, 6 / 8, 3 / 4, 3 / 4), class_row("b", 2, 1 / 3, 2 / 4, 1 / 2, 1 / 2)],
         "confusion": [[3, 1], [1, 1]],
         "images": 1,
         "split": "val",
@@ -75,12 +93,12 @@ def test_hand_sized_case():
 def test_class_in_neither_truth_nor_prediction_is_left_out_of_the_mean():
     result = metrics([[2, 0, 0], [0, 2, 0], [0, 0, 0]], names(3))
     assert (result["mean_iou"], result["mean_accuracy"]) == (1.0, 1.0)
-    assert result["per_class"][2] == {"name": "class 2", "iou": None, "accuracy": None, "pixels": 0}
+    assert result["per_class"][2] == class_row("class 2", 0, None, None, None, None)
 
 
 def test_class_only_predicted_counts_as_iou_0_and_has_no_accuracy():
     result = metrics([[1, 0, 1], [0, 2, 0], [0, 0, 0]], names(3))
-    assert result["per_class"][2] == {"name": "class 2", "iou": 0.0, "accuracy": None, "pixels": 0}
+    assert result["per_class"][2] == class_row("class 2", 0, 0.0, 0.0, 0.0, None)
     assert result["mean_iou"] == pytest.approx((1 / 2 + 1 + 0) / 3)
     assert result["mean_accuracy"] == pytest.approx((1 / 2 + 1) / 2)
 

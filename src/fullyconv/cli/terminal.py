@@ -92,11 +92,14 @@ def table(result: Result, head: str) -> str:
     many = f"{result['images']} image{'s' * (result['images'] != 1)}"
     lines = [f"{many} of {result['split']}{', ' * bool(head)}{head}", ""]
     lines += [f"{name:{width}}  {rate(result[key])}" for key, name in METRICS.items()]
-    lines += ["", f"{'class':{width}}    IoU  accuracy"]
+    lines += ["", f"{'class':{width}}    IoU   Dice  precision  recall"]
     lines += [
-        f"{e['name']:{width}}  {rate(e['iou'])}     {rate(e['accuracy'])}{'' if e['pixels'] else '  absent'}"
+        f"{e['name']:{width}}  {rate(e['iou'])}  {rate(e['dice'])}      {rate(e['precision'])}   {rate(e['recall'])}"
+        f"{'' if e['pixels'] else '  absent'}"
         for e in result["per_class"]
     ]
+    means = (rate(result[key]) for key in ("mean_iou", "mean_dice", "mean_precision", "mean_recall"))
+    lines += ["{:{}}  {}  {}      {}   {}".format("mean", width, *means)]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -28,7 +28,11 @@ class ClassResult(TypedDict):
 
     name: str
     iou: float | None
+    dice: float | None
+    precision: float | None
+    recall: float | None
     accuracy: float | None
+    """The same as ``recall``: the paper's word for it."""
     pixels: int
 
 
@@ -39,12 +43,39 @@ class Result(TypedDict):
     mean_accuracy: float | None
     mean_iou: float | None
     frequency_weighted_iou: float | None
+    mean_dice: float | None
+    mean_precision: float | None
+    mean_recall: float | None
+    """The same as ``mean_accuracy``."""
     per_class: list[ClassResult]
     confusion: list[list[int]]
     images: int
     split: str
     heads: NotRequired[dict[str, "Result"]]
     """The result of each labeling, where images have several; the entries beside this one are the first labeling's."""
+
+
+class Counts(NamedTuple):
+    """The pixels of each class, integers (..., classes), of which all of its rates are made."""
+
+    right: np.ndarray
+    """Those of the class that are labelled so."""
+    truth: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def of(cls, confusion: np.ndarray) -> "Counts":
+        """Count in a confusion matrix (classes, classes)."""
+        return cls(np.diag(confusion), confusion.sum(1), confusion.sum(0))
+
+
+class Rates(NamedTuple):
+    """The rates of each class, (..., classes); NaN where they are undefined."""
+
+    iou: np.ndarray
+    dice: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
 
 
 class ConfusionMatrix(Metric):
@@ -126,6 +157,34 @@ def metrics_of_heads(
     return {**next(iter(results.values())), "heads": results}
 
 
+def rates(counts: Counts) -> Rates:
+    """Compute IoU, Dice, precision and recall of each class.
+
+    A class in neither truth nor prediction has none of them, one that is not predicted no precision, and one that is
+    not in the truth no recall.
+    """
+    right, truth, predicted = counts
+    return Rates(
+        iou=_ratio(right, truth + predicted - right),
+        dice=_ratio(2 * right, truth + predicted),
+        precision=_ratio(right, predicted),
+        recall=_ratio(right, truth),
+    )
+
+
+def mean_over_classes(values: np.ndarray, counts: Counts, absent_excluded: bool = False) -> np.ndarray:
+    """Return the mean over the last axis of a rate (..., classes) where it is defined; NaN where it is nowhere.
+
+    ``absent_excluded`` leaves out classes that are not in the truth.
+    """
+    counted = ~np.isnan(values) & ((counts.truth > 0) if absent_excluded else True)
+    return _ratio(np.where(counted, values, 0).sum(-1), counted.sum(-1))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
 def metrics(
     confusion: ArrayLike | Tensor,
     classes: Sequence[str],
@@ -142,32 +201,45 @@ def metrics(
     * mean IU: the mean of n_ii / (t_i + Σ_j n_ji − n_ii), over the classes that occur in truth or prediction
     * frequency-weighted IU: Σ_i t_i · IU_i / Σ_i t_i
 
-    A class in neither truth nor prediction has ``iou`` None and is left out of the mean. One that is only
-    predicted has IU 0, which counts (unless ``absent_excluded``, as the paper's section 5 has it for SIFT Flow), and
-    ``accuracy`` None. With no pixel at all the four are None too.
+    and further those that other fields ask for, Dice (F1), precision and recall. A rate that is undefined (see
+    ``rates``) is None and left out of the mean. A class that is only predicted has IU and Dice 0, which count (unless
+    ``absent_excluded``, as the paper's section 5 has it for SIFT Flow). With no pixel at all the means are None too.
     """
-    counts = _square(confusion, len(classes))
-    right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
-    union = truth + predicted - right
-    in_truth, seen = truth > 0, union > 0
-    accuracy = right / np.where(in_truth, truth, 1)
-    iou = right / np.where(seen, union, 1)
-    total = int(truth.sum())
+    matrix = _square(confusion, len(classes))
+    counts = Counts.of(matrix)
+    own = rates(counts)
+    total = int(counts.truth.sum())
+
+    def mean(values: np.ndarray) -> float | None:
+        return defined(mean_over_classes(values, counts, absent_excluded)) if total else None
+
+    recall, weighted = mean(own.recall), counts.truth * np.nan_to_num(own.iou)
     return {
-        "pixel_accuracy": int(right.sum()) / total if total else None,
-        "mean_accuracy": float(accuracy[in_truth].mean()) if total else None,
-        "mean_iou": float(iou[in_truth if absent_excluded else seen].mean()) if total else None,
-        "frequency_weighted_iou": float((truth * iou).sum() / total) if total else None,
+        "pixel_accuracy": int(counts.right.sum()) / total if total else None,
+        "mean_accuracy": recall,
+        "mean_iou": mean(own.iou),
+        "frequency_weighted_iou": float(weighted.sum() / total) if total else None,
+        "mean_dice": mean(own.dice),
+        "mean_precision": mean(own.precision),
+        "mean_recall": recall,
         "per_class": [
             {
                 "name": name,
-                "iou": float(iou[i]) if seen[i] else None,
-                "accuracy": float(accuracy[i]) if in_truth[i] else None,
-                "pixels": int(truth[i]),
+                "iou": defined(own.iou[i]),
+                "dice": defined(own.dice[i]),
+                "precision": defined(own.precision[i]),
+                "recall": defined(own.recall[i]),
+                "accuracy": defined(own.recall[i]),
+                "pixels": int(counts.truth[i]),
             }
             for i, name in enumerate(classes)
         ],
-        "confusion": counts.tolist(),
+        "confusion": matrix.tolist(),
         "images": images,
         "split": split,
     }
+
+
+def defined(value: float | np.ndarray) -> float | None:
+    """Return a number, or None for NaN, which JSON does not have."""
+    return None if np.isnan(value) else float(value)

@@ -61,14 +61,20 @@ def class_bars(result: Result, palette: Sequence[Colour]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{swatch(colour)}{escape(row["name"])}</th>'
         f'<td class="bar"><i style="width:{100 * (row["iou"] or 0):.1f}%"></i></td>'
-        f"<td>{percent(row['iou'])}</td><td>{percent(row['accuracy'])}</td>"
+        f"<td>{percent(row['iou'])}</td><td>{percent(row['dice'])}</td>"
+        f"<td>{percent(row['precision'])}</td><td>{percent(row['recall'])}</td>"
         f"<td>{percent(row['pixels'] / total) if row['pixels'] else 'absent'}</td></tr>"
         for row, colour in zip(result["per_class"], palette, strict=True)
     )
+    means = '<tr><th scope="row">Mean</th><td></td>' + "".join(
+        f"<td>{percent(result[key])}</td>" for key in ("mean_iou", "mean_dice", "mean_precision", "mean_recall")
+    )
+    means += "<td></td></tr>"
     return (
         '<div class="scroll" tabindex="0"><table class="classes"><thead><tr>'
-        '<th scope="col">Class</th><td></td><th scope="col">IoU</th><th scope="col">Accuracy</th>'
-        f'<th scope="col">Share of pixels</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        '<th scope="col">Class</th><td></td><th scope="col">IoU</th><th scope="col">Dice</th>'
+        '<th scope="col">Precision</th><th scope="col">Recall</th><th scope="col">Share of pixels</th></tr></thead>'
+        f"<tbody>{rows}</tbody><tfoot>{means}</tfoot></table></div>"
     )
 
 

@@ -75,6 +75,7 @@ th { font-weight: 400; text-align: left; white-space: nowrap; }
 .classes { width: 100%; }
 .classes th, .classes td { padding: 0.3rem 0.75rem 0.3rem 0; border-bottom: 1px solid var(--rule); }
 .classes td, .classes thead th:not(:first-child) { text-align: right; white-space: nowrap; }
+.classes tfoot th, .classes tfoot td { border-bottom: 0; font-weight: 600; }
 .classes thead th { color: var(--quiet); }
 .classes .bar { width: 50%; min-width: 6rem; }
 .bar i { display: block; height: 0.7rem; background: var(--right); border-radius: 0 2px 2px 0; }
