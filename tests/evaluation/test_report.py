@@ -203,7 +203,11 @@ def test_evaluate_and_report_writes_both_files(tmp_path, colour_net, paint):
     result = evaluate_and_report(colour_net, data, "test", run, run / "evaluation.json")
     assert (result["mean_iou"], result["images"], result["split"]) == (1.0, 3, "test")
     assert json.loads((run / "evaluation.json").read_text()) == result
+    assert result["mean_iou_interval"] == [1.0, 1.0]
+    table = (run / "evaluation-images.csv").read_text().splitlines()
+    assert (len(table), table[1]) == (4, "images/test/0.png" + ",1" * 8)
     text = (run / "report.html").read_text()
+    assert "95% interval 100.0–100.0%" in text
     assert "images/test/0.png" in text
     assert "fullyconv evaluate RUN --data" in text
 

@@ -88,18 +88,26 @@ def table(result: Result, head: str) -> str:
     def rate(value: float | None) -> str:
         return "    -" if value is None else f"{value:.3f}"
 
+    def interval(bounds: list[float] | None) -> str:
+        if "mean_iou_interval" not in result:
+            return ""
+        return f"  {'-' if bounds is None else f'{bounds[0]:.3f} to {bounds[1]:.3f}':14}"
+
     width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
     many = f"{result['images']} image{'s' * (result['images'] != 1)}"
     lines = [f"{many} of {result['split']}{', ' * bool(head)}{head}", ""]
     lines += [f"{name:{width}}  {rate(result[key])}" for key, name in METRICS.items()]
-    lines += ["", f"{'class':{width}}    IoU   Dice  precision  recall"]
+    of_interval = "  95% interval  " if "mean_iou_interval" in result else ""
+    lines += ["", f"{'class':{width}}    IoU{of_interval}   Dice  precision  recall"]
     lines += [
-        f"{e['name']:{width}}  {rate(e['iou'])}  {rate(e['dice'])}      {rate(e['precision'])}   {rate(e['recall'])}"
-        f"{'' if e['pixels'] else '  absent'}"
+        f"{e['name']:{width}}  {rate(e['iou'])}{interval(e.get('iou_interval'))}  {rate(e['dice'])}"
+        f"      {rate(e['precision'])}   {rate(e['recall'])}{'' if e['pixels'] else '  absent'}"
         for e in result["per_class"]
     ]
-    means = (rate(result[key]) for key in ("mean_iou", "mean_dice", "mean_precision", "mean_recall"))
-    lines += ["{:{}}  {}  {}      {}   {}".format("mean", width, *means)]
+    lines.append(
+        f"{'mean':{width}}  {rate(result['mean_iou'])}{interval(result.get('mean_iou_interval'))}"
+        f"  {rate(result['mean_dice'])}      {rate(result['mean_precision'])}   {rate(result['mean_recall'])}"
+    )
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from torchmetrics import SumMetric
 from fullyconv.data.dataset import Examples
 from fullyconv.data.loaders import killed_loaders_explained
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, Result, joint_labels, metrics_of_heads
+from fullyconv.evaluation.metrics import ConfusionMatrix, Counts, Result, joint_labels, metrics_of_heads
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.figures import displayable
 
@@ -29,6 +29,8 @@ class ImageScore:
     name: str
     mean_iou: float | None
     pixel_accuracy: float | None
+    counts: Counts
+    """The pixels of each class, (classes,); with heads those of all heads, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ def evaluate(
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
         images.update(1)
-        own = metrics_of_heads(counts.cpu(), net.classes, net.heads)
-        scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"]))
+        matrix = counts.cpu().numpy().reshape(len(net.classes), -1)
+        own = metrics_of_heads(matrix, net.classes, net.heads)
+        scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"], Counts.of(matrix)))
         if progress:
             progress(index + 1, total)
     if not scores:

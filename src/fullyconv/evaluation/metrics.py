@@ -34,6 +34,8 @@ class ClassResult(TypedDict):
     accuracy: float | None
     """The same as ``recall``: the paper's word for it."""
     pixels: int
+    iou_interval: NotRequired[list[float] | None]
+    """The 95% interval of the IoU over images (see ``bootstrap``)."""
 
 
 class Result(TypedDict):
@@ -51,6 +53,7 @@ class Result(TypedDict):
     confusion: list[list[int]]
     images: int
     split: str
+    mean_iou_interval: NotRequired[list[float] | None]
     heads: NotRequired[dict[str, "Result"]]
     """The result of each labeling, where images have several; the entries beside this one are the first labeling's."""
 
@@ -165,10 +168,10 @@ def rates(counts: Counts) -> Rates:
     """
     right, truth, predicted = counts
     return Rates(
-        iou=_ratio(right, truth + predicted - right),
-        dice=_ratio(2 * right, truth + predicted),
-        precision=_ratio(right, predicted),
-        recall=_ratio(right, truth),
+        iou=share(right, truth + predicted - right),
+        dice=share(2 * right, truth + predicted),
+        precision=share(right, predicted),
+        recall=share(right, truth),
     )
 
 
@@ -178,10 +181,11 @@ def mean_over_classes(values: np.ndarray, counts: Counts, absent_excluded: bool 
     ``absent_excluded`` leaves out classes that are not in the truth.
     """
     counted = ~np.isnan(values) & ((counts.truth > 0) if absent_excluded else True)
-    return _ratio(np.where(counted, values, 0).sum(-1), counted.sum(-1))
+    return share(np.where(counted, values, 0).sum(-1), counted.sum(-1))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide, element by element; NaN where ``whole`` is 0."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
 
 

@@ -20,6 +20,10 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}%"
 
 
+def percent_range(bounds: Sequence[float] | None) -> str:
+    return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}%"
+
+
 def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
     """Return a figure of at most four curves, each of at least one point, with a legend."""
     xs = MaxNLocator(5, integer=True).tick_values(*_span(x for points in series.values() for x, _ in points))
@@ -58,21 +62,29 @@ def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
 def class_bars(result: Result, palette: Sequence[Colour]) -> str:
     """Return a table of the classes with a bar for each one's IoU."""
     total = sum(row["pixels"] for row in result["per_class"]) or 1
+    intervals = "mean_iou_interval" in result
+
+    def interval(bounds: Sequence[float] | None) -> str:
+        return f"<td>{percent_range(bounds)}</td>" if intervals else ""
+
     rows = "".join(
         f'<tr><th scope="row">{swatch(colour)}{escape(row["name"])}</th>'
         f'<td class="bar"><i style="width:{100 * (row["iou"] or 0):.1f}%"></i></td>'
-        f"<td>{percent(row['iou'])}</td><td>{percent(row['dice'])}</td>"
+        f"<td>{percent(row['iou'])}</td>{interval(row.get('iou_interval'))}<td>{percent(row['dice'])}</td>"
         f"<td>{percent(row['precision'])}</td><td>{percent(row['recall'])}</td>"
         f"<td>{percent(row['pixels'] / total) if row['pixels'] else 'absent'}</td></tr>"
         for row, colour in zip(result["per_class"], palette, strict=True)
     )
-    means = '<tr><th scope="row">Mean</th><td></td>' + "".join(
-        f"<td>{percent(result[key])}</td>" for key in ("mean_iou", "mean_dice", "mean_precision", "mean_recall")
+    means = (
+        f'<tr><th scope="row">Mean</th><td></td><td>{percent(result["mean_iou"])}</td>'
+        f"{interval(result.get('mean_iou_interval'))}<td>{percent(result['mean_dice'])}</td>"
+        f"<td>{percent(result['mean_precision'])}</td><td>{percent(result['mean_recall'])}</td><td></td></tr>"
     )
-    means += "<td></td></tr>"
+    of_interval = '<th scope="col">95% interval</th>' if intervals else ""
     return (
         '<div class="scroll" tabindex="0"><table class="classes"><thead><tr>'
-        '<th scope="col">Class</th><td></td><th scope="col">IoU</th><th scope="col">Dice</th>'
+        '<th scope="col">Class</th><td></td><th scope="col">IoU</th>'
+        f'{of_interval}<th scope="col">Dice</th>'
         '<th scope="col">Precision</th><th scope="col">Recall</th><th scope="col">Share of pixels</th></tr></thead>'
         f"<tbody>{rows}</tbody><tfoot>{means}</tfoot></table></div>"
     )

@@ -53,6 +53,7 @@ figure { margin: 0; min-width: 0; }
 .numbers div { border-top: 2px solid var(--ink); padding-top: 0.5rem; }
 .numbers dd { margin: 0; font-size: 2.1rem; font-weight: 600; line-height: 1.2; letter-spacing: -0.02em; }
 .numbers dd small { margin-left: 0.1em; font-size: 1.1rem; font-weight: 400; color: var(--quiet); }
+.numbers .interval { font-size: 0.875rem; font-weight: 400; letter-spacing: 0; color: var(--quiet); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 2rem; }
 .chart figcaption { color: var(--ink); font-weight: 600; }
 .chart svg { display: block; width: 100%; height: auto; }

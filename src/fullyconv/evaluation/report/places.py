@@ -37,6 +37,11 @@ def places(run: Path, data: Data, path: Path, split: str, fold: str | None = Non
     return run / f"{measurements.stem}-{ending}{measurements.suffix}", run / f"{report.stem}-{ending}{report.suffix}"
 
 
+def images_file(measurements: Path) -> Path:
+    """Return the file for the table of images beside that for the measurements."""
+    return measurements.with_name(f"{measurements.stem}-images.csv")
+
+
 def _trained_on(run: Path | None) -> tuple[Path | None, str | None]:
     """Return the path of a run's training data and its fold; None if there is no configuration that can be read."""
     try:

@@ -18,10 +18,21 @@ from fullyconv.classes import difference
 from fullyconv.data import IGNORE, Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.errors import DataError
+from fullyconv.evaluation.bootstrap import stacked, with_intervals
 from fullyconv.evaluation.evaluate import Comparison, best_and_worst, evaluate
+from fullyconv.evaluation.images import table_of_images
 from fullyconv.evaluation.metrics import Result
-from fullyconv.evaluation.report.charts import Points, class_bars, confusion_table, line_chart, percent, swatch
+from fullyconv.evaluation.report.charts import (
+    Points,
+    class_bars,
+    confusion_table,
+    line_chart,
+    percent,
+    percent_range,
+    swatch,
+)
 from fullyconv.evaluation.report.page import PAGE, STYLE
+from fullyconv.evaluation.report.places import images_file
 from fullyconv.files import write_whole
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.palettes import VOC_VOID, Colour
@@ -52,7 +63,7 @@ def evaluate_and_report(
     """Measure ``net`` on a split, write the result to ``out`` (JSON) and a report, and return the result.
 
     - ``run``: the run folder with the configuration and the curves; without it there is no report.
-    - ``out``: the file of the result; None writes none.
+    - ``out``: the file of the result, beside which ``images_file`` has that of each image; None writes neither.
     - ``report``: the file of the report; None means ``report.html`` in ``run``.
 
     Raises DataError where the classes of the data are not the network's.
@@ -67,8 +78,11 @@ def evaluate_and_report(
     dataset = SegmentationDataset(data, split, channels=net.in_channels, value_range=net.value_range)
     names = [_name(data, pair.image) for pair in dataset.pairs]
     result, scores = evaluate(net, dataset, split, names, progress=progress, absent_excluded=data.absent_excluded)
+    counts = stacked([score.counts for score in scores])
+    result = with_intervals(result, counts, data.absent_excluded)
     if out is not None:
         write_whole(out, json.dumps(result, indent=2))
+        write_whole(images_file(out), table_of_images(scores, net.classes, net.heads))
     if run is not None:
         root = quote(str(data.root))
         command = (
@@ -161,10 +175,13 @@ def _numbers(result: Result) -> str:
         "Mean accuracy": result["mean_accuracy"],
         "Frequency-weighted IoU": result["frequency_weighted_iou"],
     }
+    bounds = result.get("mean_iou_interval")
+    interval = f'<dd class="interval">95% interval {percent_range(bounds)}</dd>' if bounds else ""
     return (
         '<dl class="numbers">'
         + "".join(
-            f"<div><dt>{name}</dt><dd>{percent(value).replace('%', '<small>%</small>')}</dd></div>"
+            f"<div><dt>{name}</dt><dd>{percent(value).replace('%', '<small>%</small>')}</dd>"
+            f"{interval if name == 'Mean IoU' else ''}</div>"
             for name, value in shown.items()
         )
         + "</dl>"

@@ -1,0 +1,37 @@
+"""The table of images: how each one was labelled, as CSV."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from fullyconv.evaluation.bootstrap import stacked
+from fullyconv.evaluation.evaluate import ImageScore
+from fullyconv.evaluation.metrics import Counts, mean_over_classes, rates, share
+
+
+def table_of_images(scores: Sequence[ImageScore], classes: Sequence[str], heads: Mapping[str, int] | None) -> str:
+    """Return a CSV with a row for each image: pixel accuracy, mean IoU, and each class's IoU and Dice.
+
+    A class that an image neither shows nor is given has empty cells there. With several labelings each column's name
+    begins with that of its own.
+    """
+    head_of_columns, columns, first = ["image"], [[score.name for score in scores]], 0
+    counts = stacked([score.counts for score in scores])
+    for head, size in (heads or {"": len(classes)}).items():
+        own = slice(first, first + size)
+        of_head = Counts(*(part[:, own] for part in counts))
+        iou, dice, _, _ = rates(of_head)
+        measured = {
+            "pixel_accuracy": share(of_head.right.sum(1), of_head.truth.sum(1)),
+            "mean_iou": mean_over_classes(iou, of_head),
+            **{f"iou {name}": iou[:, i] for i, name in enumerate(classes[own])},
+            **{f"dice {name}": dice[:, i] for i, name in enumerate(classes[own])},
+        }
+        head_of_columns += [f"{head}: {name}" if head else name for name in measured]
+        columns += [["" if value != value else f"{value:.6g}" for value in column] for column in measured.values()]
+        first += size
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(head_of_columns)
+    rows.writerows(zip(*columns, strict=True))
+    return file.getvalue()
