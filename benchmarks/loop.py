@@ -1,6 +1,6 @@
 """The loop of docs/data.md: label few, train, predict, correct in a tool's format, train again.
 
-    python benchmarks/loop.py CAMVID [--minutes 4] [--out runs/loop]
+    python benchmarks/loop.py CAMVID [--steps 500] [--out runs/loop]
 
 A network is trained on the truth of 20 of CamVid's train frames. It labels 200 others, which are written as COCO's and
 as CVAT's annotations (``data convert --model``) and opened again. The part of the annotator is played with the truth:
@@ -33,7 +33,7 @@ RECIPE = Path(__file__).parents[1] / "recipes/camvid-cpu.yaml"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("camvid", type=Path)
-    parser.add_argument("--minutes", type=float, default=4, help="of each training")
+    parser.add_argument("--steps", type=int, default=500, help="of each training")
     parser.add_argument("--out", type=Path, default=Path("runs/loop"))
     options = parser.parse_args()
     camvid, out = open_data(options.camvid), options.out
@@ -43,7 +43,7 @@ def main() -> None:
     truth = {pair.image.name: read_labels(pair, camvid.codes) for pair in frames}
 
     def train_and_measure(data: Path, name: str) -> Path:
-        run = fc.train(data, out=out / name, recipe=RECIPE, max_minutes=options.minutes)
+        run = fc.train(data, out=out / name, recipe=RECIPE, steps=options.steps, settings=["training.max_minutes=null"])
         result = fc.evaluate(run, options.camvid, split="test")
         count = len(open_data(data).splits["train"])
         print(f"{name}: {count} frames to train on, mean IoU on test {result['mean_iou']:.3f}", flush=True)
