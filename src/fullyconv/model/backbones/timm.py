@@ -10,7 +10,9 @@ from timm.models import FeatureHookNet, FeatureInfo, PretrainedCfg, get_pretrain
 from torch import Tensor, nn
 
 from fullyconv.errors import ConfigError, WeightsError
+from fullyconv.model.backbones import published
 from fullyconv.model.backbones.backbone import COARSEST, Backbone
+from fullyconv.model.backbones.imagenet import for_channels
 
 
 def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool = False) -> Backbone:
@@ -26,10 +28,19 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
             f"{name} has no feature map of stride {finest}: its strides are {strides}. Name the network fcnNs with "
             "one of them."
         )
-    if pretrained and not config.has_weights:
-        raise WeightsError(f"{name} has no published ImageNet weights. Train it from scratch: --no-pretrained.")
     taps, channels = zip(*last_of_stride.values(), strict=True)
-    body = _create(name, in_channels, out_indices=list(taps), pretrained=pretrained)
+    packaged = published.packaged(name) if pretrained else None
+    if packaged is not None:
+        body = _create(name, in_channels, out_indices=list(taps))
+        first, weight = next((key, tensor) for key, tensor in packaged.items() if tensor.dim() == 4)
+        packaged[first] = for_channels(weight, in_channels)
+        own = body.state_dict()
+        body.load_state_dict({key: packaged.get(key, tensor) for key, tensor in own.items()})
+    else:
+        if pretrained and not config.has_weights:
+            raise WeightsError(f"{name} has no published ImageNet weights. Train it from scratch: --no-pretrained.")
+        file = published.downloaded(name, config) if pretrained else None
+        body = _create(name, in_channels, out_indices=list(taps), pretrained=pretrained, file=file)
     if isinstance(body, FeatureHookNet):
         body.hooks._feature_outputs = _OfThread()
     channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
@@ -70,12 +81,28 @@ def _pretrained_config(name: str) -> PretrainedCfg:
     return config
 
 
-def _create(name: str, in_channels: int, out_indices: list[int] | None = None, pretrained: bool = False) -> nn.Module:
-    """Networks whose size is fixed unless asked (ViT, Swin) are asked; others refuse the word with a TypeError."""
+def _create(
+    name: str,
+    in_channels: int,
+    out_indices: list[int] | None = None,
+    pretrained: bool = False,
+    file: str | None = None,
+) -> nn.Module:
+    """Create a timm network; ``file`` holds its ``pretrained`` weights (None: timm fetches them).
+
+    Networks whose size is fixed unless asked (ViT, Swin) are asked; others refuse the word with a TypeError.
+    """
+    overlay = {"pretrained_cfg_overlay": {"file": file}} if file else {}
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         try:
             return timm.create_model(
-                name, pretrained, features_only=True, in_chans=in_channels, out_indices=out_indices, **any_size
+                name,
+                pretrained,
+                features_only=True,
+                in_chans=in_channels,
+                out_indices=out_indices,
+                **any_size,
+                **overlay,
             )
         except TypeError as error:
             if not any_size:
@@ -84,8 +111,6 @@ def _create(name: str, in_channels: int, out_indices: list[int] | None = None, p
         except RuntimeError as error:
             raise ConfigError(f"{name} cannot be a backbone: timm says {error}") from error
         except OSError as error:
-            raise WeightsError(
-                f"The ImageNet weights of {name} cannot be fetched ({error}). Train from scratch with "
-                "--no-pretrained, or name a local file with --init."
-            ) from error
+            repo = _pretrained_config(name).hf_hub_id
+            raise WeightsError(published.unreachable(name, repo, published.HUB_FILE, error)) from error
     raise AssertionError(refused)
