@@ -21,10 +21,13 @@ import torch.nn.functional as F
 
 from fullyconv.geometry import Lattice
 from fullyconv.model import readout
+from fullyconv.objective import Objective
 
 STRIDE = 8
 LATTICE = Lattice((Fraction(STRIDE),) * 2, (Fraction(STRIDE - 1, 2),) * 2)
 WORK = ("labels", "loss")
+OBJECTIVES = ("cross_entropy", "focal", "ohem", "dice", "tversky", "cross_entropy+dice")
+"""Compared with one another, without logits."""
 
 
 def upsampled(scores):
@@ -39,7 +42,8 @@ def run(form, work, scores, labels):
                 return readout.labels(scores, LATTICE, labels.shape[1:])
             return upsampled(scores).argmax(1)
     if form == "fused":
-        loss = readout.loss(scores, labels, LATTICE)
+        objective = None if work == "loss" else Objective(work)
+        loss = readout.loss(scores, labels, LATTICE, objective=objective)
     else:
         loss = F.cross_entropy(upsampled(scores), labels.long(), ignore_index=255)
     return torch.autograd.grad(loss, scores)[0]
@@ -92,6 +96,19 @@ def table(options):
                 f"| {device} | {work} | {m0 / 2**20:.0f} | {m1 / 2**20:.1f} | {m1 / m0:.3f} | "
                 f"{t0:.3f} | {t1:.3f} | {t1 / t0:.2f} |"
             )
+    lines += [
+        "",
+        "Other losses, with their gradients, beside cross-entropy:",
+        "",
+        "| device | loss | MiB | s | memory | time |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for device in devices:
+        m0, t0 = 0, 0.0
+        for work in OBJECTIVES:
+            m1, t1 = in_own_process("fused", work, options, device)
+            m0, t0 = m0 or m1, t0 or t1
+            lines.append(f"| {device} | {work} | {m1 / 2**20:.1f} | {t1:.3f} | {m1 / m0:.2f} | {t1 / t0:.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -17,6 +17,7 @@ ORDER = (
         "yaml_data",
         "resources",
         "channels",
+        "objective",
         "hardware",
         "sharing",
     ),

@@ -51,6 +51,57 @@ def test_an_image_may_shrink_to_one_pixel():
     assert (new_image == image[:, :1, :1]).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    crop=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    factor=st.floats(1, 3),
+    rare=st.tuples(st.integers(0, 59), st.integers(0, 59)),
+    seed=st.integers(0, 1000),
+)
+def test_a_balanced_crop_holds_a_pixel_of_the_rare_class(size, crop, factor, rare, seed):
+    """Class 1, of one pixel, is drawn where class 0 has no rarity; scaled up, no pixel is lost."""
+    mask = torch.zeros(size, dtype=torch.uint8)
+    mask[rare[0] % size[0], rare[1] % size[1]] = 1
+    image = tv_tensors.Image(mask.expand(3, -1, -1) * 200)
+    rarity = [torch.tensor([0.0, 1.0, 5.0])]
+    torch.manual_seed(seed)
+    transform = train_transform(crop, (factor, factor), flip=0.5, color=0, balance=1, rarity=rarity)
+    _, new = transform(image, tv_tensors.Mask(mask))
+    assert new.shape == crop
+    assert (new == 1).any()
+
+
+def test_classes_are_drawn_by_rarity_from_those_in_the_image_and_their_pixels_evenly():
+    mask = torch.full((8, 8), IGNORE, dtype=torch.uint8)
+    mask[:4], mask[4, :2], mask[5, 7] = 0, 1, 2
+    rarity = torch.tensor([1.0, 2.0, 5.0, 100.0])
+    image = tv_tensors.Image(mask.expand(3, -1, -1).clone())
+    transform = train_transform((1, 1), (1, 1), flip=0, color=0, balance=1, rarity=[rarity])
+    torch.manual_seed(0)
+    drawn = [int(transform(image, tv_tensors.Mask(mask))[1]) for _ in range(800)]
+    shares = [drawn.count(label) / 800 for label in range(3)]
+    assert sum(shares) == 1
+    assert shares == pytest.approx([1 / 8, 2 / 8, 5 / 8], abs=0.05)
+    places = tv_tensors.Image(torch.arange(64, dtype=torch.uint8).view(1, 8, 8))
+    found = [int(transform(places, tv_tensors.Mask(mask))[0]) for _ in range(800)]
+    assert 60 < found.count(32) < 140  # each of the two pixels of class 1 is drawn one time in eight
+    assert 60 < found.count(33) < 140
+    assert set(found) == {*range(32), 32, 33, 47}
+
+
+def test_balance_draws_from_all_labelings_and_not_where_there_is_nothing_to_draw():
+    masks = torch.zeros(2, 6, 6, dtype=torch.uint8)
+    masks[1, 2, 3] = 1
+    image = tv_tensors.Image(masks[:1].expand(3, -1, -1).clone())
+    rarity = [torch.zeros(4), torch.tensor([0.0, 1.0])]
+    transform = train_transform((1, 1), (1, 1), flip=0, color=0, balance=1, rarity=rarity)
+    assert transform(image, tv_tensors.Mask(masks))[1].flatten().tolist() == [0, 1]
+    void = torch.full((6, 6), IGNORE, dtype=torch.uint8)
+    transform = train_transform((2, 2), (1, 1), flip=0, color=0, balance=1, rarity=[torch.ones(3)])
+    assert (transform(image, tv_tensors.Mask(void))[1] == IGNORE).all()
+
+
 @pytest.mark.parametrize("scale", [0.3, 0.5, 0.77, 1.0, 1.4, 2.0, 3.0])
 def test_image_and_mask_stay_aligned(scale):
     """The image says in which source row each pixel lies; the mask's row is the same, to within half a pixel.

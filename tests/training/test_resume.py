@@ -29,8 +29,11 @@ def same(one, other):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 3)])
-def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, workers, accumulate):
+RARE = {"data__balance": 0.7, "training__objective": "dice+ohem", "training__class_weights": {"red": 2}}
+
+
+@pytest.mark.parametrize(("workers", "accumulate", "further"), [(0, 1, {}), (2, 3, {}), (2, 1, RARE)])
+def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, workers, accumulate, further):
     config = tiny(
         data__path=data.root,
         data__workers=workers,
@@ -38,6 +41,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, w
         training__ema=0.9,
         model__dropout=0.3,
         training__steps=120 // accumulate,
+        **further,
     )
     train(data, config, tmp_path / "whole", say=quiet)
 

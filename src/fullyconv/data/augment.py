@@ -15,7 +15,13 @@ from fullyconv.errors import ConfigError
 
 
 def train_transform(
-    crop: tuple[int, int] | None, scale: tuple[float, float], flip: float, color: float, inputs: Inputs = "image"
+    crop: tuple[int, int] | None,
+    scale: tuple[float, float],
+    flip: float,
+    color: float,
+    inputs: Inputs = "image",
+    balance: float = 0,
+    rarity: Sequence[Tensor] = (),
 ) -> v2.Transform:
     """Return the transform of training samples, from ``(image, mask)`` to ``(image, mask)`` of size ``crop``.
 
@@ -28,6 +34,8 @@ def train_transform(
       factor of up to 1 ± color, and each channel, like white balance, by up to 1 ± color / 4.
       Only red, green and blue are changed: images of three channels, and the first three beside depth or HHA.
     - ``inputs``: what the channels are.
+    - ``balance``: probability that the place of a crop is drawn so that it holds a pixel of a certain class. The class
+      is drawn from those in the image, by ``rarity``, (C,) for each labeling; then the pixel from all of that class.
 
     All randomness comes from torch's default generator. Raises ConfigError for values out of range.
     """
@@ -36,9 +44,9 @@ def train_transform(
         raise ConfigError(f"crop is {crop}; a height and a width of at least 1 pixel are expected")
     if not 0 < low <= high < math.inf:
         raise ConfigError(f"scale is {scale}; two factors above 0, the lower first, are expected")
-    if not (0 <= flip <= 1 and 0 <= color <= 1):
-        raise ConfigError(f"flip is {flip} and color is {color}; both must be from 0 to 1")
-    steps: list[v2.Transform] = [ScaledCrop(crop, scale) if crop else v2.Identity()]
+    if not (0 <= flip <= 1 and 0 <= color <= 1 and 0 <= balance <= 1):
+        raise ConfigError(f"flip is {flip}, color is {color} and balance is {balance}; all must be from 0 to 1")
+    steps: list[v2.Transform] = [ScaledCrop(crop, scale, balance, rarity) if crop else v2.Identity()]
     if flip:
         steps.append(v2.RandomHorizontalFlip(flip))
     if color:
@@ -52,7 +60,7 @@ Span = tuple[int, int, int, int]
 
 
 class ScaledCrop(v2.Transform):
-    """Scale by a random factor and crop to ``size`` at a random place.
+    """Scale by a random factor and crop to ``size`` at a random place, with probability ``balance`` at a rare class.
 
     The crop is taken first and only it is scaled, which gives the same at a fraction of the cost. Where the scaled
     image is smaller than the crop it is placed at random, surrounded by its mean colour, and in the mask by
@@ -62,17 +70,23 @@ class ScaledCrop(v2.Transform):
 
     _transformed_types = (tv_tensors.Image, tv_tensors.Mask)
 
-    def __init__(self, size: tuple[int, int], scale: tuple[float, float]) -> None:
+    def __init__(
+        self, size: tuple[int, int], scale: tuple[float, float], balance: float = 0, rarity: Sequence[Tensor] = ()
+    ) -> None:
         super().__init__()
-        self.size = size
-        self.scale = scale
+        self.size, self.scale = size, scale
+        self.balance, self.rarity = balance, rarity
 
     def make_params(self, flat_inputs: Sequence[Tensor]) -> dict[str, list[Span]]:
         """Draw a factor and a place: for each axis, source start and length, output start and length."""
         low, high = map(math.log, self.scale)
         factor = math.exp(low + (high - low) * torch.rand(()).item())
         lengths = flat_inputs[0].shape[-2:]
-        return {"axes": [_draw(length, out, factor) for length, out in zip(lengths, self.size, strict=True)]}
+        held: tuple[int, int] | tuple[None, None] = None, None
+        if self.balance and torch.rand(()).item() < self.balance:  # without balance the draws stay what they were
+            held = _rare_pixel(next(x for x in flat_inputs if isinstance(x, tv_tensors.Mask)), self.rarity)
+        axes = zip(lengths, self.size, held, strict=True)
+        return {"axes": [_draw(length, out, factor, pixel) for length, out, pixel in axes]}
 
     def transform(self, inpt: Tensor, params: Mapping[str, Sequence[Span]]) -> Tensor:
         """Crop, scale and pad an image or a mask."""
@@ -141,11 +155,36 @@ class _WhiteBalance(v2.Transform):
         return tv_tensors.wrap(image.to(inpt.dtype), like=inpt)
 
 
-def _draw(length: int, out: int, factor: float) -> Span:
+def _rare_pixel(mask: Tensor, rarity: Sequence[Tensor]) -> tuple[int, int] | tuple[None, None]:
+    """Draw a class of the mask by rarity, and a pixel of it: its row and column; None where there is none to draw."""
+    planes = mask.as_subclass(Tensor).reshape(-1, *mask.shape[-2:])
+    found = [
+        plane.flatten().bincount(minlength=len(rare))[: len(rare)] for plane, rare in zip(planes, rarity, strict=True)
+    ]
+    weights = torch.cat([rare * (count > 0) for rare, count in zip(rarity, found, strict=True)])
+    if not weights.any():
+        return None, None
+    drawn = int(torch.multinomial(weights, 1))
+    plane = 0
+    while drawn >= len(rarity[plane]):
+        drawn -= len(rarity[plane])
+        plane += 1
+    is_class = planes[plane] == drawn
+    of_rows = is_class.sum(1).cumsum(0)
+    number = int(torch.randint(int(of_rows[-1]), ()))
+    row = int(torch.searchsorted(of_rows, number, right=True))
+    before = int(of_rows[row - 1]) if row else 0
+    return row, int(is_class[row].nonzero()[number - before])
+
+
+def _draw(length: int, out: int, factor: float, held: int | None = None) -> Span:
+    """Draw where a crop lies along an axis; it takes the pixel ``held`` where one is given."""
     wanted = round(out / factor)
     if wanted <= length:
         taken = max(1, wanted)
-        return _start(length - taken), taken, 0, out
+        first, last = (0, length) if held is None else (held + 1 - taken, held)
+        first, last = max(0, first), min(length - taken, last)
+        return first + _start(last - first), taken, 0, out
     filled = min(out, max(1, round(length * factor)))
     return 0, length, _start(out - filled), filled
 

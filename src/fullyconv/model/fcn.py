@@ -25,6 +25,7 @@ from fullyconv.model.fusion import Fusion, cropped, cropped_fusion, head_of, int
 from fullyconv.model.readout import Border, Interpolation
 from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
+from fullyconv.objective import Objective
 from fullyconv.palettes import Colour, default_palette
 from fullyconv.sharing import in_evaluation_mode
 
@@ -193,22 +194,25 @@ class FCN(Scorer):
         images: Tensor,
         labels: Tensor,
         *,
+        objective: str | Objective = "cross_entropy",
         weight: Tensor | None = None,
         ignore_index: int = 255,
         label_smoothing: float = 0.0,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
-        """Pixelwise cross-entropy of labels as ``predict`` gives them, a scalar; the full logits are never held.
+        """Cross-entropy, or another ``Objective``, of labels as ``predict`` gives them, a scalar; no logits are held.
 
         Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight``: one for each
-        class. Raises ValueError for labels that do not fit the images or the classes (see ``check_labels``).
+        class. Raises ValueError for labels that do not fit the images or classes (see ``check_labels``) and an
+        objective that does not exist.
         """
+        objective = Objective(objective) if isinstance(objective, str) else objective
         readout.check_labels(labels, images, self.num_classes, self.heads, ignore_index)
         scores = self.scores(images)
         lattice, _, method, border = self._reading(images, scores)
         summed = partial(readout.loss, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum")
         losses = [
-            summed(part, plane, lattice, method, border, weight=own)
+            summed(part, plane, lattice, method, border, objective=objective, weight=own)
             for part, (plane, own) in zip(self.by_head(scores), self._planes(labels, weight), strict=True)
         ]
         total = torch.stack(losses).sum()

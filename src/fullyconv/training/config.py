@@ -4,13 +4,23 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from fullyconv.channels import MAX_CHANNELS
 from fullyconv.data.checks.kinds import kinds_named
 from fullyconv.data.splits.names import read_fold
 from fullyconv.errors import ConfigError
+from fullyconv.objective import Objective
 from fullyconv.training.written import TextLoader, as_expected
 from fullyconv.validation import words
 from fullyconv.yaml_data import parse_yaml, read_yaml
@@ -19,6 +29,7 @@ Fraction01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
@@ -102,6 +113,8 @@ class Data(Section):
     split; the type's smallest and largest. Auto: bytes stay as they are, all else has percentiles 0.5 and 99.5."""
     flip: Fraction01 = 0.5
     color: Fraction01 = 0.3
+    balance: Fraction01 = 0.0
+    """The probability that a crop is placed on a pixel of a rare class, drawn from the image's by 1/frequency."""
 
     @field_validator("fold")
     @classmethod
@@ -125,6 +138,12 @@ class Data(Section):
         pairs = self.range if isinstance(self.range, list) else [self.range]
         if any(isinstance(pair, tuple) and pair[0] >= pair[1] for pair in pairs):
             raise ValueError(f"range has a lower and a higher value, found {self.range}")
+        return self
+
+    @model_validator(mode="after")
+    def _balances_crops(self) -> "Data":
+        if self.balance and any(resolution.crop is None for resolution in self.resolutions):
+            raise ValueError(f"balance is {self.balance}, and whole images are not cropped: give 0, or each a crop")
         return self
 
     @model_validator(mode="after")
@@ -163,7 +182,17 @@ class Training(Section):
     """Instead of epochs: the schedule is stretched over this time."""
     loss: Literal["mean", "sum"] = "mean"
     """Over pixels (of all heads); the paper's release sums."""
-    class_weights: Literal["none", "median_frequency", "root_median_frequency"] = "none"
+    objective: str = "cross_entropy"
+    """What is minimized: cross_entropy, focal, ohem, dice, tversky, or a sum, as cross_entropy+dice."""
+    focal_gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    ohem_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """The fraction of the pixels that count, those of the largest cross-entropy."""
+    tversky: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], Positive] = (0.3, 0.7)
+    """The weights of false positives and of false negatives."""
+    class_weights: Literal["none", "median_frequency", "root_median_frequency"] | dict[str, Weight] | list[Weight] = (
+        "none"
+    )
+    """By how often classes occur; or by hand, as {car: 3} (all others 1), or one weight for each class in order."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     """Decay a step of the averaged weights that are validated and kept; 0: none."""
@@ -179,6 +208,23 @@ class Training(Section):
     devices: Count = 1
     """Processes, one per GPU (or per CPU share)."""
 
+    @field_validator("class_weights", mode="wrap")
+    @classmethod
+    def _of_one_kind(cls, value: object, read: ValidatorFunctionWrapHandler) -> str | dict[str, Weight] | list[Weight]:
+        try:
+            weights: str | dict[str, Weight] | list[Weight] = read(value)
+        except ValidationError:
+            raise ValueError(
+                "none, median_frequency or root_median_frequency is expected, or weights of 0 or more, as {car: 3} or "
+                "as a list, one for each class"
+            ) from None
+        return weights
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, name: str) -> str:
+        return "+".join(Objective(name).terms)
+
     @model_validator(mode="after")
     def _descending(self) -> "Training":
         if self.stages is not None and self.stages != sorted(set(self.stages), reverse=True):
@@ -192,6 +238,11 @@ class Training(Section):
                 f"steps ({self.steps}) and max_minutes ({self.max_minutes}) are two lengths of one run: give one"
             )
         return self
+
+
+def objective_of(training: Training) -> Objective:
+    """Return what the configured run minimizes."""
+    return Objective(training.objective, training.focal_gamma, training.ohem_fraction, training.tversky)
 
 
 class Config(Section):

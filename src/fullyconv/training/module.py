@@ -14,7 +14,7 @@ from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_of_heads
 from fullyconv.hardware import fuses_adamw
 from fullyconv.model.fcn import FCN
-from fullyconv.training.config import Config
+from fullyconv.training.config import Config, objective_of
 
 RATE = "rate"
 """The key of a parameter group's learning rate, as a multiple of the configured one."""
@@ -61,8 +61,7 @@ class Module(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         images, masks, indices = batch
         weight = self.class_weights
-        smoothing = self.config.training.label_smoothing
-        total = summed_loss(self.net, images, masks, weight, smoothing)
+        total = summed_loss(self.net, images, masks, self.config, weight)
         mass = self.net.mass(masks, weight=weight).to(total.dtype)
         total_of_all, mass_of_all = self._over_processes(total.detach(), mass)
         if not torch.isfinite(total_of_all):
@@ -155,15 +154,20 @@ def _with_own_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
     return state | {"param_groups": optimizer.state_dict()["param_groups"]}
 
 
-def summed_loss(
-    net: FCN, images: Tensor, masks: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
-) -> Tensor:
-    """Return the cross-entropy summed over all pixels, a scalar.
+def summed_loss(net: FCN, images: Tensor, masks: Tensor, config: Config, weight: Tensor | None = None) -> Tensor:
+    """Return the configured loss times the batch's ``mass``: cross-entropy summed over all pixels. A scalar.
 
     Raises ConfigError if the batch is so small that batch norm sees a single value per channel.
     """
     try:
-        return net.loss(images, masks, weight=weight, label_smoothing=label_smoothing, reduction="sum")
+        return net.loss(
+            images,
+            masks,
+            objective=objective_of(config.training),
+            weight=weight,
+            label_smoothing=config.training.label_smoothing,
+            reduction="sum",
+        )
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):  # torch raises a plain ValueError for batch norm
             raise

@@ -117,7 +117,7 @@ def _training_loss(net: FCN, dataset: SegmentationDataset, config: Config) -> Ca
     masks = torch.zeros(share, *heads, height, width, dtype=torch.uint8)
 
     def loss(count: int = share) -> Tensor:
-        return summed_loss(copy, images[:count], masks[:count])
+        return summed_loss(copy, images[:count], masks[:count], config)
 
     few = min(2, share)
     start = perf_counter()

@@ -1,9 +1,10 @@
 """One training run: data → network → trainer → run folder."""
 
+import difflib
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import lightning
@@ -16,6 +17,7 @@ from fullyconv.data.augment import train_transform
 from fullyconv.data.catalog import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
+from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
 from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
@@ -88,7 +90,8 @@ def train_network(
     if checkpoint and begun:
         refuse_other_run(checkpoint, begun, module, trainer)
     del begun  # Lightning reads it again
-    training = training_loader(dataset, config, chunk, trainer, clock)
+    rarity = rarities(class_pixels(data, "train"), data.head_sizes) if config.data.balance else []
+    training = training_loader(dataset, config, chunk, trainer, clock, rarity)
     validation = validation_loader(data, config, net, trainer)
     try:
         trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
@@ -110,11 +113,19 @@ def plan(per_epoch: int, config: Config) -> tuple[int, int]:
 
 
 def training_loader(
-    dataset: SegmentationDataset, config: Config, chunk: int, trainer: lightning.Trainer, clock: Clock
+    dataset: SegmentationDataset,
+    config: Config,
+    chunk: int,
+    trainer: lightning.Trainer,
+    clock: Clock,
+    rarity: Sequence[Tensor] = (),
 ) -> DataLoader:
     options, accumulate = config.data, config.optimizer.accumulate
     resolutions = options.resolutions
-    transforms = [train_transform(r.crop, r.scale, options.flip, options.color, dataset.inputs) for r in resolutions]
+    transforms = [
+        train_transform(r.crop, r.scale, options.flip, options.color, dataset.inputs, options.balance, rarity)
+        for r in resolutions
+    ]
 
     def resolution(batch: int) -> int:
         progress = clock.progress(batch // accumulate)
@@ -150,13 +161,16 @@ def validation_loader(data: Data, config: Config, net: fcn.FCN, trainer: lightni
 
 
 def class_weights(data: Data, config: Config) -> Tensor | None:
-    """Median-frequency weights (Eigen and Fergus, ICCV 2015, section 6.3.2), or their square roots.
+    """Median-frequency weights (Eigen and Fergus, ICCV 2015, section 6.3.2), their square roots, or those by hand.
 
-    Scaled so that the mean weight of a labelled pixel is 1. A class that the train split lacks has weight 0.
+    The former are scaled so that the mean weight of a labelled pixel is 1; a class that the train split lacks has
+    weight 0. Raises ConfigError for weights by hand of other classes.
     """
     kind = config.training.class_weights
     if kind == "none":
         return None
+    if not isinstance(kind, str):
+        return weights_by_hand(data.classes, kind)
     counts = class_pixels(data, "train")
     weights = median_frequency(counts)
     if kind == "root_median_frequency":
@@ -165,12 +179,37 @@ def class_weights(data: Data, config: Config) -> Tensor | None:
     return (weights * pixels.sum() / (weights * pixels).sum()).float()
 
 
+def weights_by_hand(classes: Sequence[str], given: Mapping[str, float] | Sequence[float]) -> Tensor:
+    """One weight for each class, as given; a class that a mapping does not name has 1. Raises ConfigError."""
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in classes:
+                near = difflib.get_close_matches(name, classes, n=1)
+                remedy = f"Did you mean {near[0]}?" if near else f"They are {', '.join(classes)}."
+                raise ConfigError(f"training.class_weights: {name!r} is no class of the data. {remedy}")
+        given = [given.get(name, 1.0) for name in classes]
+    if len(given) != len(classes):
+        raise ConfigError(
+            f"training.class_weights has {len(given)} weights, the data have {len(classes)} classes: give one for "
+            f"each, in the order {', '.join(classes)}; or name some, as {{{classes[-1]}: 3}}."
+        )
+    if not any(given):
+        raise ConfigError("training.class_weights are all 0: nothing would be learnt. Give at least one above 0.")
+    return torch.tensor(given, dtype=torch.float32)
+
+
 def median_frequency(counts: ClassPixels) -> Tensor:
     """median(frequency) / frequency, per class; the median is over the classes that occur."""
     pixels, of_images = (torch.from_numpy(values).double() for values in (counts.pixels, counts.image_pixels))
     occurs = pixels > 0
     frequency = pixels / of_images.clamp(min=1)
     return torch.where(occurs, frequency[occurs].quantile(0.5) / frequency.clamp(min=1e-12), 0.0)
+
+
+def rarities(counts: ClassPixels, classes: Sequence[int]) -> list[Tensor]:
+    """1 / frequency of each class, (C,) for each labeling of C ``classes``; 0 where a class does not occur."""
+    labelings = torch.from_numpy(counts.pixels).double().split(list(classes))
+    return [torch.where(pixels > 0, pixels.sum() / pixels.clamp(min=1), 0.0) for pixels in labelings]
 
 
 def _quiet() -> None:

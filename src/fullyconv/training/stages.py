@@ -24,7 +24,7 @@ from fullyconv.training.clock import seconds_trained
 from fullyconv.training.config import Config, load_config
 from fullyconv.training.inputs import input_settings, with_input_settings
 from fullyconv.training.precision import Precision, refuse_impossible
-from fullyconv.training.run import train_network
+from fullyconv.training.run import train_network, weights_by_hand
 from fullyconv.weights import run_folder
 from fullyconv.weights.initialize import initialize
 from fullyconv.weights.run_files import CONFIG, LAST, WEIGHTS
@@ -55,6 +55,8 @@ def train(
             f"There is no split named val, only {', '.join(data.splits)}: the {kept} is kept, and measured on the "
             "images it was trained on."
         )
+    if not isinstance(config.training.class_weights, str):
+        weights_by_hand(data.classes, config.training.class_weights)  # refused now, not after the data are read
     config = with_input_settings(data, config, say if first else _silent)
     strides: Sequence[int | None] = config.training.stages or [None]
     stages = [_stage(config, stride, len(strides)) for stride in strides]

@@ -44,6 +44,8 @@ def as_expected(value: object, expected: object) -> object:
     if origin in (list, tuple) and isinstance(value, list | tuple):
         kinds = arguments if origin is tuple and len(arguments) == len(value) else arguments[:1] * len(value)
         return [as_expected(item, kind) for item, kind in zip(value, kinds, strict=True)]
+    if origin is dict and isinstance(value, dict):
+        return {key: as_expected(item, arguments[1]) for key, item in value.items()}
     if origin is list and arguments == (str,) and isinstance(value, str | NoneType):
         return [] if _says(value, NOTHING) else [value]
     if expected in (int, float):

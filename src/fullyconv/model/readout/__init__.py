@@ -1,6 +1,7 @@
 """Everything after the finest scores, in three forms: logits, labels, loss."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,9 +9,11 @@ from torch import Tensor
 
 from fullyconv.classes import MAX_CLASSES
 from fullyconv.geometry import Lattice
+from fullyconv.model.readout import objectives
 from fullyconv.model.readout.blocks import logits, mass
 from fullyconv.model.readout.fused import readout_for
 from fullyconv.model.readout.interpolation import Border, Interpolation, Sampling
+from fullyconv.objective import Objective
 
 __all__ = ["Border", "Interpolation", "Sampling", "check_labels", "labels", "logits", "loss", "mass"]
 
@@ -38,18 +41,24 @@ def loss(
     method: Interpolation = "bilinear",
     border: Border = "repeat",
     *,
+    objective: Objective | None = None,
     weight: Tensor | None = None,
     ignore_index: int = 255,
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """Cross-entropy of the logits that ``scores`` (N, C, h, w) interpolate to, with ``labels`` (N, H, W); a scalar.
+    """The loss of the logits that ``scores`` (N, C, h, w) interpolate to, with ``labels`` (N, H, W); a scalar.
 
-    As ``torch.nn.functional.cross_entropy`` of the full logits, in value and derivatives, but where every pixel is
-    ignored the mean is 0, not NaN. The paper sums over pixels (section 3.4, its release); ``mean`` divides by the
-    weight of the pixels that count. A label that is no class is an error, on CUDA NaN.
+    By default cross-entropy, as ``torch.nn.functional.cross_entropy`` of the full logits, in value and derivatives, but
+    where every pixel is ignored the mean is 0, not NaN. The paper sums over pixels (section 3.4, its release); ``mean``
+    divides by the weight of the pixels that count. A label that is no class is an error, on CUDA NaN. For other
+    objectives, which can be differentiated only once, see ``Objective``; their ``sum`` is the mean times that weight.
     """
-    return readout_for(scores, method, border).loss(
+    if objective is None or objective.is_cross_entropy:
+        form = readout_for(scores, method, border).loss
+    else:
+        form = partial(objectives.loss, objective=objective)
+    return form(
         scores,
         labels,
         lattice,

@@ -21,13 +21,13 @@ BLOCK = (64, 256)
 """A block's height and width in pixels: enough to keep the processor busy, few enough to stay in its cache."""
 
 
-def _blocks(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+def blocks_of(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     for top in range(0, size[0], BLOCK[0]):
         for left in range(0, size[1], BLOCK[1]):
             yield slice(top, min(top + BLOCK[0], size[0])), slice(left, min(left + BLOCK[1], size[1]))
 
 
-class _Readout:
+class BlockReadout:
     """Scores (N, C, h, w), ready to be interpolated block by block; float32, or float64 if they are."""
 
     def __init__(self, scores: Tensor, lattice: Lattice, method: Interpolation, border: Border):
@@ -62,7 +62,7 @@ class _Readout:
         return self.block(rows, columns).argmax(1)
 
 
-def _full_precision(scores: Tensor) -> torch.autocast:
+def full_precision(scores: Tensor) -> torch.autocast:
     """Autocast off: in half precision the borders between labels would move."""
     return torch.autocast(scores.device.type, enabled=False)
 
@@ -75,10 +75,10 @@ def logits(
     border: Border = "repeat",
 ) -> Tensor:
     """Scores (N, C, h, w) on their lattice → logits (N, C, *size), float32 (float64 if the scores are)."""
-    with _full_precision(scores):
-        readout = _Readout(scores, lattice, method, border)
+    with full_precision(scores):
+        readout = BlockReadout(scores, lattice, method, border)
         across = math.ceil(size[1] / BLOCK[1])
-        blocks = [readout.block(rows, columns) for rows, columns in _blocks(size)]
+        blocks = [readout.block(rows, columns) for rows, columns in blocks_of(size)]
         bands = [torch.cat(blocks[i : i + across], dim=3) for i in range(0, len(blocks), across)]
         return torch.cat(bands, dim=2)
 
@@ -93,22 +93,22 @@ def labels(
 ) -> Tensor:
     """Scores (N, C, h, w) → the class of highest logit at each pixel, (N, *size), uint8. Of 255 classes at most."""
     result = torch.empty(scores.shape[0], *size, dtype=torch.uint8, device=scores.device)
-    with _full_precision(scores):
-        readout = _Readout(scores, lattice, method, border)
+    with full_precision(scores):
+        readout = BlockReadout(scores, lattice, method, border)
         strongest = _StrongestOnCPU(readout) if scores.device.type == "cpu" else readout.strongest
-        for rows, columns in _blocks(size):
+        for rows, columns in blocks_of(size):
             result[:, rows, columns] = strongest(rows, columns)
     return result
 
 
 class _StrongestOnCPU:
-    """The class of highest logit in a block of pixels, as ``_Readout.strongest``, several times as fast.
+    """The class of highest logit in a block of pixels, as ``BlockReadout.strongest``, several times as fast.
 
     torch's argmax over classes takes one pixel at a time. Its maximum pooling takes many, if it is told that pixels are
     channels (stored last) and classes rows.
     """
 
-    def __init__(self, readout: _Readout):
+    def __init__(self, readout: BlockReadout):
         self.readout = readout
         self.scores_NhCw = readout.scores.permute(0, 2, 1, 3).contiguous()
 
@@ -144,9 +144,9 @@ def gradient(
 
     Holds what the full logits take, unlike ``loss``.
     """
-    with torch.enable_grad(), _full_precision(scores):
-        readout = _Readout(scores, lattice, method, border)
-        blocks = _blocks((labels.shape[1], labels.shape[2]))
+    with torch.enable_grad(), full_precision(scores):
+        readout = BlockReadout(scores, lattice, method, border)
+        blocks = blocks_of((labels.shape[1], labels.shape[2]))
         losses = [terms.cross_entropy(readout.block(*at), labels[:, at[0], at[1]]) for at in blocks]
         return torch.autograd.grad(torch.stack(losses).sum(), scores, create_graph=True)[0]
 
@@ -175,10 +175,10 @@ class _Loss(torch.autograd.Function):
         terms: Terms,
     ) -> Tensor:
         with_gradient = ctx.needs_input_grad[0]
-        readout = _Readout(scores.detach(), lattice, method, border)
+        readout = BlockReadout(scores.detach(), lattice, method, border)
         total = readout.scores.new_zeros(())
         gradient = torch.zeros_like(readout.scores) if with_gradient else None
-        for rows, columns in _blocks((labels.shape[1], labels.shape[2])):
+        for rows, columns in blocks_of((labels.shape[1], labels.shape[2])):
             (top, left), vertical, horizontal = readout.cells(rows, columns)
             window = readout.scores[..., top, left].detach().requires_grad_(with_gradient)
             with torch.set_grad_enabled(with_gradient):
@@ -217,7 +217,7 @@ def loss(
     ignored the mean is 0, not NaN. The paper sums over pixels (section 3.4, its release); ``mean`` divides by the
     weight of the pixels that count.
     """
-    with _full_precision(scores):
+    with full_precision(scores):
         if weight is not None:
             weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
         total = _Loss.apply(scores, labels, lattice, method, border, Terms(weight, ignore_index, label_smoothing))

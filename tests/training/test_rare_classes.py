@@ -1,0 +1,69 @@
+"""What is for rare classes: weights by hand, other objectives, and crops that hold a rare class."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from fullyconv.data.frequencies import ClassPixels
+from fullyconv.errors import ConfigError
+from fullyconv.training.config import load_config
+from fullyconv.training.run import class_weights, rarities
+from fullyconv.training.stages import train
+
+
+def quiet(_):
+    pass
+
+
+def test_class_weights_by_hand_are_those_given_and_1(data, tiny):
+    assert class_weights(data, tiny(training__class_weights={"red": 3})).tolist() == [1, 3, 1]
+    assert class_weights(data, tiny(training__class_weights=[0, 2, 0.5])).tolist() == [0, 2, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"rd": 3}, r"'rd' is no class of the data\. Did you mean red\?"),
+        ({"sky": 3}, r"'sky' is no class of the data\. They are blue, red, green"),
+        ([1, 2], r"has 2 weights, the data have 3 classes: .*blue, red, green; or name some, as \{green: 3\}"),
+        ([0, 0, 0], "all 0"),
+    ],
+)
+def test_class_weights_by_hand_of_other_classes_are_refused_before_training(data, tiny, tmp_path, weights, message):
+    with pytest.raises(ConfigError, match=message):
+        train(data, tiny(training__class_weights=weights), tmp_path / "run", say=quiet)
+
+
+def test_rarity_is_one_over_the_frequency_in_its_labeling():
+    counts = ClassPixels(np.array([60, 30, 10, 0, 5]), np.ones(5, int), np.ones(5, int), 0)
+    found = [part.tolist() for part in rarities(counts, [3, 2])]
+    assert found == [pytest.approx([100 / 60, 100 / 30, 10]), [0, 1]]
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy+dice", "focal", "ohem", "tversky"])
+def test_a_run_learns_by_every_objective(data, tiny, tmp_path, objective):
+    options = {
+        "training__objective": objective,
+        "training__class_weights": {"blue": 0.5},
+        "training__ohem_fraction": 0.5,
+    }
+    train(data, tiny(training__epochs=12, optimizer__lr=0.01, **options), tmp_path / "run", say=quiet)
+    rows = csv.DictReader((tmp_path / "run" / "metrics.csv").open())
+    measured = [float(row["val_mean_iou"]) for row in rows if row["val_mean_iou"]]
+    assert max(measured) > 0.5
+
+
+def test_whole_images_cannot_be_balanced():
+    with pytest.raises(ConfigError, match=r"data: balance is 0\.5, and whole images are not cropped"):
+        load_config(None, {"data.balance": 0.5, "data.resolutions": [{"crop": None}]})
+
+
+def test_balanced_runs_repeat_exactly_and_differ_from_others(data, tiny, tmp_path):
+    made = [
+        train(data, tiny(training__epochs=1, data__balance=balance), tmp_path / name, say=quiet).state_dict()
+        for name, balance in (("one", 0.7), ("two", 0.7), ("none", 0))
+    ]
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert not all(torch.equal(made[0][name], made[2][name]) for name in made[0])
