@@ -97,6 +97,19 @@ def test_train_evaluate_predict(fullyconv, data, tmp_path):
     assert (tmp_path / "masks" / "6_scores" / "red.png").exists()
 
 
+def test_evaluate_compares_two_networks(fullyconv, data, model, tmp_path):
+    torch.manual_seed(1)
+    run_folder.save(build("fcn8s-test_resnet", CLASSES), tmp_path / "other")
+    code, out, _ = fullyconv("evaluate", model, "other", "--compare", "--data", data, "--out", "found.json")
+    assert (code, "2 images of test" in out) == (0, True)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["verdict"] in out
+    assert found["models"] == [str(model), "other"]
+    for models in ([model, "other"], [model, "--compare"]):
+        code, _, err = fullyconv("evaluate", *models, "--data", data)
+        assert (code, "Expected one, or two with --compare" in err) == (2, True)
+
+
 def test_a_run_is_repeated_from_its_own_configuration(fullyconv, data):
     assert fullyconv("train", "--data", data, *QUICK, "--out", "one")[0] == 0
     assert fullyconv("train", "--recipe", "one/config.yaml", "--out", "two")[0] == 0

@@ -6,6 +6,7 @@ metrics nor training.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,7 @@ from fullyconv.model.border import for_inference
 from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 if TYPE_CHECKING:
+    from fullyconv.evaluation.compare import PairedResult
     from fullyconv.evaluation.metrics import Result
     from fullyconv.exporting.quantize import Cost
     from fullyconv.exporting.verify import Agreement
@@ -147,6 +149,7 @@ def evaluate(
     of problems with the data that are warnings. Raises DataError for those that are errors and not of the kinds in
     ``allow``.
     """
+    from fullyconv.evaluation.measure import said_of_lacking
     from fullyconv.evaluation.report.places import own_fold, places
     from fullyconv.evaluation.report.report import evaluate_and_report
 
@@ -156,12 +159,51 @@ def evaluate(
     data_set = checked(data, layout or _layout_of(run, Path(data)), split, allow, say, bar, fold=fold)
     if say is not None:
         warn_of_faint(data_set, split, net, say)
+        if lacking := said_of_lacking(data_set, net):
+            say(lacking)
     file, report = (None, None) if run is None else places(run, data_set, Path(data), split, fold)
     file = file if out is None else Path(out)
     with bar(f"evaluating on {split}") as step:
         result = evaluate_and_report(net, data_set, split, run, file, report, progress=step)
     if say is not None and run is not None:
         say(f"Measurements: {file}. Report: {report}.")
+    return result
+
+
+def compare(
+    first: str | Path,
+    second: str | Path,
+    data: str | Path,
+    split: str = "test",
+    out: str | Path | None = None,
+    layout: str | None = None,
+    *,
+    fold: str | None = None,
+    allow: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+    bar: ProgressBar = no_bar,
+) -> PairedResult:
+    """Compare two networks on a split of a data set, as ``fullyconv evaluate FIRST SECOND --compare`` does.
+
+    ``out`` is a JSON file for the comparison; the other options are those of ``evaluate``. Raises ConfigError for
+    networks with different classes or several labelings, and for runs that were validated on different folds.
+    """
+    from fullyconv.evaluation.compare import compare_networks, require_comparable
+    from fullyconv.evaluation.measure import said_of_lacking
+    from fullyconv.evaluation.report.places import fold_of_both
+    from fullyconv.files import write_whole
+
+    models = (str(first), str(second))
+    nets = (for_inference(opened(first)), for_inference(opened(second)))
+    require_comparable(nets, models)
+    fold = fold or fold_of_both(models, Path(data))
+    data_set = checked(data, layout or _layout_of(Path(first), Path(data)), split, allow, say, bar, fold=fold)
+    if say is not None and (lacking := said_of_lacking(data_set, nets[0])):
+        say(lacking)
+    with bar(f"evaluating on {split}") as step:
+        result = compare_networks(nets, models, data_set, split, step)
+    if out is not None:
+        write_whole(out, json.dumps(result, indent=2))
     return result
 
 

@@ -15,6 +15,7 @@ from fullyconv.data import IGNORE, Data, open_data
 from fullyconv.data.masks import MaskCode
 from fullyconv.errors import DataError
 from fullyconv.evaluation.evaluate import Comparison
+from fullyconv.evaluation.measure import lacking, measure
 from fullyconv.evaluation.metrics import metrics
 from fullyconv.evaluation.report.charts import LARGEST_TABLE, line_chart
 from fullyconv.evaluation.report.places import places
@@ -223,8 +224,7 @@ def test_evaluate_and_report_writes_nothing_unasked(tmp_path, colour_net, paint,
 @pytest.mark.parametrize(
     ("classes", "differs"),
     [
-        (["green", "red", "blue"], "another order, class 0 is green, not red"),
-        (["red", "green"], "2 classes, not 3; blue missing"),
+        (["red", "green", "blue", "pink"], "4 classes, not 3; pink new"),
         (["red", "green", "pink"], "pink new; blue missing"),
     ],
 )
@@ -232,6 +232,34 @@ def test_other_classes_than_the_networks_are_refused(colour_net, classes, differ
     colour_net.classes = ["red", "green", "blue"]
     with pytest.raises(DataError, match=f"not those of the network: {differs}"):
         evaluate_and_report(colour_net, Data(Path("d"), "folders", classes, [], MaskCode(len(classes)), {}), "test")
+
+
+@pytest.mark.parametrize("classes", [["blue", "red", "green"], ["blue", "red"]])
+def test_classes_are_matched_by_name_and_may_be_some_of_the_networks(tmp_path, colour_net, paint, classes):
+    """Masks count as the data do; the network is right everywhere but in one pixel that it calls green."""
+    root, numbers = tmp_path / "data", [("red", "green", "blue").index(name) for name in classes]
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    own = torch.randint(0, len(classes), (6, 8), generator=torch.Generator().manual_seed(0))
+    seen = torch.tensor(numbers)[own]
+    own[0, 0], seen[0, 0] = classes.index("red"), 1
+    Image.fromarray(paint(seen).permute(1, 2, 0).numpy()).save(root / "images" / "0.png")
+    Image.fromarray(own.numpy().astype(np.uint8)).save(root / "masks" / "0.png")
+    (root / "dataset.yaml").write_text(f"classes: {classes}\nsplits: {{test: {{images: images, masks: masks}}}}\n")
+    data = open_data(root)
+    measured = measure(colour_net, data, "test")
+    right = {name: int((seen == index).sum()) for index, name in enumerate(colour_net.classes)}
+    rows = {row["name"]: row for row in measured.result["per_class"]}
+    assert [row["name"] for row in measured.result["per_class"]] == [*colour_net.classes]
+    assert rows["blue"]["iou"] == 1
+    assert rows["red"]["iou"] == right["red"] / (right["red"] + 1)
+    if "green" in classes:
+        assert rows["green"]["iou"] == (right["green"] - 1) / right["green"]
+        assert lacking(data, colour_net) == []
+    else:
+        assert rows["green"]["iou"] == 0
+        assert lacking(data, colour_net) == ["green"]
+        assert measured.result["mean_iou"] == pytest.approx((1 + rows["red"]["iou"]) / 2)
 
 
 def test_no_measurement_overwrites_that_of_other_images(tmp_path, paint):

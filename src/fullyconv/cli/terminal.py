@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from fullyconv.errors import visible
 
 if TYPE_CHECKING:
+    from fullyconv.evaluation.compare import Difference, PairedResult
     from fullyconv.evaluation.metrics import Result
 
 
@@ -114,3 +115,25 @@ def table(result: Result, head: str) -> str:
 def print_tables(result: Result) -> None:
     """Print the metrics, or those of each head."""
     print_result("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))
+
+
+def print_comparison(result: PairedResult) -> None:
+    """Print which of two networks is better, and the difference of each class."""
+
+    def row(entry: Difference) -> str:
+        rates = ["-" if entry[key] is None else f"{entry[key]:.3f}" for key in ("first", "second")]
+        gain = "-" if entry["difference"] is None else f"{entry['difference']:+.3f}"
+        bounds = "-" if entry["interval"] is None else "{:+.3f} to {:+.3f}".format(*entry["interval"])
+        return f"{entry['name']:{width}}  {rates[0]:>6}  {rates[1]:>6}  {gain:>10}  {bounds}"
+
+    width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
+    lines = [
+        f"{result['images']} images of {result['split']}: A is {result['models'][0]}, B is {result['models'][1]}",
+        "",
+        f"{'IoU':{width}}  {'A':>6}  {'B':>6}  {'B - A':>10}  95% interval",
+        *map(row, result["per_class"]),
+        row(result["mean_iou"]),
+        "",
+        result["verdict"],
+    ]
+    print_result("\n".join(lines))

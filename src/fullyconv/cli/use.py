@@ -7,12 +7,19 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from fullyconv.cli.arguments import AllowOption, DataOption, FoldOption, LayoutOption, ModelArgument, Size, read_size
-from fullyconv.cli.terminal import fail, print_result, print_tables, progress_bar, say
+from fullyconv.cli.terminal import fail, print_comparison, print_result, print_tables, progress_bar, say
 from fullyconv.errors import ConfigError, FullyConvError, first_line, visible
 
 
 def evaluate(
-    model: ModelArgument,
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL",
+            help="A run folder, a weights file, hub:org/name (Hugging Face), or an exported .onnx, .xml or .pt2; "
+            "two of them with --compare.",
+        ),
+    ],
     data: DataOption,
     split: Annotated[str, typer.Option(help="The split of the data to measure on.")] = "test",
     fold: FoldOption = None,
@@ -20,16 +27,33 @@ def evaluate(
         Path | None,
         typer.Option(help="JSON file of the measurements.  [default: evaluation-SPLIT.json in the run folder]"),
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Say which of two networks is better on the same images, and how sure.")
+    ] = False,
     layout: LayoutOption = None,
     allow: AllowOption = None,
 ) -> None:
     """Measure a network on a data set.
 
-    The results are the paper's four metrics, a table of the classes, and a report.
+    The results are the paper's four metrics, a table of the classes with 95% intervals, a table of the images, and a
+    report; or, with --compare, the differences between two networks and a paired test.
     """
+    if len(models) != (2 if compare else 1):
+        raise ConfigError(
+            f"evaluate was given {len(models)} networks: {', '.join(models)}. Expected one, or two with --compare."
+        )
     from fullyconv import api
 
-    print_tables(api.evaluate(model, data, split, out, layout, fold=fold, allow=allow or (), say=say, bar=progress_bar))
+    allowed = allow or ()
+    if compare:
+        first, second = models
+        print_comparison(
+            api.compare(first, second, data, split, out, layout, fold=fold, allow=allowed, say=say, bar=progress_bar)
+        )
+    else:
+        print_tables(
+            api.evaluate(models[0], data, split, out, layout, fold=fold, allow=allowed, say=say, bar=progress_bar)
+        )
 
 
 def predict(

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from fullyconv.data import Data
+from fullyconv.errors import ConfigError
 from fullyconv.weights.run_files import CONFIG, EVALUATION, REPORT
 from fullyconv.yaml_data import read_yaml
 
@@ -17,6 +18,17 @@ def own_fold(run: Path | None, path: Path) -> str | None:
     """Return the fold that a run was validated on, such as 0/5, if ``path`` is the data that it was trained on."""
     trained_on, fold = _trained_on(run)
     return fold if trained_on is not None and _folder(trained_on) == _folder(path) else None
+
+
+def fold_of_both(runs: tuple[str, str], path: Path) -> str | None:
+    """Return the fold that two runs were validated on. Raises ConfigError where it is not the same."""
+    first, second = (own_fold(Path(run), path) for run in runs)
+    if first != second:
+        raise ConfigError(
+            f"{runs[0]} was validated on fold {first or '-'}, {runs[1]} on fold {second or '-'}: one of them has seen "
+            "what the other is measured on. Say with --fold which fold is val, or compare on other data."
+        )
+    return first
 
 
 def places(run: Path, data: Data, path: Path, split: str, fold: str | None = None) -> tuple[Path, Path]:

@@ -14,13 +14,10 @@ from shlex import quote
 import numpy as np
 from PIL import Image
 
-from fullyconv.classes import difference
 from fullyconv.data import IGNORE, Data
-from fullyconv.data.dataset import SegmentationDataset
-from fullyconv.errors import DataError
-from fullyconv.evaluation.bootstrap import stacked, with_intervals
-from fullyconv.evaluation.evaluate import Comparison, best_and_worst, evaluate
+from fullyconv.evaluation.evaluate import Comparison, best_and_worst
 from fullyconv.evaluation.images import table_of_images
+from fullyconv.evaluation.measure import measure
 from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report.charts import (
     Points,
@@ -66,38 +63,22 @@ def evaluate_and_report(
     - ``out``: the file of the result, beside which ``images_file`` has that of each image; None writes neither.
     - ``report``: the file of the report; None means ``report.html`` in ``run``.
 
-    Raises DataError where the classes of the data are not the network's.
+    Raises DataError where the data have classes that the network does not (see ``measure``).
     """
-    data = data if data.heads or net.heads else data.with_classes(net.classes, net.palette)
-    if differs := difference(data.classes, net.classes):
-        raise DataError(
-            f"{data.root}: the classes are not those of the network: {differs}. Give data with the network's classes; "
-            "if they are the same, give them the network's names in dataset.yaml"
-        )
-    data.require_inputs(net.inputs)
-    dataset = SegmentationDataset(data, split, channels=net.in_channels, value_range=net.value_range)
-    names = [_name(data, pair.image) for pair in dataset.pairs]
-    result, scores = evaluate(net, dataset, split, names, progress=progress, absent_excluded=data.absent_excluded)
-    counts = stacked([score.counts for score in scores])
-    result = with_intervals(result, counts, data.absent_excluded)
+    measured = measure(net, data, split, progress)
+    result = measured.result
     if out is not None:
         write_whole(out, json.dumps(result, indent=2))
-        write_whole(images_file(out), table_of_images(scores, net.classes, net.heads))
+        write_whole(images_file(out), table_of_images(measured.scores, net.classes, net.heads))
     if run is not None:
         root = quote(str(data.root))
         command = (
             f"fullyconv train --recipe {quote(str(run / CONFIG))} --data {root} --out RUN\n"
             f"fullyconv evaluate RUN --data {root} --split {quote(split)}"
         )
-        compared = best_and_worst(net, dataset, scores)
+        compared = best_and_worst(net, measured.examples, measured.scores)
         write_report(run, result, net.palette, *compared, command=command, file=report, data=data.root.resolve().name)
     return result
-
-
-def _name(data: Data, image: Path) -> str:
-    """Return an image's path within its data set, or only its name if it lies elsewhere: reports are shared."""
-    name = Path(data.name(image))
-    return name.name if name.is_absolute() else name.as_posix()
 
 
 def write_report(
