@@ -63,12 +63,21 @@ def test_polygons_are_what_pycocotools_draws_as_they_follow(photo, write_json, l
     expected = np.zeros(SIZE, np.uint8)
     names = sorted({name for _, name in shapes})
     for points, name in shapes:
-        flat = [value * side / 100 for point in points for value, side in zip(point, SIZE[::-1], strict=True)]
+        flat = [value / 100 * side for point in points for value, side in zip(point, SIZE[::-1], strict=True)]
         expected[mask.decode(mask.frPyObjects([flat], *SIZE))[..., 0] == 1] = 1 + names.index(name)
     data = open_data(write_json("x.json", [task("a.png", annotation(*(polygon(*own) for own in shapes)))]))
     assert data.layout == "label-studio"
     assert data.classes == ["background", *names]
     assert np.array_equal(labels_of(data)["a.png"], expected)
+
+
+def test_points_are_rounded_as_the_sdk_rounds_them(photo, write_json, labels_of):
+    # between two pixels: label-studio-sdk 2.1.2 exports (11.099999999999998, 14.9) to COCO, others (11.1, 14.9)
+    photo("a.png")
+    points = [[55.49999999999999, 93.125], [27.500000000000004, 81.25], [67.0, 0.0]]
+    exported = [11.099999999999998, 14.9, 5.5, 13.0, 13.4, 0.0]
+    data = open_data(write_json("x.json", [task("a.png", annotation(polygon(points)))]))
+    assert labels_of(data)["a.png"].tolist() == mask.decode(mask.frPyObjects([exported], *SIZE))[..., 0].tolist()
 
 
 def test_brushes_are_what_the_sdk_packed(photo, write_json, labels_of):

@@ -143,7 +143,7 @@ def _geometry(region: Region, size: Size) -> Geometry:
         return Bitmap(values.reshape(height, width, 4)[..., 3] > 0)
     if region.kind == "polygon":
         points = np.array(region.value["points"], np.float64)
-        return Polygon((points.reshape(len(points), 2) * (width / 100, height / 100),))
+        return Polygon((points.reshape(len(points), 2) / 100 * (width, height),))  # in this order, as its SDK does
     x, y = _number(region, "x") * width / 100, _number(region, "y") * height / 100
     turn = _number(region, "rotation") if region.value.get("rotation") else 0.0
     if region.kind == "ellipse":
