@@ -57,6 +57,10 @@ def test_what_cannot_be_shown_is_refused(data, tmp_path):
     with pytest.raises(DataError, match=r"has no images to show; the first: .*cannot be read as an image"):
         show(data, tmp_path / "sheet.png", count=3)
     assert not [path for path in tmp_path.iterdir() if "sheet" in path.name]
+    for pair in data.split("train"):  # as of annotations that came without their images
+        pair.image.unlink()
+    with pytest.raises(DataError, match=r"has no images to show; the first: .*there is no such file"):
+        show(data, tmp_path / "sheet.png")
 
 
 @pytest.mark.parametrize("count", [1, 3])

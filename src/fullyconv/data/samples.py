@@ -95,7 +95,7 @@ def _read(data: Data, count: int) -> tuple[list[_Shown], list[str]]:
 
     waiting = filter(is_read, dict.fromkeys([*spread, *range(len(samples))]))
     first = list(islice(waiting, count))
-    channels, value_range = _as_trained(data, [samples[place][1].image for place in first])
+    channels, value_range = _as_trained(data, [samples[place][1].image for place in first]) if first else (3, None)
     shown: list[_Shown] = []
     for place in chain(first, waiting):
         split, pair = samples[place]
