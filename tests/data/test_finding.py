@@ -475,6 +475,20 @@ def test_lists_of_any_spelling_are_splits(tmp_path, draw, save):
     assert data.classes == ["background", "weed"]
 
 
+@pytest.mark.parametrize("arrays", [True, False])  # kept by labelme's earlier exports, often deleted as they are large
+def test_labelmes_masks_may_be_beside_its_arrays(tmp_path, draw, save, arrays):
+    for name in "abc":
+        draw(f"JPEGImages/{name}.jpg")
+        save(f"SegmentationClassPNG/{name}.png", [[0, 1], [1, 0]])
+        if arrays:
+            (tmp_path / "SegmentationClass").mkdir(exist_ok=True)
+            np.save(tmp_path / f"SegmentationClass/{name}.npy", np.array([[0, 1], [1, 0]], np.int32))
+    (tmp_path / "class_names.txt").write_text("_background_\nweed")
+    data = open_data(tmp_path)
+    assert (data.layout, data.classes, sum(map(len, data.splits.values()))) == ("voc", ["background", "weed"], 3)
+    assert read_pair(data.split("train")[0], data.codes)[1].tolist() == [[0, 1], [1, 0]]
+
+
 def test_own_folders_without_class_file_have_vocs_classes_only_if_the_masks_fit(tmp_path, draw, save):
     write_voc(tmp_path, draw, save, {name: [[0, 15], [255, 20]] for name in "abc"})
     data = open_data(tmp_path)

@@ -23,6 +23,8 @@ from fullyconv.errors import DataError
 from fullyconv.palettes import VOC_VOID, voc_palette
 
 ENTRIES = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+MASKS = ("SegmentationClass", "SegmentationClassPNG")
+"""The folders of masks; labelme's earlier exports have the second, and arrays in the first."""
 PALETTE = voc_palette(len(VOC_CLASSES))
 _PUBLISHED, _OF_2007 = re.compile(r"20(07|08|09|10|11|12)_\d{6}"), re.compile(r"\d{6}")
 """The names of VOC's own images of 2007 to 2012, and the shorter ones in the 2007 archive."""
@@ -41,7 +43,7 @@ def is_voc(root: Path) -> bool:
 
 def is_own_voc(root: Path) -> bool:
     """Whether ``root`` has VOC's folders of images and masks, with or without lists."""
-    return (root / "JPEGImages").is_dir() and (root / "SegmentationClass").is_dir()
+    return (root / "JPEGImages").is_dir() and any((root / folder).is_dir() for folder in MASKS)
 
 
 def open_voc(root: Path) -> Data:
@@ -86,14 +88,14 @@ def open_voc(root: Path) -> Data:
 
 
 def arrange(root: Path) -> Paired:
-    """Pair the images in JPEGImages with the masks in SegmentationClass (or labelme's SegmentationClassPNG).
+    """Pair the images in JPEGImages with the masks, which are in the first of MASKS that has any.
 
     Each list in ImageSets/Segmentation is a split. trainval is left out if there are train and val, because it only
     repeats them. If no list has the name of a split (CVAT writes default.txt), the listed images are divided into
     splits; without lists, all images are. Raises DataError if a list cannot be read or there are no images.
     """
     images = images_under(root / "JPEGImages")
-    masks = images_under(root / "SegmentationClass") or images_under(root / "SegmentationClassPNG")
+    masks = next((found for folder in MASKS if (found := images_under(root / folder))), {})
     lists = {canonical(path.stem): path for path in sorted((root / "ImageSets/Segmentation").glob("*.txt"))}
     if {"train", "val"} <= lists.keys():
         lists.pop("trainval", None)
