@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import rasterio
+from defusedxml import ElementTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -118,6 +119,15 @@ def test_what_was_written_is_read_again_pixel_for_pixel(source, tmp_path, form, 
     assert not check(again).errors
     assert convert(again, tmp_path / "back") == 5
     assert_equal(source, open_data(tmp_path / "back"))
+
+
+def test_cvats_file_is_one_of_a_project_whose_tasks_name_the_subsets_of_its_images(source, tmp_path):
+    """Datumaro 1.13.12 reads the images of the subsets that a project's tasks have, and no others."""
+    convert(source, tmp_path / "out", "cvat")
+    root = ElementTree.parse(tmp_path / "out/annotations.xml").getroot()
+    subsets = [task.findtext("subset") for task in root.findall("meta/project/tasks/task")]
+    assert subsets == ["train", "val"] == root.findtext("meta/project/subsets").split()
+    assert [image.get("subset") for image in root.findall("image")] == ["train"] * 3 + ["val"] * 2
 
 
 def test_nnunet_has_its_layout(source, tmp_path):

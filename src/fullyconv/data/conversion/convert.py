@@ -62,8 +62,9 @@ def convert(
     if data.heads:
         raise ConfigError(f"{data.root}: has several labelings of each image, which no format but its own can hold")
     background = 0 if is_background(data.classes[0]) or data.classes == FOREGROUND else None
-    target = Target(folder, data.classes, data.palette, background, tolerance, predicted)
     names = _names(data)
+    splits = tuple(dict.fromkeys(split for split, _ in names))
+    target = Target(folder, data.classes, data.palette, background, splits, tolerance, predicted)
     FORMATS[to](target, _labelled(data, names, progress))
     if to in OUTLINED and background is None:
         write_whole(folder / DESCRIPTOR, NO_BACKGROUND)

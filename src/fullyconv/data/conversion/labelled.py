@@ -31,6 +31,7 @@ class Target:
 
     - ``classes``, ``palette``: the names of the classes and a colour for each.
     - ``background``: the label of the class whose pixels need no outline; None if every class needs one.
+    - ``splits``: the names of the splits of its images.
     - ``tolerance``: how much outlines are simplified (see ``outlines``); 0 is exact.
     - ``predicted``: whether a network made the labels, so that people will correct them.
     """
@@ -39,6 +40,7 @@ class Target:
     classes: list[str]
     palette: list[Colour]
     background: int | None
+    splits: tuple[str, ...]
     tolerance: float = 0.0
     predicted: bool = False
 

@@ -102,14 +102,17 @@ def write_yolo(target: Target, images: Iterable[Labelled]) -> None:
 
 
 def write_cvat(target: Target, images: Iterable[Labelled]) -> None:
-    """Write CVAT's XML for images, with polygons; areas with holes as masks."""
+    """Write CVAT's XML for images, with polygons; areas with holes as masks.
+
+    The splits are the subsets of a project, for in a single task's file Datumaro finds no images of a subset.
+    """
     colours = dict(zip(target.classes, target.palette, strict=True)) | {VOID: VOC_VOID}
     with whole_file(target.folder / "annotations.xml") as beside, beside.open("w", encoding="utf-8") as file:
         xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
         xml.startDocument()
         _open(xml, "annotations")
         _element(xml, "version", "1.1")
-        for tag in ("meta", "task", "labels"):
+        for tag in ("meta", "project", "labels"):
             _open(xml, tag)
         for name in [*_names(target), VOID]:
             _open(xml, "label")
@@ -117,7 +120,14 @@ def write_cvat(target: Target, images: Iterable[Labelled]) -> None:
             _element(xml, "color", "#{:02x}{:02x}{:02x}".format(*colours[name]))
             _element(xml, "attributes", "")
             xml.endElement("label")
-        for tag in ("labels", "task", "meta"):
+        xml.endElement("labels")
+        _element(xml, "subsets", "\n".join(target.splits))
+        _open(xml, "tasks")
+        for split in target.splits:
+            _open(xml, "task")
+            _element(xml, "subset", split)
+            xml.endElement("task")
+        for tag in ("tasks", "project", "meta"):
             xml.endElement(tag)
         for number, image in enumerate(images):
             copy_image(image.image, target.folder / "images" / image.split / image.file_name)
