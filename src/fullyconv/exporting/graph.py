@@ -11,8 +11,6 @@ from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
-from timm.layers import AvgPool2dSame, Conv2dSame
-from timm.layers.pool2d_same import MaxPool2dSame
 from torch import Tensor, nn
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
@@ -24,8 +22,6 @@ from fullyconv.model.readout import Border, Interpolation, Sampling
 from fullyconv.model.upsample import KERNELS, Upsample
 from fullyconv.sharing import in_evaluation_mode
 
-PADDED_BY_SIZE = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
-"""timm's layers that pad by the image's size, as TensorFlow does."""
 EXAMPLE = (2, 75, 101)
 """Batch, height and width of the images that the graph is traced with."""
 
@@ -35,12 +31,6 @@ def trace(net: FCN, probabilities: bool = False) -> torch.export.ExportedProgram
 
     Raises ConfigError where the network cannot be traced with free sizes.
     """
-    by_size = next((type(module).__name__ for module in net.modules() if isinstance(module, PADDED_BY_SIZE)), None)
-    if by_size:  # torch.export would take hours over the arithmetic of its padding
-        raise ConfigError(
-            f"{net.name} cannot be exported with a free height and width: its {by_size} pads by the image's size. "
-            "Use one of timm's networks without tf_ in its name."
-        )
     graph = Graph(net, probabilities).eval()
     batch, height, width = EXAMPLE
     images = torch.zeros(batch, net.in_channels, height, width, dtype=input_dtype(net), device=net.device)

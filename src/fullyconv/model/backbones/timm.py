@@ -13,6 +13,7 @@ from fullyconv.errors import ConfigError, WeightsError
 from fullyconv.model.backbones import published
 from fullyconv.model.backbones.backbone import COARSEST, Backbone
 from fullyconv.model.backbones.imagenet import for_channels
+from fullyconv.model.backbones.same_padding import pad_constantly
 
 
 def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool = False) -> Backbone:
@@ -41,6 +42,7 @@ def timm_backbone(name: str, finest: int, in_channels: int = 3, pretrained: bool
             raise WeightsError(f"{name} has no published ImageNet weights. Train it from scratch: --no-pretrained.")
         file = published.downloaded(name, config) if pretrained else None
         body = _create(name, in_channels, out_indices=list(taps), pretrained=pretrained, file=file)
+    pad_constantly(body)
     if isinstance(body, FeatureHookNet):
         body.hooks._feature_outputs = _OfThread()
     channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
