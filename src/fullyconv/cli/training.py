@@ -49,7 +49,8 @@ def train(
     init: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Start from the weights of a run folder or a file; given twice, colour then HHA, for late fusion."
+            help="Start from the weights of a run folder or a file, also a classifier's of timm or torchvision; given "
+            "twice, colour then HHA, for late fusion."
         ),
     ] = None,
     freeze: Annotated[

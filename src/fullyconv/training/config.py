@@ -61,7 +61,8 @@ class Model(Section):
     pretrained: bool = True
     """Start from the backbone's ImageNet weights."""
     init: Path | list[Path] | None = None
-    """Start from these weights instead: a run folder or a .safetensors file; late fusion from two, colour and HHA."""
+    """Start from these weights instead: a run folder, or a .safetensors or .pth file, of ours, a classifier or another
+    network with this backbone; late fusion from two run folders, colour and HHA."""
 
 
 class Resolution(Section):

@@ -1,4 +1,7 @@
-"""Start a network from other networks' weights: a previous stage's, a classifier's, or those of two that it fuses."""
+"""Start a network from other networks' weights: a previous stage's, a classifier's, or those of two that it fuses.
+
+Files of other programs (timm, torchvision, whatever has the backbone's layers) give the backbone; see ``classifier``.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +14,9 @@ from fullyconv.errors import WeightsError
 from fullyconv.model import fcn
 from fullyconv.model.backbones.imagenet import for_channels
 from fullyconv.model.spec import ModelSpec
-from fullyconv.weights import run_folder
+from fullyconv.weights import classifier, run_folder
 from fullyconv.weights.run_files import WEIGHTS
+from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
 
 BODY = "backbone.body."
 STREAMS = (BODY + "color.", BODY + "hha.")
@@ -33,6 +37,7 @@ def initialize(
       further channels start as the mean over the colours.
     - Late fusion: a network of two streams takes two sources, colour and HHA, and its scores start as their mean.
 
+    Of a file that another program wrote only the backbone is taken, and ``say`` is told which tensors these are.
     Raises WeightsError where a source is missing or damaged, or has another backbone.
     """
     named = " and ".join(map(str, sources))
@@ -43,6 +48,13 @@ def initialize(
             f"--init {named}: found {len(sources)} sources; {net.name} starts from "
             + ("one, or from two: the colour network and the HHA network." if fused else "one.")
         )
+    if any(foreign := [_is_foreign(source) for source in sources]):
+        if len(sources) > 1:
+            raise WeightsError(
+                f"--init {sources[foreign.index(True)]} was not written by fullyconv: late fusion starts from two run "
+                "folders. Train them with --init first, or convert them: fullyconv convert FILE --model NAME --out RUN."
+            )
+        return _from_another_program(net, sources[0], keep_mean, say)
     specs, read = zip(*map(_read, sources), strict=True)
     tensors = read[0] if len(sources) == 1 else _two_streams(*read)
     differs = next(filter(None, (difference(spec.classes, net.classes) for spec in specs)), "")
@@ -65,6 +77,27 @@ def initialize(
     return missing
 
 
+def _is_foreign(path: Path) -> bool:
+    """Whether a file holds tensors that another program wrote. Raises WeightsError where it cannot be opened."""
+    if not path.is_file():
+        return False
+    return is_torch(path) or (is_safetensors(path) and not run_folder.is_own(path))
+
+
+def _from_another_program(net: fcn.FCN, path: Path, keep_mean: bool, say: Callable[[str], None]) -> list[str]:
+    """Take the backbone from a file of tensors; return the names of the tensors of ``net`` that are new."""
+    fitted = classifier.fit(net, read_tensors(path), str(path), ordered=is_torch(path))
+    own = net.state_dict()
+    tensors = fitted.tensors | _widened(fitted.tensors, own)
+    if keep_mean:
+        tensors.pop("mean", None)
+    net.load_state_dict(tensors, strict=False)
+    say(fitted.said)
+    return [
+        name for name, tensor in own.items() if name not in tensors and name not in ("mean", "std") and tensor.dim()
+    ]
+
+
 def _of_classes(net: fcn.FCN) -> set[str]:
     """Return the names of the parameters that have a part for each class."""
     parts = ("head.4.",) if net.width else ("score.", "upsample.")
@@ -74,7 +107,7 @@ def _of_classes(net: fcn.FCN) -> set[str]:
 def _read(source: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     path = source / WEIGHTS if source.is_dir() else source
     if not path.is_file():
-        raise WeightsError(f"--init {path}: no such file. Expected a run folder or a .safetensors file.")
+        raise WeightsError(f"--init {path}: no such file. Expected a run folder, a .safetensors or a .pth file.")
     return run_folder.read(path)
 
 

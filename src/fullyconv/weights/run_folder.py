@@ -75,6 +75,12 @@ def read_spec(path: Path) -> ModelSpec:
         return _spec(file, path)
 
 
+def is_own(path: Path) -> bool:
+    """Whether the header of a safetensors file holds an architecture, as ``save`` writes it. Raises WeightsError."""
+    with _opened(path) as file:
+        return KEY in (file.metadata() or {})
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     """Open a weights file; only its header is read until a tensor is asked for."""
