@@ -234,8 +234,8 @@ def test_images_that_show_some_of_the_classes_alone_are_measured_with_the_networ
     (data / "dataset.yaml").unlink()
     code, out, _ = fullyconv("evaluate", "wide", "--data", data)
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[-3:]] == ["a", "b", "c"]
-    assert "absent" in out.splitlines()[-1]
+    assert [line.split()[0] for line in out.splitlines()[-4:]] == ["a", "b", "c", "mean"]
+    assert "absent" in out.splitlines()[-2]
 
 
 def test_images_without_any_class_are_not_measured(fullyconv, data, model):
@@ -462,4 +462,4 @@ def test_help_says_what_a_command_and_each_option_does(fullyconv, words):
         assert all(word in out for word in line.split())
     for option in command.params:
         assert option.help, option.name
-        assert option.opts[0] in out or option.human_readable_name in out
+        assert option.opts[0] in out or (option.metavar or option.name) in out
