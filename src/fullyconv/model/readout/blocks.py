@@ -6,7 +6,7 @@ it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -56,6 +56,26 @@ class BlockReadout:
         """Logits (N, C, rows, columns)."""
         (top, left), vertical, horizontal = self.cells(rows, columns)
         return vertical @ self.scores[..., top, left] @ horizontal
+
+    def summed(
+        self, size: tuple[int, int], loss: Callable[[Tensor, slice, slice], tuple[Tensor, Tensor]], with_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Add up a loss over all blocks of ``size`` pixels, and its gradient by the scores; None without gradient.
+
+        ``loss`` is given a block's logits (N, C, rows, columns) and its place. It returns what the block adds to the
+        loss, and a number with the derivatives of that.
+        """
+        total = self.scores.new_zeros(())
+        gradient = torch.zeros_like(self.scores) if with_gradient else None
+        for rows, columns in blocks_of(size):
+            (top, left), vertical, horizontal = self.cells(rows, columns)
+            window = self.scores[..., top, left].detach().requires_grad_(with_gradient)
+            with torch.set_grad_enabled(with_gradient):
+                value, slope = loss(vertical @ window @ horizontal, rows, columns)
+            total += value.detach()
+            if gradient is not None:
+                gradient[..., top, left] += torch.autograd.grad(slope, window)[0]
+        return total, gradient
 
     def strongest(self, rows: slice, columns: slice) -> Tensor:
         """The class of highest logit, (N, rows, columns)."""
@@ -174,18 +194,13 @@ class _Loss(torch.autograd.Function):
         border: Border,
         terms: Terms,
     ) -> Tensor:
-        with_gradient = ctx.needs_input_grad[0]
         readout = BlockReadout(scores.detach(), lattice, method, border)
-        total = readout.scores.new_zeros(())
-        gradient = torch.zeros_like(readout.scores) if with_gradient else None
-        for rows, columns in blocks_of((labels.shape[1], labels.shape[2])):
-            (top, left), vertical, horizontal = readout.cells(rows, columns)
-            window = readout.scores[..., top, left].detach().requires_grad_(with_gradient)
-            with torch.set_grad_enabled(with_gradient):
-                loss = terms.cross_entropy(vertical @ window @ horizontal, labels[:, rows, columns])
-            total += loss.detach()
-            if gradient is not None:
-                gradient[..., top, left] += torch.autograd.grad(loss, window)[0]
+
+        def of_block(logits: Tensor, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+            loss = terms.cross_entropy(logits, labels[:, rows, columns])
+            return loss, loss
+
+        total, gradient = readout.summed((labels.shape[1], labels.shape[2]), of_block, ctx.needs_input_grad[0])
         if gradient is not None:
             ctx.save_for_backward(scores, labels, gradient.to(scores.dtype))
             ctx.reading = lattice, method, border, terms

@@ -7,14 +7,14 @@ the gradient. Nothing is kept for a pixel between the passes.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fullyconv.geometry import Lattice
-from fullyconv.model.readout.blocks import BlockReadout, Terms, blocks_of, full_precision, mass
+from fullyconv.model.readout.blocks import BlockReadout, Context, Terms, blocks_of, full_precision, mass
 from fullyconv.model.readout.interpolation import Border, Interpolation
 from fullyconv.objective import Objective
 
@@ -42,8 +42,12 @@ class _Batch(NamedTuple):
     terms: Terms
 
     @property
-    def blocks(self) -> list[tuple[slice, slice]]:
-        return list(blocks_of((self.labels.shape[1], self.labels.shape[2])))
+    def size(self) -> tuple[int, int]:
+        return self.labels.shape[1], self.labels.shape[2]
+
+    @property
+    def blocks(self) -> Iterator[tuple[slice, slice]]:
+        return blocks_of(self.size)
 
     def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Of each pixel; 0 where it is ignored."""
@@ -131,15 +135,6 @@ def largest(blocks: Callable[[], Iterator[Tensor]], count: int, like: Tensor) ->
     return _Hardest(begins.to(whole).view(like.dtype), wanted.to(like.dtype) / ties)
 
 
-class Context(Protocol):
-    """What ``torch.autograd.Function`` keeps between forward and backward pass."""
-
-    needs_input_grad: tuple[bool, ...]
-    saved_tensors: tuple[Tensor, ...]
-
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
-
-
 class _Loss(torch.autograd.Function):
     """The objective times the batch's ``mass``. Its gradient is accumulated in the forward pass, block by block."""
 
@@ -155,29 +150,16 @@ class _Loss(torch.autograd.Function):
         terms: Terms,
         mass: Tensor,
     ) -> Tensor:
-        with_gradient = ctx.needs_input_grad[0]
         readout = BlockReadout(scores.detach(), lattice, method, border)
         batch = _Batch(readout, labels, objective, terms)
         counted = int((labels != terms.ignore_index).sum())
-        total = readout.scores.new_zeros(())
-        gradient = torch.zeros_like(readout.scores) if with_gradient else None
-        if not counted:
-            if gradient is not None:
-                ctx.save_for_backward(gradient.to(scores.dtype))
-            return total
-        summed = _Summed(batch, counted, mass.to(total.dtype))
-        total += summed.value
-        for rows, columns in batch.blocks:
-            (top, left), vertical, horizontal = readout.cells(rows, columns)
-            window = readout.scores[..., top, left].detach().requires_grad_(with_gradient)
-            with torch.set_grad_enabled(with_gradient):
-                logits = vertical @ window @ horizontal
-                value, sloping = summed.of_block(logits, labels[:, rows, columns].long())
-                slope = value + sloping
-            total += value.detach()
-            if gradient is not None:
-                gradient[..., top, left] += torch.autograd.grad(slope, window)[0]
-        if gradient is not None:
+        if counted:
+            summed = _Summed(batch, counted, mass.to(readout.scores.dtype))
+            total, gradient = readout.summed(batch.size, summed.of_block, ctx.needs_input_grad[0])
+            total += summed.value
+        else:
+            total, gradient = readout.scores.new_zeros(()), torch.zeros_like(readout.scores)
+        if gradient is not None and ctx.needs_input_grad[0]:
             ctx.save_for_backward(gradient.to(scores.dtype))
         return total
 
@@ -205,9 +187,10 @@ class _Summed:
         if "ohem" in terms:
             self.hardest = batch.hardest(self.count)
 
-    def of_block(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """What the pixels of a block add to the loss; and a number that has the derivatives of what is known of it."""
-        value = sloping = logits.new_zeros(())
+    def of_block(self, logits: Tensor, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        """What a block adds to the loss; and a number with the derivatives of that and of what is known."""
+        labels = self.batch.labels[:, rows, columns].long()
+        value = known = logits.new_zeros(())
         if "focal" in self.batch.objective.terms:
             value = value + self.batch.focal_losses(logits, labels).sum()
         plain = "cross_entropy" in self.batch.objective.terms
@@ -220,8 +203,8 @@ class _Summed:
             value = value + (losses * shares).sum()
         if self.slopes:
             predicted, overlap, _ = self.batch.overlaps(logits, labels)
-            sloping = (predicted * self.slopes[0]).sum() + (overlap * self.slopes[1]).sum()
-        return value, sloping
+            known = (predicted * self.slopes[0]).sum() + (overlap * self.slopes[1]).sum()
+        return value, value + known
 
 
 def loss(
