@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullyconv.evaluation import bootstrap
-from fullyconv.evaluation.bootstrap import RESAMPLES, interval, resampled, stacked, with_intervals
+from fullyconv.evaluation.bootstrap import RESAMPLES, interval, resampled, with_intervals
 from fullyconv.evaluation.evaluate import ImageScore
 from fullyconv.evaluation.images import table_of_images
 from fullyconv.evaluation.metrics import Counts, metrics, metrics_of_heads
@@ -20,7 +20,7 @@ def confusions(images: int, classes: int, seed: int) -> np.ndarray:
 
 
 def counted(matrices: np.ndarray) -> Counts:
-    return stacked([Counts.of(matrix) for matrix in matrices])
+    return Counts.stacked([Counts.of(matrix) for matrix in matrices])
 
 
 @settings(max_examples=10, deadline=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fullyconv.errors import DataError
-from fullyconv.evaluation.bootstrap import RESAMPLES, stacked
+from fullyconv.evaluation.bootstrap import RESAMPLES
 from fullyconv.evaluation.compare import PairedResult, compare
 from fullyconv.evaluation.metrics import Counts, metrics
 
@@ -19,7 +19,7 @@ def confusions(seed: int, right: int, images: int = 12) -> np.ndarray:
 
 
 def compared(first: np.ndarray, second: np.ndarray) -> PairedResult:
-    one, other = (stacked([Counts.of(matrix) for matrix in matrices]) for matrices in (first, second))
+    one, other = (Counts.stacked([Counts.of(matrix) for matrix in matrices]) for matrices in (first, second))
     return compare(one, other, NAMES, ("runs/a", "runs/b"), "test")
 
 

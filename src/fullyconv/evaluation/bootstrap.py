@@ -1,6 +1,6 @@
 """How far the measurements would move with other images: bootstrap intervals over images, of one network or of two."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def with_intervals(result: Result, counts: Counts, absent_excluded: bool = False
     done, first = {}, 0
     for name, own in heads.items():
         size = len(own["per_class"])
-        of_head = Counts(*(part[:, first : first + size] for part in drawn))
+        of_head = drawn.of_classes(slice(first, first + size))
         done[name] = _with_intervals(own, of_head, absent_excluded)
         first += size
     return {**next(iter(done.values())), "heads": done}
@@ -74,8 +74,3 @@ def _with_intervals(result: Result, drawn: Counts, absent_excluded: bool) -> Res
         ],
     }
     return done
-
-
-def stacked(counts: Sequence[Counts]) -> Counts:
-    """Stack the counts of images, each (classes,), to (images, classes)."""
-    return Counts(*(np.stack(part) for part in zip(*counts, strict=True)))

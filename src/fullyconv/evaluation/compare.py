@@ -79,11 +79,9 @@ def compare(
     images = len(first.truth)
     if images < 2:
         raise DataError(f"the split {split!r} has one image; to compare networks takes at least two, better 20 or more")
-    both = (first, second)
-    drawn = [resampled(counts) for counts in both]
-    of_classes = [rates(Counts(*(part.sum(0) for part in counts))).iou for counts in both]
-    drawn_of_classes = [rates(counts).iou for counts in drawn]
-    whole = [Counts(*(part.sum(0) for part in counts)) for counts in both]
+    whole = [counts.over_images() for counts in (first, second)]
+    drawn = [resampled(counts) for counts in (first, second)]
+    of_classes, drawn_of_classes = ([rates(counts).iou for counts in both] for both in (whole, drawn))
     means = [mean_over_classes(iou, own, absent_excluded) for iou, own in zip(of_classes, whole, strict=True)]
     drawn_means = [
         mean_over_classes(iou, own, absent_excluded) for iou, own in zip(drawn_of_classes, drawn, strict=True)

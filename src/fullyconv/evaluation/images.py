@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from fullyconv.evaluation.bootstrap import stacked
 from fullyconv.evaluation.evaluate import ImageScore
 from fullyconv.evaluation.metrics import Counts, mean_over_classes, rates, share
 
@@ -16,10 +15,10 @@ def table_of_images(scores: Sequence[ImageScore], classes: Sequence[str], heads:
     begins with that of its own.
     """
     head_of_columns, columns, first = ["image"], [[score.name for score in scores]], 0
-    counts = stacked([score.counts for score in scores])
+    counts = Counts.stacked([score.counts for score in scores])
     for head, size in (heads or {"": len(classes)}).items():
         own = slice(first, first + size)
-        of_head = Counts(*(part[:, own] for part in counts))
+        of_head = counts.of_classes(own)
         iou, dice, _, _ = rates(of_head)
         measured = {
             "pixel_accuracy": share(of_head.right.sum(1), of_head.truth.sum(1)),

@@ -11,7 +11,7 @@ from fullyconv.classes import IGNORE, difference
 from fullyconv.data import Data
 from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
-from fullyconv.evaluation.bootstrap import stacked, with_intervals
+from fullyconv.evaluation.bootstrap import with_intervals
 from fullyconv.evaluation.evaluate import ImageScore, evaluate
 from fullyconv.evaluation.metrics import Counts, Result
 from fullyconv.model.segmenter import Segmenter
@@ -23,13 +23,10 @@ class Measured(NamedTuple):
     result: Result
     scores: list[ImageScore]
     examples: Examples
+    counts: Counts
+    """The pixels of each class in each image, (images, classes)."""
     absent_excluded: bool
     """Whether classes that are not in the truth are left out of the means."""
-
-    @property
-    def counts(self) -> Counts:
-        """The pixels of each class in each image, (images, classes)."""
-        return stacked([score.counts for score in self.scores])
 
 
 class _Renumbered:
@@ -95,8 +92,8 @@ def measure(
     names = [_name(data, pair.image) for pair in data.split(split)]
     absent_excluded = data.absent_excluded or bool(absent)
     result, scores = evaluate(net, examples, split, names, progress=progress, absent_excluded=absent_excluded)
-    counts = stacked([score.counts for score in scores])
-    return Measured(with_intervals(result, counts, absent_excluded), scores, examples, absent_excluded)
+    counts = Counts.stacked([score.counts for score in scores])
+    return Measured(with_intervals(result, counts, absent_excluded), scores, examples, counts, absent_excluded)
 
 
 def _name(data: Data, image: Path) -> str:

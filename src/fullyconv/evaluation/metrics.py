@@ -71,6 +71,19 @@ class Counts(NamedTuple):
         """Count in a confusion matrix (classes, classes)."""
         return cls(np.diag(confusion), confusion.sum(1), confusion.sum(0))
 
+    @classmethod
+    def stacked(cls, counts: "Sequence[Counts]") -> "Counts":
+        """Stack the counts of images, each (classes,), to (images, classes)."""
+        return cls(*(np.stack(part) for part in zip(*counts, strict=True)))
+
+    def of_classes(self, classes: slice) -> "Counts":
+        """Return the counts of these classes, as of one labeling."""
+        return Counts(*(part[..., classes] for part in self))
+
+    def over_images(self) -> "Counts":
+        """Add up the counts (images, classes) of all images."""
+        return Counts(*(part.sum(0) for part in self))
+
 
 class Rates(NamedTuple):
     """The rates of each class, (..., classes); NaN where they are undefined."""
