@@ -27,11 +27,15 @@ from fullyconv.data.splits import near
 from fullyconv.data.splits.near import Known
 from fullyconv.files import file_state, write_whole
 
+READERS = (
+    *(read, image_source, headers, pictures, gdal, tiff, slides),
+    *(contents, fingerprint, masks, matlab, near),
+)
+"""The modules on which the summaries of files depend."""
 FILE = ".fullyconv-cache.json"
 MAX_BYTES = 1 << 30
 MAX_KINDS = 1024
 """Masks with more values or colours are not cached, because they are faulty and would take much space."""
-IMAGE_READERS = (read, image_source, headers, pictures, gdal, tiff, slides)
 SETTLED = 2_000_000_000
 """Nanoseconds since the last change of a file after which it may be cached.
 
@@ -157,20 +161,7 @@ def read_stored(file: Path) -> Stored:
 def version() -> str:
     """Return the version of the code that reads files: a digest of our modules and the versions of Pillow and NumPy."""
     source = hashlib.blake2b(digest_size=16)
-    for module in (
-        contents,
-        fingerprint,
-        read,
-        image_source,
-        headers,
-        pictures,
-        gdal,
-        tiff,
-        slides,
-        masks,
-        matlab,
-        near,
-    ):
+    for module in READERS:
         try:
             source.update(Path(str(module.__file__)).read_bytes())
         except OSError:  # installed without source: the version number identifies it

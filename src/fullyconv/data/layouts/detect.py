@@ -191,9 +191,11 @@ def open_as_laid_out(path: str | Path, layout: str | None = None) -> Data:
 
 def _published_instead(path: Path, opened: str, given: str | None) -> list[str]:
     """Return a line that names the published data set in the folder of a descriptor that cannot be opened."""
+    if opened != "descriptor" or given is not None:
+        return []
     folder = path if path.is_dir() else path.parent
     found = next((name for name in PUBLISHED if LAYOUTS[name].fits(folder)), None)
-    if opened != "descriptor" or given is not None or found is None:
+    if found is None:
         return []
     return [
         f"{folder} has the layout {found}, which needs no {DESCRIPTOR}; remove that file, or choose the layout "

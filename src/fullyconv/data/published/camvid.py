@@ -12,12 +12,12 @@ from fullyconv.data.layouts.files import subfolders
 from fullyconv.data.mask_codes import MaskCode
 from fullyconv.data.pairs import Pair
 from fullyconv.data.published.archive import in_order
+from fullyconv.data.splits.names import NAMES
 from fullyconv.errors import DataError
 from fullyconv.palettes import Colour
 
 FRAME = re.compile(r"0001TP_\d{6}|0006R0_f\d{5}|0016E5_\d{5}|Seq05VD_f\d{5}")
 """The names of the frames, each of one of the four drives."""
-SPLITS = ("train", "val", "test")
 _LISTED = re.compile(r"\S*/CamVid/train/\S+\s+\S*/CamVid/trainannot/\S+")
 """A line of SegNet's list of the images for training."""
 _LABEL = "_L"
@@ -28,7 +28,7 @@ _FOLDERS = (
     ("images", "labels"),
 )
 """Where the two published archives are unpacked to, that of frames and that of masks: all splits in one folder."""
-_SPLIT_FOLDERS = {split: (split, f"{split}_labels") for split in SPLITS}
+_SPLIT_FOLDERS = {split: (split, f"{split}_labels") for split in NAMES}
 """The folders of a common copy, with the published masks divided as for SegNet."""
 CLASSES_OF_SEGNET: dict[str, Colour] = {
     "Sky": (128, 128, 128),
@@ -93,7 +93,7 @@ def is_segnet(root: Path) -> bool:
 def open_segnet(root: Path) -> Data:
     """Open train, val and test with trainannot, valannot and testannot; the value 11 is void."""
     root = _one(root, [folder for folder in _places(root) if _is_segnet(folder)])
-    there = [split for split in SPLITS if (root / split).is_dir() and (root / f"{split}annot").is_dir()]
+    there = [split for split in NAMES if (root / split).is_dir() and (root / f"{split}annot").is_dir()]
     folders = {split: (root / split, root / f"{split}annot") for split in there}
     code = MaskCode(len(CLASSES_OF_SEGNET), ignore_index=len(CLASSES_OF_SEGNET))
     return _data(root, "camvid", folders, "", CLASSES_OF_SEGNET, code)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fullyconv.data.pairs import Pair
 from fullyconv.data.splits.equal import equal_files
+from fullyconv.data.splits.groups import join
 from fullyconv.errors import DataError
 
 
@@ -80,23 +81,12 @@ def require_several(pairs: Sequence[Pair], source: Callable[[Path], str], by: st
 def _groups(pairs: Sequence[Pair], source: Callable[[Path], str] | None) -> dict[bytes, list[Pair]]:
     """Group the pairs that stay together, keyed by the lowest digest of their sources."""
     names = {pair.image: source(pair.image) if source is not None else pair.image.stem for pair in pairs}
-    alone = {name: name for name in names.values()}
-    parent = dict(alone)
-
-    def top(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for equal in equal_files(names):
-        for other in equal[1:]:
-            parent[top(names[other])] = top(names[equal[0]])
-    if len(set(map(top, parent))) == 1:  # all files are identical, as in a first try: divide them all the same
-        parent = alone
+    group_of = join({image: [("source", name)] for image, name in names.items()}, equal_files(names))
+    if len(set(group_of.values())) == 1:  # all files are identical, as in a first try: divide them all the same
+        group_of = names
     together: defaultdict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
-        together[top(names[pair.image])].append(pair)
+        together[group_of[pair.image]].append(pair)
     return {min(_digest(names[pair.image]) for pair in group): group for group in together.values()}
 
 

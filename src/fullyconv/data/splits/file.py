@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 from fullyconv.data.catalog import Data
 from fullyconv.data.pairs import Pair
-from fullyconv.data.splits.names import canonical, read_fold
+from fullyconv.data.splits.names import NAMES, canonical, read_fold
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.files import write_whole
 
 FILE = "splits.csv"
 COLUMNS = ("image", "split", "group")
 FOLD = "fold"
-NAMES = ("train", "val", "test")
 SHOWN = 3
 """Number of images that a message names; the others are counted."""
 MAX_BYTES = 1 << 30

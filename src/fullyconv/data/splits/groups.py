@@ -36,6 +36,6 @@ def join(keys: Mapping[Path, Sequence[Key]], alike: Iterable[Sequence[Path]]) ->
         members[top(image)].append(image)
     names: dict[Path, str] = {}
     for images in members.values():
-        name = min((keys[image][0][1] for image in images), key=natural)
-        names |= dict.fromkeys(images, name)
+        found = {keys[image][0][1] for image in images}
+        names |= dict.fromkeys(images, min(found, key=natural) if len(found) > 1 else found.pop())
     return names

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fullyconv.errors import ConfigError
 
+NAMES = ("train", "val", "test")
+"""The usual splits, in their order."""
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
@@ -25,7 +27,7 @@ def canonical(name: str) -> str:
 def split_among(names: Iterable[str]) -> str | None:
     """Return the first of the names that is train, val or test, as train for Training or train2017; None if none is."""
     usual = (canonical(name.rstrip("0123456789")) for name in names)
-    return next((name for name in usual if name in ("train", "val", "test")), None)
+    return next((name for name in usual if name in NAMES), None)
 
 
 def split_of_file(path: Path) -> str | None:

@@ -16,8 +16,9 @@ from fullyconv.data.parallel import Progress, in_parallel
 from fullyconv.data.splits.blocks import Footprint, block_of, footprints, overlapping
 from fullyconv.data.splits.divide import source_of
 from fullyconv.data.splits.equal import equal_files
-from fullyconv.data.splits.file import NAMES, Row, each_once, name_within
+from fullyconv.data.splits.file import Row, each_once, name_within
 from fullyconv.data.splits.groups import Key, join
+from fullyconv.data.splits.names import NAMES
 from fullyconv.data.splits.near import near_duplicates
 from fullyconv.data.splits.options import Options
 from fullyconv.data.splits.stratify import stratify
