@@ -54,6 +54,15 @@ def test_chance_is_called_chance():
     assert found["p"] > 0.05
 
 
+@pytest.mark.parametrize(("images", "p"), [(2, 0.5), (3, 0.25), (5, 0.0625)])
+def test_few_images_that_agree_do_not_tell(images, p):
+    """Signs that agree by chance have the probability 2 · 2⁻ⁿ."""
+    found = compared(confusions(0, 20, images), confusions(1, 400, images))
+    assert found["p"] == p
+    assert found["verdict"].startswith("These images do not tell which is better")
+    assert compared(confusions(0, 20, 6), confusions(1, 400, 6))["verdict"].startswith("runs/b is better")
+
+
 def test_a_network_equals_itself():
     found = compared(confusions(0, 20), confusions(0, 20))
     assert found["verdict"] == "The mean IoU of runs/a and runs/b is the same on these 12 images."

@@ -8,7 +8,7 @@ import numpy as np
 from fullyconv.classes import difference
 from fullyconv.data import Data
 from fullyconv.errors import ConfigError, DataError
-from fullyconv.evaluation.bootstrap import RESAMPLES, interval, resampled
+from fullyconv.evaluation.bootstrap import CONFIDENCE, RESAMPLES, interval, resampled
 from fullyconv.evaluation.measure import measure
 from fullyconv.evaluation.metrics import Counts, defined, mean_over_classes, rates
 from fullyconv.model.segmenter import Segmenter
@@ -74,7 +74,8 @@ def compare(
 
     In each of the bootstrap's draws both networks are measured on the images drawn, so that what makes an image hard
     for both cancels. The p-value is twice the share of draws in which the difference has the other sign or is 0, of one
-    draw more than there were. Raises DataError for a single image, which cannot tell.
+    draw more than there were, but at least what a sign test gives where all images speak for one network: few images
+    that agree by chance would else seem to be sure. Raises DataError for a single image, which cannot tell.
     """
     images = len(first.truth)
     if images < 2:
@@ -87,7 +88,7 @@ def compare(
         mean_over_classes(iou, own, absent_excluded) for iou, own in zip(drawn_of_classes, drawn, strict=True)
     ]
     mean = _difference("mean IoU", means[0], means[1], drawn_means[1] - drawn_means[0])
-    p = _p_value(drawn_means[1] - drawn_means[0])
+    p = max(_p_value(drawn_means[1] - drawn_means[0]), 2.0 ** (1 - images))
     return {
         "models": [*models],
         "split": split,
@@ -129,7 +130,7 @@ def _verdict(mean: Difference, p: float, models: tuple[str, str], images: int) -
         f"{100 * abs(difference):.1f} points higher (95% interval {100 * low:.1f} to {100 * high:.1f}, "
         f"p {f'= {p:.3f}' if p > 2 / RESAMPLES else '< 0.002'}, {images} images)"
     )
-    if low > 0:
+    if low > 0 and p < 1 - CONFIDENCE:
         return f"{higher} is better than {lower}: its mean IoU is {figures}."
     if not difference:
         return f"The mean IoU of {models[0]} and {models[1]} is the same on these {images} images."
