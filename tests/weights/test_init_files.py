@@ -172,3 +172,10 @@ def test_late_fusion_does_not_start_from_classifiers(thin, tmp_path):
     net = fcn.create("fcn32s-latefusion-vgg16", 5, in_channels=6)
     with pytest.raises(WeightsError, match=r"vgg\.pth was not written by fullyconv: late fusion starts from two run"):
         initialize(net, [tmp_path / "vgg.pth", tmp_path / "vgg.pth"])
+
+
+@pytest.mark.parametrize("content", [b"", b"hello"])
+def test_a_file_that_is_only_called_like_one_of_torch_is_called_what_it_is(tmp_path, content):
+    (tmp_path / "cut.pth").write_bytes(content)
+    message = refused(fcn.create("fcn8s-test_resnet", 5), tmp_path / "cut.pth")
+    assert "cut.pth is no file of safetensors or torch.save, or is damaged" in message

@@ -78,10 +78,17 @@ def initialize(
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a file holds tensors that another program wrote. Raises WeightsError where it cannot be opened."""
+    """Whether a file holds, or by its name should hold, tensors that another program wrote.
+
+    Raises WeightsError where it cannot be opened.
+    """
     if not path.is_file():
         return False
-    return is_torch(path) or (is_safetensors(path) and not run_folder.is_own(path))
+    return (
+        path.suffix.lower() in (".pth", ".pt")
+        or is_torch(path)
+        or (is_safetensors(path) and not run_folder.is_own(path))
+    )
 
 
 def _from_another_program(net: fcn.FCN, path: Path, keep_mean: bool, say: Callable[[str], None]) -> list[str]:
