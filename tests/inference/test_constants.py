@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fullyconv.errors import WeightsError
-from fullyconv.inference.constants import MAX_SHAPE_NUMBERS, check_constants
 from fullyconv.inference.exported import open_runner
-from fullyconv.inference.graph_files import check_openvino
+from fullyconv.inference.graphs.checks import check_openvino
+from fullyconv.inference.graphs.constants import MAX_SHAPE_NUMBERS, check_constants
 
 openvino = pytest.importorskip("openvino")
 ops = pytest.importorskip("openvino.opset13")

@@ -8,7 +8,7 @@ import torch
 
 from fullyconv.errors import DataError, WeightsError
 from fullyconv.inference.exported import open_runner
-from fullyconv.inference.graph_files import MAX_DEPTH, check_onnx, check_openvino
+from fullyconv.inference.graphs.checks import MAX_DEPTH, check_onnx, check_openvino
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper

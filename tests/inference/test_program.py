@@ -13,7 +13,7 @@ import torch
 from fullyconv.errors import DataError, WeightsError
 from fullyconv.exporting import export
 from fullyconv.inference.exported import open_runner
-from fullyconv.inference.program import OPERATIONS
+from fullyconv.inference.graphs.program import OPERATIONS
 from fullyconv.model import fcn
 from tests.thinning import make_thin
 

@@ -106,7 +106,7 @@ def open_runner(path: str | Path) -> Runner:
 
 
 def _open_onnx(path: Path) -> tuple[str, Run]:
-    from fullyconv.inference.graph_files import check_onnx
+    from fullyconv.inference.graphs.checks import check_onnx
 
     ort = require("onnxruntime", "export")
     options = ort.SessionOptions()
@@ -127,8 +127,8 @@ def _open_onnx(path: Path) -> tuple[str, Run]:
 
 
 def _open_openvino(path: Path) -> tuple[str, Run]:
-    from fullyconv.inference.constants import check_constants
-    from fullyconv.inference.graph_files import check_openvino
+    from fullyconv.inference.graphs.checks import check_openvino
+    from fullyconv.inference.graphs.constants import check_constants
 
     openvino = require("openvino", "export")
     check_openvino(path)
@@ -151,7 +151,7 @@ def compiled(model: "Model") -> "CompiledModel":
 
 
 def _open_program(path: Path) -> tuple[str, Run]:
-    from fullyconv.inference.program import load
+    from fullyconv.inference.graphs.program import load
 
     program, text = load(path, KEY)
     return _text(text, path), lambda images: program(images.cpu())

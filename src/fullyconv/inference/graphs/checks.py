@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from fullyconv.errors import WeightsError
 from fullyconv.extras import require
-from fullyconv.inference.constants import Layer, check_shapes
+from fullyconv.inference.graphs.constants import Layer, check_shapes
 
 if TYPE_CHECKING:
     from onnx import TensorProto

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from fullyconv.errors import WeightsError
-from fullyconv.inference import pt2
-from fullyconv.inference.pt2 import DTYPES, MAX_SIZE, STRIDED, Graph, Module
+from fullyconv.inference.graphs import pt2
+from fullyconv.inference.graphs.pt2 import DTYPES, MAX_SIZE, STRIDED, Graph, Module
 
 # fmt: off
 OPERATIONS = frozenset((
