@@ -14,9 +14,9 @@ from fullyconv.data import open_data
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import ConfigError, DataError, WeightsError
 from fullyconv.training.clock import Clock, rate_factor
-from fullyconv.training.config import Optimizer
 from fullyconv.training.module import Module
 from fullyconv.training.run import class_weights, median_frequency, plan
+from fullyconv.training.settings.optimizer import Optimizer
 from fullyconv.training.stages import _hand_on, new_network, train
 from fullyconv.weights import run_folder
 

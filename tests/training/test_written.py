@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fullyconv.errors import ConfigError
-from fullyconv.training.config import Config, Percentiles, Resolution, load_config, parse_settings
+from fullyconv.training.config import Config, load_config, parse_settings
+from fullyconv.training.settings.data import Percentiles, Resolution
 
 CASES: dict[str, dict[str, Any]] = {
     "model.name": {"fcn8s-vgg16": "fcn8s-vgg16", "'fcn16s-resnet50'": "fcn16s-resnet50"},

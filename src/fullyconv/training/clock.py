@@ -7,8 +7,9 @@ from typing import Any
 import lightning
 import torch
 
-from fullyconv.training.config import Config, Optimizer
+from fullyconv.training.config import Config
 from fullyconv.training.module import RATE
+from fullyconv.training.settings.optimizer import Optimizer
 
 TOLERANCE = 0.1
 """A step that would take the run over its minutes by more than this fraction is not begun."""

@@ -13,7 +13,8 @@ from fullyconv.data.images.values import BYTE, Range
 from fullyconv.data.statistics import AUTO, ImageStatistics, image_statistics
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.model.backbones import release, torchvision
-from fullyconv.training.config import Config, Percentiles
+from fullyconv.training.config import Config
+from fullyconv.training.settings.data import Percentiles
 
 
 class InputSettings(NamedTuple):

@@ -14,7 +14,8 @@ from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_of_heads
 from fullyconv.hardware import fuses_adamw
 from fullyconv.model.fcn import FCN
-from fullyconv.training.config import Config, objective_of
+from fullyconv.training.config import Config
+from fullyconv.training.settings.training import objective_of
 
 RATE = "rate"
 """The key of a parameter group's learning rate, as a multiple of the configured one."""
