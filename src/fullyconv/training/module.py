@@ -6,7 +6,6 @@ from typing import Any, cast
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -15,6 +14,7 @@ from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_
 from fullyconv.hardware import fuses_adamw
 from fullyconv.model.fcn import FCN
 from fullyconv.training.config import Config
+from fullyconv.training.freezing import freeze_layers
 from fullyconv.training.settings.training import objective_of
 
 RATE = "rate"
@@ -38,8 +38,7 @@ class Module(lightning.LightningModule):
         self.net, self.config, self.names = net, config, names
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.average = None
-        if config.training.freeze == "backbone":
-            net.backbone.requires_grad_(False)
+        self.frozen_norms = freeze_layers(net, config.training.freeze)
         if config.training.ema:
             self.average = AveragedModel(net, multi_avg_fn=_ema(config.training.ema), use_buffers=True)
             self.average.requires_grad_(False)
@@ -55,9 +54,8 @@ class Module(lightning.LightningModule):
         accumulated = self.trainer.accumulate_grad_batches
         number = self.global_step * accumulated + batch_idx % accumulated
         torch.manual_seed(self.config.training.seed + 1_000_003 * (number + 1) + self.global_rank)
-        if self.config.training.freeze == "backbone":
-            for module in self.net.backbone.modules():
-                module.train(not isinstance(module, _NormBase))  # dropout stays active, batch statistics are frozen
+        for norm in self.frozen_norms:
+            norm.eval()
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         images, masks, indices = batch

@@ -16,6 +16,7 @@ from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device, count_devices, multiplies_bf16, trains_in_fp16
 from fullyconv.model.fcn import FCN
 from fullyconv.training.config import Config
+from fullyconv.training.freezing import freeze_layers
 from fullyconv.training.module import summed_loss
 
 Precision = Literal["32", "bf16", "16"]
@@ -106,8 +107,8 @@ def _training_loss(net: FCN, dataset: SegmentationDataset, config: Config) -> Ca
     take much longer than a measurement may.
     """
     copy = deepcopy(net).train()
-    if config.training.freeze == "backbone":
-        copy.backbone.requires_grad_(False)
+    for norm in freeze_layers(copy, config.training.freeze):
+        norm.eval()
     sample = dataset[0][0]
     height, width = _most_trained_size(config, (sample.shape[1], sample.shape[2]))
     share = config.data.batch_size // config.training.devices

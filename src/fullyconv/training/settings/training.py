@@ -31,7 +31,8 @@ class Training(Section):
     ema: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     """Decay a step of the averaged weights that are validated and kept; 0: none."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
-    freeze: Literal["none", "backbone"] = "none"
+    freeze: Literal["none", "backbone", 2, 4, 8, 16, 32] = "none"
+    """The layers that are not trained: the backbone's, or those that its tap of a stride depends on."""
     stages: list[Literal[32, 16, 8, 4, 2]] | None = None
     """Train these strides one after the other, weights handed on, as the paper did: [32, 16, 8]."""
     keep: Literal["best", "last"] = "best"
