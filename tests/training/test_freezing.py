@@ -8,7 +8,10 @@ from fullyconv.errors import ConfigError
 from fullyconv.training.freezing import freeze_layers
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
-from tests.training.conftest import quiet
+
+
+def quiet(_):
+    pass
 
 
 def frozen(net: torch.nn.Module) -> set[str]:
