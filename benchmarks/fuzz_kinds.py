@@ -100,6 +100,7 @@ KINDS = [
         open_for_conversion,
     ),
     Kind("pth", ["foreign/zip.pth", "foreign/before.pth"], of_torch, open_for_conversion),
+    Kind("Keras h5", ["foreign/keras.h5"], of_bytes(["foreign/keras.h5"]), open_for_conversion),
     Kind("safetensors of others", ["foreign/plain.safetensors"], of_safetensors, open_for_conversion),
     Kind("onnx", ["onnx/net.onnx"], of_onnx, open_and_predict),
     Kind("OpenVINO xml", ["xml/net.xml"], of_xml, open_and_predict, ("xml/net.bin",)),

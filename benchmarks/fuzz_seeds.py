@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 import safetensors.torch
 import scipy.io
@@ -26,6 +27,7 @@ from fullyconv.training.stages import train
 from fullyconv.weights import run_folder
 from tests.caffe import nets
 from tests.caffe.model import Net, caffemodel
+from tests.weights.test_keras import keras1, keras_vgg16
 
 THIN = 64
 STEPS = 2
@@ -130,6 +132,8 @@ def _foreign_weights(folder: Path) -> None:
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    with h5py.File(folder / "keras.h5", "w") as file:
+        keras1(file, keras_vgg16())
 
 
 def _state_dict(net: Net) -> dict[str, torch.Tensor]:

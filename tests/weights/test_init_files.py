@@ -34,7 +34,7 @@ def same_taps(net, classifier):
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected = classifier.forward_intermediates(images, intermediates_only=True)[-1]
-        torch.testing.assert_close(net.eval().backbone(images)[-1], expected)
+        torch.testing.assert_close(net.eval().backbone(images)[-1], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "backbone.", "encoder.", "module.encoder."])
@@ -80,7 +80,7 @@ def test_torchvisions_mobilenet_fits_by_its_order(tmp_path):
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected = whole.features[:18](images)
-        torch.testing.assert_close(net.eval().backbone(images)[-1], expected)
+        torch.testing.assert_close(net.eval().backbone(images)[-1], expected, rtol=1e-4, atol=1e-4)
     safetensors.torch.save_file(whole.state_dict(), tmp_path / "mobilenet.safetensors")
     with pytest.raises(WeightsError, match="does not hold the backbone of fcn8s-mobilenetv2_100"):
         initialize(net, [tmp_path / "mobilenet.safetensors"])

@@ -186,7 +186,7 @@ def test_a_file_of_another_program_is_called_what_it_is(tmp_path, name, head, me
         fc.load(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["net.onnx", "net.h5", "net.pb", "net.tflite", "net.mlmodel"])
+@pytest.mark.parametrize("name", ["net.onnx", "net.keras", "net.pb", "net.tflite", "net.mlmodel"])
 def test_what_cannot_be_converted_is_called_what_it_is(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x08\x07" + bytes(100))
     with pytest.raises(WeightsError, match=rf"{name} is an? .*which cannot be converted"):

@@ -11,7 +11,7 @@ from fullyconv.weights.run_files import WEIGHTS
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="A .caffemodel, .pth or .safetensors file, or the word torchvision.")],
+    source: Annotated[str, typer.Argument(help="A .caffemodel, .pth, .safetensors or .h5 file, or: torchvision.")],
     model: Annotated[str, typer.Option(help="Name of the network in the file, such as fcn8s-vgg16.")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     padding: Annotated[
@@ -24,7 +24,7 @@ def convert(
 ) -> None:
     """Convert published weights to a run folder.
 
-    Weights may be those of Caffe, pytorch-fcn or torchvision.
+    Weights may be those of Caffe, pytorch-fcn, torchvision or Keras.
     """
     from fullyconv.weights import run_folder
     from fullyconv.weights.convert import convert as run_conversion
@@ -32,7 +32,7 @@ def convert(
     if (out / WEIGHTS).exists():
         raise ConfigError(f"--out {out}: the folder holds a network already. Give a new folder, or remove this one.")
     options: dict[str, Any] = {"padding": padding, "classes": classes}
-    net = run_conversion(source, model, **options)
+    net = run_conversion(source, model, **options, say=say)
     run_folder.save(net, out)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     names = ", ".join([*net.classes[:3], "..."] if len(net.classes) > 4 else net.classes)

@@ -1,9 +1,10 @@
-"""Convert published weights, of Caffe, pytorch-fcn or torchvision, to a network."""
+"""Convert published weights, of Caffe, pytorch-fcn, torchvision or Keras, to a network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from fullyconv.channels import Inputs
@@ -14,12 +15,15 @@ from fullyconv.model import fcn
 from fullyconv.model.backbones import Padding
 from fullyconv.model.backbones import release as trunks
 from fullyconv.palettes import Colour, voc_palette
-from fullyconv.weights import caffe, foreign, pytorch_fcn, release
+from fullyconv.weights import caffe, foreign, keras, pytorch_fcn, release
 from fullyconv.weights import torchvision as torchvision_weights
 from fullyconv.weights.tensors import is_safetensors, is_torch, read_tensors
 
 TORCHVISION = "torchvision"
 """The source whose weights are downloaded."""
+FILES = ".caffemodel, .pth, .safetensors or .h5 file"
+"""What can be converted, for messages."""
+_IN_KERAS = "A .keras file is a zip archive: unpack it, and convert the model.weights.h5 that it holds."
 
 
 class DataSet(NamedTuple):
@@ -44,12 +48,21 @@ CONTEXT = DataSet([*VOC_CLASSES, *_CONTEXT], voc_palette(len(VOC_CLASSES) + len(
 SIFT_FLOW = DataSet([*siftflow.SEMANTIC, *siftflow.GEOMETRIC], None, (108.353, 115.294, 114.578))
 
 
-def convert(source: str, name: str, *, padding: Padding | None = None, classes: int | None = None) -> fcn.FCN:
+def convert(
+    source: str,
+    name: str,
+    *,
+    padding: Padding | None = None,
+    classes: int | None = None,
+    say: Callable[[str], None] = print,
+) -> fcn.FCN:
     """Return the network ``name`` with the weights of ``source``, in evaluation mode.
 
-    - ``source``: a ``.caffemodel``, ``.pth`` or ``.safetensors`` file, recognized by its content, or "torchvision".
+    - ``source``: a ``.caffemodel``, ``.pth``, ``.safetensors`` or Keras' ``.h5`` file, recognized by its content, or
+      "torchvision".
     - ``padding``: of the paper's networks, "paper" (None means this) or "same".
     - ``classes``: how many to score where the source is a classifier (None: PASCAL VOC's 21); scores start at zero.
+    - ``say``: called with a message where layers of the trunk are not in the source and start at random.
 
     Raises WeightsError where the weights cannot be read or are not those of ``name``, ConfigError for ``name``.
     """
@@ -59,14 +72,20 @@ def convert(source: str, name: str, *, padding: Padding | None = None, classes: 
     path = Path(source)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "no such file"
-        raise WeightsError(
-            f"{source}: {found}. Expected a .caffemodel, .pth or .safetensors file, or the word {TORCHVISION}."
-        )
+        raise WeightsError(f"{source}: {found}. Expected a {FILES}, or the word {TORCHVISION}.")
+    if keras.is_hdf5(path) or path.suffix.lower() == ".h5":
+        _check_name(name, source)
+        trunk = keras.read(path)
+        missing = [layer for layer in keras.FULLY_CONNECTED if layer not in trunk]
+        converted = _from_layers(trunk, name, source, padding, classes, missing=missing)
+        if missing:
+            say(f"{source} holds no fully connected layers: {' and '.join(missing)} start at random.")
+        return converted
     other = foreign.kind(path)
     if other and path.suffix.lower() not in foreign.CONVERTIBLE and not is_torch(path):
         raise WeightsError(
-            f"{source} is {other}, which cannot be converted. Expected a .caffemodel, .pth or .safetensors file, or "
-            f"the word {TORCHVISION}. Perhaps its authors also publish it as one of these."
+            f"{source} is {other}, which cannot be converted. Expected a {FILES}, or the word {TORCHVISION}. "
+            + (_IN_KERAS if path.suffix.lower() == ".keras" else "Perhaps its authors also publish it as one of these.")
         )
     if not (is_torch(path) or is_safetensors(path)):
         _check_name(name, source)
@@ -101,10 +120,12 @@ def _from_layers(
     padding: Padding | None,
     classes: int | None,
     data: str | None = None,
+    missing: Sequence[str] = (),
 ) -> fcn.FCN:
     """Build the network ``name`` from layers named as in the release.
 
-    ``data`` is the parameters of a Caffe network's data layer; None means that the source is not Caffe's.
+    ``data`` is the parameters of a Caffe network's data layer; None means that the source is not Caffe's. Layers that
+    are ``missing`` start at random, the same each time.
     """
     counts = release.score_counts(layers)
     count = sum(counts.values()) or classes or len(VOC_CLASSES)
@@ -115,19 +136,22 @@ def _from_layers(
     heads = counts if len(counts) > 1 else None
     channels = 6 if trunks.trunk_of(name) == trunks.LATE_FUSION else release.input_channels(layers)
     inputs = _inputs(channels, data)
-    fitted = release.fit(release.skeleton(name, count, channels), layers, source, heads=heads, color=inputs != "hha")
+    net = release.skeleton(name, count, channels)
+    fitted = release.fit(net, layers, source, heads=heads, color=inputs != "hha", missing=missing)
     known = _data_set(count, inputs, heads is not None) if data is not None or count == len(VOC_CLASSES) else None
-    net = fcn.build(
-        name,
-        known.classes if known else numbered(count),
-        known.palette if known else None,
-        in_channels=channels,
-        inputs=inputs,
-        padding=padding,
-        upsample=release.upsampling(layers, name, source),
-        mean=known.mean if known and len(known.mean) == channels else None,
-        heads=heads,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = fcn.build(
+            name,
+            known.classes if known else numbered(count),
+            known.palette if known else None,
+            in_channels=channels,
+            inputs=inputs,
+            padding=padding,
+            upsample=release.upsampling(layers, name, source),
+            mean=known.mean if known and len(known.mean) == channels else None,
+            heads=heads,
+        )
     net.load_state_dict(fitted, strict=False)  # the scores of a classifier, a mean and fixed scales are not among them
     return net.eval()
 

@@ -20,7 +20,7 @@ _SUFFIXES = {
     ".pt": "a file of torch.save",
     ".ckpt": "a training checkpoint",
 }
-CONVERTIBLE = (".caffemodel", ".pth", ".pt")
+CONVERTIBLE = (".caffemodel", ".pth", ".pt", ".h5")
 
 
 def kind(path: Path) -> str | None:

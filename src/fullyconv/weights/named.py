@@ -7,7 +7,7 @@ from fullyconv.classes import VOC_CLASSES
 from fullyconv.model import fcn
 from fullyconv.model.backbones import Padding, release
 
-ENDINGS = (".safetensors", ".onnx", ".xml", ".pt2", ".pth", ".pt", ".ckpt", ".caffemodel")
+ENDINGS = (".safetensors", ".onnx", ".xml", ".pt2", ".pth", ".pt", ".ckpt", ".caffemodel", ".h5")
 """Endings of files. A dot alone does not tell, as names have some, too: fcn8s-resnet18.a1_in1k."""
 
 

@@ -5,7 +5,7 @@ connected layers become convolutions, section 3.1), and of pytorch-fcn's network
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,7 +90,13 @@ def skeleton(name: str, classes: int, in_channels: int) -> FCN:
 
 
 def fit(
-    net: FCN, layers: Layers, source: str, *, heads: Mapping[str, int] | None = None, color: bool = True
+    net: FCN,
+    layers: Layers,
+    source: str,
+    *,
+    heads: Mapping[str, int] | None = None,
+    color: bool = True,
+    missing: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """Return ``layers`` as the state dict of ``net``; of a classifier, only the trunk's part.
 
@@ -98,6 +104,7 @@ def fit(
     - ``source``: where the layers were read, for messages.
     - ``color``: whether the layers take images in the order blue, green, red, so that the first convolution is reversed
       to red, green, blue; HHA keeps its order.
+    - ``missing``: layers of the trunk that the source does not have; they are not in the result either.
 
     Raises WeightsError, naming the first layer that does not fit.
     """
@@ -109,6 +116,7 @@ def fit(
         of_trunk = own_name.startswith("backbone.") and ".scale_" not in own_name
         if (
             own_name in ("mean", "std")
+            or own_name.removeprefix("backbone.body.").partition(".")[0] in missing
             or not (trained or of_trunk)
             or (own_name.startswith("upsample.") and not learnt)
         ):
