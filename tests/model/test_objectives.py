@@ -18,7 +18,7 @@ HALF_PIXEL_8 = Lattice((Fraction(8),) * 2, (Fraction(7, 2),) * 2)
 BEYOND_CROSS_ENTROPY = ["focal", "ohem", "dice", "tversky", "cross_entropy+dice", "focal+tversky", "ohem+dice+focal"]
 
 
-def plain(logits, labels, objective, weight=None, smoothing=0.0, ignore_index=255):
+def plain(logits, labels, objective, weight=None, smoothing=0.0, ignore_index=255, pixel_weight=None):
     """The mean loss, written down as the formulas have it, on full logits and whole tensors."""
     classes = logits.shape[1]
     counted = labels != ignore_index
@@ -28,8 +28,9 @@ def plain(logits, labels, objective, weight=None, smoothing=0.0, ignore_index=25
     log_p = logits.log_softmax(1).movedim(1, -1)[counted]  # (pixels, C)
     p, truth = log_p.exp(), F.one_hot(labels[counted].long(), classes).to(logits.dtype)
     soft = truth * (1 - smoothing) + smoothing / classes
-    entropies = -(weight * soft * log_p).sum(1)
-    mass = (weight * truth).sum()
+    of_pixel = torch.ones(len(truth), dtype=logits.dtype) if pixel_weight is None else pixel_weight[counted]
+    entropies = -(weight * soft * log_p).sum(1) * of_pixel
+    mass = ((weight * truth).sum(1) * of_pixel).sum()
     total = torch.zeros((), dtype=logits.dtype)
     for term in objective.terms:
         if term == "cross_entropy":
@@ -50,12 +51,13 @@ def plain(logits, labels, objective, weight=None, smoothing=0.0, ignore_index=25
 
 
 @given(
-    name=st.sampled_from(BEYOND_CROSS_ENTROPY),
+    name=st.sampled_from(["cross_entropy", *BEYOND_CROSS_ENTROPY]),
     size=st.tuples(st.integers(1, 90), st.integers(1, 290)),
     images=st.integers(1, 2),
     classes=st.integers(2, 5),
     ignored=st.sampled_from([0.0, 0.3, 0.99]),
     weighted=st.booleans(),
+    by_pixel=st.booleans(),
     smoothing=st.sampled_from([0.0, 0.1]),
     gamma=st.sampled_from([0.0, 0.5, 2.0]),
     fraction=st.floats(0.01, 1),
@@ -65,7 +67,7 @@ def plain(logits, labels, objective, weight=None, smoothing=0.0, ignore_index=25
 )
 @settings(max_examples=60, deadline=None)
 def test_values_and_gradients_are_those_of_the_plain_losses(
-    name, size, images, classes, ignored, weighted, smoothing, gamma, fraction, precision, reduction, seed
+    name, size, images, classes, ignored, weighted, by_pixel, smoothing, gamma, fraction, precision, reduction, seed
 ):
     random = torch.Generator().manual_seed(seed)
     scores = 3 * torch.randn(images, classes, 5, 9, generator=random, dtype=torch.float64)
@@ -73,6 +75,7 @@ def test_values_and_gradients_are_those_of_the_plain_losses(
     labels = torch.randint(0, classes, (images, *size), generator=random, dtype=torch.uint8)
     labels[torch.rand(labels.shape, generator=random) < ignored] = 255
     weight = torch.rand(classes, generator=random, dtype=torch.float64) + 0.1 if weighted else None
+    pixel_weight = 10 * torch.rand(labels.shape, generator=random) if by_pixel else None
     objective = Objective(name, focal_gamma=gamma, ohem_fraction=fraction, tversky=(0.2, 0.8))
 
     value = readout.loss(
@@ -81,15 +84,18 @@ def test_values_and_gradients_are_those_of_the_plain_losses(
         HALF_PIXEL_8,
         objective=objective,
         weight=weight,
+        pixel_weight=pixel_weight,
         label_smoothing=smoothing,
         reduction=reduction,
     )
     (gradient,) = torch.autograd.grad(value, scores)
 
     exact = scores.detach().double().requires_grad_()
-    expected = plain(readout.logits(exact, HALF_PIXEL_8, size), labels, objective, weight, smoothing)
+    of_pixel = None if pixel_weight is None else pixel_weight.double()
+    logits = readout.logits(exact, HALF_PIXEL_8, size)
+    expected = plain(logits, labels, objective, weight, smoothing, pixel_weight=of_pixel)
     if reduction == "sum":
-        expected = expected * readout.mass(labels, weight)
+        expected = expected * readout.mass(labels, weight, of_pixel)
     (expected_gradient,) = torch.autograd.grad(expected, exact)
     assert value.dtype == precision
     tolerance = 1e-5 if precision == torch.float32 else 1e-10
@@ -121,18 +127,21 @@ class Largest(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("name", BEYOND_CROSS_ENTROPY)
+@pytest.mark.parametrize("name", [*BEYOND_CROSS_ENTROPY, "weighted by pixel"])
 def test_no_tensor_is_larger_than_cross_entropys(name):
     """Nor than the search's histogram, which is of one size whatever the images."""
     scores, labels = torch.randn(1, 4, 40, 100), torch.randint(0, 4, (1, 320, 800))
-    largest_of = {}
-    for objective in ("cross_entropy", name):
+    pixel_weight = torch.rand(1, 320, 800)
+
+    def most(**options):
+        own = scores.clone().requires_grad_()
         with Largest() as made:
-            own = scores.clone().requires_grad_()
-            torch.autograd.grad(readout.loss(own, labels, HALF_PIXEL_8, objective=Objective(objective)), own)
-        largest_of[objective] = made.elements
-    assert largest_of[name] <= max(largest_of["cross_entropy"], 2**16)
-    assert largest_of[name] < labels.numel() * 4 / 3
+            torch.autograd.grad(readout.loss(own, labels, HALF_PIXEL_8, **options), own)
+        return made.elements
+
+    options = {"objective": Objective(name)} if name in BEYOND_CROSS_ENTROPY else {"pixel_weight": pixel_weight}
+    assert most(**options) <= max(most(), 2**16)
+    assert most(**options) < labels.numel() * 4 / 3
 
 
 def test_cross_entropy_by_name_is_the_default():
@@ -233,6 +242,22 @@ def test_heads_count_by_their_pixels():
     parts = [plain(logits[:, own], labels[:, i], Objective("dice")) for i, own in enumerate([slice(3), slice(3, 5)])]
     expected = (parts[0] * 1600 + parts[1] * 400) / 2000
     assert net.loss(images, labels, objective="dice").item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_heads_pixels_have_weights_of_their_own():
+    net = fcn.create("fcn8s-test_resnet", 5, heads={"what": 3, "where": 2}).eval()
+    images = torch.randint(0, 256, (1, 3, 40, 40))
+    labels = torch.stack([torch.randint(0, 3, (1, 40, 40)), torch.randint(0, 2, (1, 40, 40))], 1)
+    pixel_weight, weight = torch.rand(labels.shape, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
+    logits = net(images).detach().double()
+    total = mass = 0
+    for i, own in enumerate([slice(3), slice(3, 5)]):
+        weights = weight[own][labels[:, i]] * pixel_weight[:, i]
+        total += (F.cross_entropy(logits[:, own], labels[:, i], reduction="none") * weights).sum()
+        mass += weights.sum()
+    found = net.loss(images, labels, weight=weight, pixel_weight=pixel_weight)
+    assert found.item() == pytest.approx((total / mass).item(), rel=1e-5)
+    assert net.mass(labels, weight, pixel_weight).item() == pytest.approx(mass.item())
 
 
 @pytest.mark.parametrize(

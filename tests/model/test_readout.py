@@ -161,12 +161,13 @@ def test_second_derivatives_are_those_of_cross_entropy(method, smoothing):
     torch.testing.assert_close(found, second_order(full, scores), rtol=1e-9, atol=1e-12)
 
 
-def test_derivatives_hold_numerically():
+@pytest.mark.parametrize("pixel_weight", [None, torch.arange(99.0).view(1, 9, 11)])
+def test_derivatives_hold_numerically(pixel_weight):
     scores = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, 3, (1, 9, 11))
 
     def loss(scores):
-        return readout.loss(scores * scores, labels, VGG_8, label_smoothing=0.1)
+        return readout.loss(scores * scores, labels, VGG_8, label_smoothing=0.1, pixel_weight=pixel_weight)
 
     assert torch.autograd.gradcheck(loss, scores)
     assert torch.autograd.gradgradcheck(loss, scores)

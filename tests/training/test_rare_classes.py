@@ -1,6 +1,7 @@
 """What is for rare classes: weights by hand, other objectives, and crops that hold a rare class."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import ConfigError
+from fullyconv.model.readout import boundary_weights
 from fullyconv.training.config import load_config
+from fullyconv.training.module import weights_of_pixels
 from fullyconv.training.run import class_weights, rarities
 from fullyconv.training.stages import train
 
@@ -42,10 +45,13 @@ def test_rarity_is_one_over_the_frequency_in_its_labeling():
     assert found == [pytest.approx([100 / 60, 100 / 30, 10]), [0, 1]]
 
 
-@pytest.mark.parametrize("objective", ["cross_entropy+dice", "focal", "ohem", "tversky"])
-def test_a_run_learns_by_every_objective(data, tiny, tmp_path, objective):
+@pytest.mark.parametrize(
+    ("objective", "boundary_weight"), [("cross_entropy+dice", 0), ("focal", 10), ("ohem", 0), ("tversky", 0)]
+)
+def test_a_run_learns_by_every_objective(data, tiny, tmp_path, objective, boundary_weight):
     options = {
         "training__objective": objective,
+        "training__boundary_weight": boundary_weight,
         "training__class_weights": {"blue": 0.5},
         "training__ohem_fraction": 0.5,
     }
@@ -53,6 +59,22 @@ def test_a_run_learns_by_every_objective(data, tiny, tmp_path, objective):
     rows = csv.DictReader((tmp_path / "run" / "metrics.csv").open())
     measured = [float(row["val_mean_iou"]) for row in rows if row["val_mean_iou"]]
     assert max(measured) > 0.5
+
+
+def test_boundaries_have_the_configured_weight(tiny):
+    masks = torch.randint(0, 3, (2, 1, 9, 9)).repeat_interleave(5, -1)
+    config = tiny(training__boundary_weight=4, training__boundary_sigma=2.5)
+    assert torch.equal(weights_of_pixels(masks, config), boundary_weights(masks, 4, 2.5))
+    assert weights_of_pixels(masks, tiny()) is None
+
+
+@pytest.mark.parametrize("objective", ["dice", "dice+tversky"])
+def test_a_boundary_weight_that_would_act_on_nothing_is_refused(objective):
+    settings = {"training.objective": objective, "training.boundary_weight": 10}
+    message = rf"training: boundary_weight is 10, .* it is {re.escape(objective)}\. .*add one, as cross_entropy\+dice"
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, settings)
+    assert load_config(None, settings | {"training.objective": f"cross_entropy+{objective}"})
 
 
 def test_whole_images_cannot_be_balanced():

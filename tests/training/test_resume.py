@@ -29,7 +29,12 @@ def same(one, other):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-RARE = {"data__balance": 0.7, "training__objective": "dice+ohem", "training__class_weights": {"red": 2}}
+RARE = {
+    "data__balance": 0.7,
+    "training__objective": "dice+ohem",
+    "training__class_weights": {"red": 2},
+    "training__boundary_weight": 10,
+}
 
 
 @pytest.mark.parametrize(("workers", "accumulate", "further"), [(0, 1, {}), (2, 3, {}), (2, 1, RARE)])

@@ -7,7 +7,6 @@ fused the same way and scored once, at the end. Everything after the finest map 
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Literal
 
 import torch
@@ -196,42 +195,41 @@ class FCN(Scorer):
         *,
         objective: str | Objective = "cross_entropy",
         weight: Tensor | None = None,
+        pixel_weight: Tensor | None = None,
         ignore_index: int = 255,
         label_smoothing: float = 0.0,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
         """Cross-entropy, or another ``Objective``, of labels as ``predict`` gives them, a scalar; no logits are held.
 
-        Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight``: one for each
-        class. Raises ValueError for labels that do not fit the images or classes (see ``check_labels``) and an
-        objective that does not exist.
+        Heads' pixels count alike: ``mean`` divides the sum over all of them by their ``mass``. ``weight`` has one for
+        each class, ``pixel_weight`` one for each label, as ``readout.boundary_weights`` of them. Raises ValueError for
+        labels that do not fit the images or classes (see ``check_labels``) and an objective that does not exist.
         """
         objective = Objective(objective) if isinstance(objective, str) else objective
         readout.check_labels(labels, images, self.num_classes, self.heads, ignore_index)
         scores = self.scores(images)
         lattice, _, method, border = self._reading(images, scores)
-        summed = partial(readout.loss, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum")
-        losses = [
-            summed(part, plane, lattice, method, border, objective=objective, weight=own)
-            for part, (plane, own) in zip(self.by_head(scores), self._planes(labels, weight), strict=True)
-        ]
-        total = torch.stack(losses).sum()
-        if reduction == "sum":
-            return total
-        mass = self.mass(labels, weight=weight, ignore_index=ignore_index).to(total.dtype)
-        return total / mass.clamp(min=torch.finfo(total.dtype).tiny)
+        return readout.loss_of_heads(
+            scores,
+            labels,
+            self.heads,
+            lattice,
+            method,
+            border,
+            objective=objective,
+            weight=weight,
+            pixel_weight=pixel_weight,
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            reduction=reduction,
+        )
 
-    def mass(self, labels: Tensor, *, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
-        """What the mean loss divides by: the pixels that count, of all heads, or the sum of their classes' weights."""
-        masses = [readout.mass(plane, own, ignore_index) for plane, own in self._planes(labels, weight)]
-        return torch.stack(masses).sum()
-
-    def _planes(self, labels: Tensor, weight: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-        """Each head's labels (N, H, W) and class weights."""
-        planes = labels.unbind(1) if self.heads else [labels]
-        if weight is None:
-            return [(plane, None) for plane in planes]
-        return list(zip(planes, (own[0] for own in self.by_head(weight[None].to(labels.device))), strict=True))
+    def mass(
+        self, labels: Tensor, weight: Tensor | None = None, pixel_weight: Tensor | None = None, ignore_index: int = 255
+    ) -> Tensor:
+        """What the mean loss divides by: the pixels that count, of all heads, or the sum of their weights."""
+        return readout.mass_of_heads(labels, self.heads, weight, pixel_weight, ignore_index)
 
     def by_head(self, of_classes: Tensor) -> Sequence[Tensor]:
         """(N, classes, …) head by head."""

@@ -13,6 +13,7 @@ from fullyconv.errors import ConfigError, DataError
 from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics_of_heads
 from fullyconv.hardware import fuses_adamw
 from fullyconv.model.fcn import FCN
+from fullyconv.model.readout import boundary_weights
 from fullyconv.training.config import Config
 from fullyconv.training.freezing import freeze_layers
 from fullyconv.training.settings.training import objective_of
@@ -60,8 +61,9 @@ class Module(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         images, masks, indices = batch
         weight = self.class_weights
-        total = summed_loss(self.net, images, masks, self.config, weight)
-        mass = self.net.mass(masks, weight=weight).to(total.dtype)
+        pixel_weight = weights_of_pixels(masks, self.config)
+        total = summed_loss(self.net, images, masks, self.config, weight, pixel_weight)
+        mass = self.net.mass(masks, weight, pixel_weight).to(total.dtype)
         total_of_all, mass_of_all = self._over_processes(total.detach(), mass)
         if not torch.isfinite(total_of_all):
             self._refuse(total, indices)
@@ -153,7 +155,20 @@ def _with_own_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
     return state | {"param_groups": optimizer.state_dict()["param_groups"]}
 
 
-def summed_loss(net: FCN, images: Tensor, masks: Tensor, config: Config, weight: Tensor | None = None) -> Tensor:
+def weights_of_pixels(masks: Tensor, config: Config) -> Tensor | None:
+    """Return the weight of each label of a batch, in the shape of ``masks``; None where all count alike."""
+    weight = config.training.boundary_weight
+    return boundary_weights(masks, weight, config.training.boundary_sigma) if weight else None
+
+
+def summed_loss(
+    net: FCN,
+    images: Tensor,
+    masks: Tensor,
+    config: Config,
+    weight: Tensor | None = None,
+    pixel_weight: Tensor | None = None,
+) -> Tensor:
     """Return the configured loss times the batch's ``mass``: cross-entropy summed over all pixels. A scalar.
 
     Raises ConfigError if the batch is so small that batch norm sees a single value per channel.
@@ -164,6 +179,7 @@ def summed_loss(net: FCN, images: Tensor, masks: Tensor, config: Config, weight:
             masks,
             objective=objective_of(config.training),
             weight=weight,
+            pixel_weight=pixel_weight,
             label_smoothing=config.training.label_smoothing,
             reduction="sum",
         )

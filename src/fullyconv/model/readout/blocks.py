@@ -149,12 +149,32 @@ class Terms(NamedTuple):
     """Of which a pixel's cross-entropy is made, besides its scores and its label."""
 
     weight: Tensor | None
+    """Of each class."""
     ignore_index: int
     label_smoothing: float
+    pixel_weight: Tensor | None = None
+    """Of each pixel, (N, H, W)."""
 
-    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Summed over pixels."""
-        return F.cross_entropy(logits, labels.long(), reduction="sum", **self._asdict())
+    def cross_entropies(self, logits: Tensor, labels: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Of each pixel of a block, (N, rows, columns); 0 where it is ignored."""
+        losses = self._cross_entropy(logits, labels, "none")
+        return losses if self.pixel_weight is None else losses * self.pixel_weight[:, rows, columns]
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Summed over the pixels of a block."""
+        if self.pixel_weight is None:
+            return self._cross_entropy(logits, labels, "sum")
+        return self.cross_entropies(logits, labels, rows, columns).sum()
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, reduction: Literal["none", "sum"]) -> Tensor:
+        return F.cross_entropy(
+            logits,
+            labels.long(),
+            self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=reduction,
+        )
 
 
 def gradient(
@@ -167,7 +187,7 @@ def gradient(
     with torch.enable_grad(), full_precision(scores):
         readout = BlockReadout(scores, lattice, method, border)
         blocks = blocks_of((labels.shape[1], labels.shape[2]))
-        losses = [terms.cross_entropy(readout.block(*at), labels[:, at[0], at[1]]) for at in blocks]
+        losses = [terms.cross_entropy(readout.block(*at), labels[:, at[0], at[1]], *at) for at in blocks]
         return torch.autograd.grad(torch.stack(losses).sum(), scores, create_graph=True)[0]
 
 
@@ -197,7 +217,7 @@ class _Loss(torch.autograd.Function):
         readout = BlockReadout(scores.detach(), lattice, method, border)
 
         def of_block(logits: Tensor, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-            loss = terms.cross_entropy(logits, labels[:, rows, columns])
+            loss = terms.cross_entropy(logits, labels[:, rows, columns], rows, columns)
             return loss, loss
 
         total, gradient = readout.summed((labels.shape[1], labels.shape[2]), of_block, ctx.needs_input_grad[0])
@@ -222,6 +242,7 @@ def loss(
     border: Border = "repeat",
     *,
     weight: Tensor | None = None,
+    pixel_weight: Tensor | None = None,
     ignore_index: int = 255,
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum"] = "mean",
@@ -229,21 +250,27 @@ def loss(
     """Cross-entropy of the logits that ``scores`` (N, C, h, w) interpolate to, with ``labels`` (N, H, W); a scalar.
 
     As ``torch.nn.functional.cross_entropy`` of the full logits, in value and derivatives, but where every pixel is
-    ignored the mean is 0, not NaN. The paper sums over pixels (section 3.4, its release); ``mean`` divides by the
-    weight of the pixels that count.
+    ignored the mean is 0, not NaN. ``pixel_weight`` (N, H, W) multiplies each pixel's. The paper sums over pixels
+    (section 3.4, its release); ``mean`` divides by the weight of the pixels that count.
     """
     with full_precision(scores):
         if weight is not None:
             weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
-        total = _Loss.apply(scores, labels, lattice, method, border, Terms(weight, ignore_index, label_smoothing))
+        terms = Terms(weight, ignore_index, label_smoothing, pixel_weight)
+        total = _Loss.apply(scores, labels, lattice, method, border, terms)
         if reduction == "sum":
             return total
-        return total / mass(labels, weight, ignore_index).clamp(min=torch.finfo(total.dtype).tiny)
+        return total / mass(labels, weight, pixel_weight, ignore_index).clamp(min=torch.finfo(total.dtype).tiny)
 
 
-def mass(labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
-    """What the mean loss divides by: the number of pixels that count, or the sum of their classes' weights."""
+def mass(
+    labels: Tensor, weight: Tensor | None = None, pixel_weight: Tensor | None = None, ignore_index: int = 255
+) -> Tensor:
+    """What the mean loss divides by: the number of pixels that count, or the sum of their weights."""
     counted = labels != ignore_index
+    if pixel_weight is not None:
+        pixels = pixel_weight[counted]
+        return (pixels if weight is None else pixels * weight[labels[counted].long()]).sum()
     if weight is None:
         return counted.sum()
     return (torch.bincount(labels[counted].long(), minlength=len(weight)) * weight).sum()

@@ -49,15 +49,11 @@ class _Batch(NamedTuple):
     def blocks(self) -> Iterator[tuple[slice, slice]]:
         return blocks_of(self.size)
 
-    def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of each pixel; 0 where it is ignored."""
-        return F.cross_entropy(logits, labels, reduction="none", **self.terms._asdict())
-
-    def focal_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of each pixel; 0 where it is ignored."""
+    def focal_losses(self, logits: Tensor, labels: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Of each pixel of a block; 0 where it is ignored."""
         unweighted = F.cross_entropy(logits, labels, reduction="none", ignore_index=self.terms.ignore_index)
-        plain = self.terms.weight is None and not self.terms.label_smoothing
-        losses = unweighted if plain else self.cross_entropies(logits, labels)
+        weighted = self.terms.weight is not None or self.terms.pixel_weight is not None or self.terms.label_smoothing
+        losses = self.terms.cross_entropies(logits, labels, rows, columns) if weighted else unweighted
         missing = -torch.expm1(-unweighted)  # 1 − p; at 0 a root has no slope
         return missing.clamp(min=torch.finfo(missing.dtype).tiny) ** self.objective.focal_gamma * losses
 
@@ -90,7 +86,7 @@ class _Batch(NamedTuple):
             for rows, columns in self.blocks:
                 found = self.overlaps(self.readout.block(rows, columns), self.labels[:, rows, columns].long())
                 sums += torch.stack([part.to(sums.dtype) for part in found])
-        found_all = sums[2].sum() == mass(self.labels, None, self.terms.ignore_index)
+        found_all = sums[2].sum() == mass(self.labels, ignore_index=self.terms.ignore_index)
         sums = sums.where(found_all, torch.nan)  # a label is no class
         predicted, overlap = (part.requires_grad_() for part in sums[:2].clone().unbind())
         with torch.enable_grad():
@@ -103,7 +99,8 @@ class _Batch(NamedTuple):
 
         def losses(rows: slice, columns: slice) -> Tensor:
             labels = self.labels[:, rows, columns].long()
-            return self.cross_entropies(self.readout.block(rows, columns), labels)[labels != self.terms.ignore_index]
+            entropies = self.terms.cross_entropies(self.readout.block(rows, columns), labels, rows, columns)
+            return entropies[labels != self.terms.ignore_index]
 
         with torch.no_grad():
             return largest(lambda: (losses(*at) for at in self.blocks), count, self.readout.scores)
@@ -192,10 +189,10 @@ class _Summed:
         labels = self.batch.labels[:, rows, columns].long()
         value = known = logits.new_zeros(())
         if "focal" in self.batch.objective.terms:
-            value = value + self.batch.focal_losses(logits, labels).sum()
+            value = value + self.batch.focal_losses(logits, labels, rows, columns).sum()
         plain = "cross_entropy" in self.batch.objective.terms
         if plain or self.hardest:
-            losses = self.batch.cross_entropies(logits, labels)
+            losses = self.batch.terms.cross_entropies(logits, labels, rows, columns)
             shares = torch.full_like(losses, float(plain))
             if self.hardest:
                 counted = labels != self.batch.terms.ignore_index
@@ -216,6 +213,7 @@ def loss(
     *,
     objective: Objective,
     weight: Tensor | None = None,
+    pixel_weight: Tensor | None = None,
     ignore_index: int = 255,
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum"] = "mean",
@@ -229,8 +227,8 @@ def loss(
     with full_precision(scores):
         if weight is not None:
             weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
-        terms = Terms(weight, ignore_index, label_smoothing)
-        pixels = mass(labels, weight, ignore_index)
+        terms = Terms(weight, ignore_index, label_smoothing, pixel_weight)
+        pixels = mass(labels, weight, pixel_weight, ignore_index)
         total = _Loss.apply(scores, labels, lattice, method, border, objective, terms, pixels)
         if reduction == "sum":
             return total

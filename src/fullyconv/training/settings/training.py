@@ -27,6 +27,10 @@ class Training(Section):
         "none"
     )
     """By how often classes occur; or by hand, as {car: 3} (all others 1), or one weight for each class in order."""
+    boundary_weight: Weight = 0.0
+    """How much more than 1 a pixel at the boundary between two classes counts; 10 in U-Net, 0: not more."""
+    boundary_sigma: Positive = 5.0
+    """Pixels over which that falls, as a Gaussian."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     """Decay a step of the averaged weights that are validated and kept; 0: none."""
@@ -64,6 +68,15 @@ class Training(Section):
     def _descending(self) -> "Training":
         if self.stages is not None and self.stages != sorted(set(self.stages), reverse=True):
             raise ValueError(f"stages go from coarse to fine, each once, as [32, 16, 8]; found {self.stages}")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_act(self) -> "Training":
+        if self.boundary_weight and not {"cross_entropy", "focal", "ohem"} & {*self.objective.split("+")}:
+            raise ValueError(
+                f"boundary_weight is {self.boundary_weight:g}, and acts on cross_entropy, focal and ohem, of which "
+                f"objective has none: it is {self.objective}. Give 0, or add one, as cross_entropy+{self.objective}"
+            )
         return self
 
     @model_validator(mode="after")
