@@ -94,9 +94,12 @@ def train(
     from lightning.pytorch.utilities import rank_zero_only
 
     from fullyconv.training import stages  # loads Lightning, which evaluation and prediction do without
+    from fullyconv.training.chosen import with_chosen_settings
 
     told = say if rank_zero_only.rank == 0 else None  # once, where several processes train
     data_set = checked(config.data.path, config.data.layout, None, config.data.allow, told, bar, fold=config.data.fold)
+    if recipe is None:
+        config = with_chosen_settings(data_set, config, overrides.keys(), told)
     net = stages.train(data_set, config, out, resume, say)
     if net is None:  # one of several processes; the first has the last word
         return out

@@ -100,6 +100,13 @@ def measure(loss: Callable[[], Tensor]) -> Timings:
     return Timings(*(median(times[1:] or times) for times in taken.values()))
 
 
+def seconds_a_step(net: FCN, dataset: SegmentationDataset, config: Config) -> float:
+    """Return the seconds that a training step takes on the CPU in the precision that ``choose`` would choose."""
+    bf16 = multiplies_bf16(torch.device("cpu"))
+    timings = measure(_training_loss(net, dataset, config))
+    return timings.bf16 if decide(torch.device("cpu"), bf16, timings if bf16 else None) == "bf16" else timings.float32
+
+
 def _training_loss(net: FCN, dataset: SegmentationDataset, config: Config) -> Callable[[], Tensor]:
     """Return the loss of a copy of ``net`` on random images of the size that most of the training is done on.
 
