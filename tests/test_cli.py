@@ -110,6 +110,33 @@ def test_evaluate_compares_two_networks(fullyconv, data, model, tmp_path):
         assert (code, "Expected one, or two with --compare" in err) == (2, True)
 
 
+def test_predict_and_evaluate_average_several_networks(fullyconv, data, model, tmp_path):
+    nets = []
+    for seed, name in enumerate(("a", "b", "c")):
+        torch.manual_seed(seed)
+        nets.append(build("fcn8s-test_resnet", CLASSES))
+        for parameter in nets[-1].score.parameters():
+            torch.nn.init.normal_(parameter)
+        run_folder.save(nets[-1], tmp_path / name)
+    others = ["--with", "b", "--with", "c"]
+    assert fullyconv("predict", "a", data / "images" / "test", *others, "--out", "out", "--scores")[0] == 0
+    image, _ = scene(6)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    mean = torch.stack([net.eval()(pixels).softmax(1) for net in nets]).mean(0)[0]
+    assert (np.array(Image.open(tmp_path / "out" / "6.png")) == mean.argmax(0).numpy()).mean() > 0.999
+    heat = np.array(Image.open(tmp_path / "out" / "6_scores" / "red.png"))
+    assert np.abs(heat - 255 * mean[1].detach().numpy()).max() < 1
+    code, out, _ = fullyconv("evaluate", "a", *others, "--data", data, "--out", "found.json")
+    assert (code, "2 images of test" in out, (tmp_path / "found.json").exists()) == (0, True, True)
+    assert not list((tmp_path / "a").glob("evaluation*"))
+    code, _, err = fullyconv("evaluate", "a", "b", "--compare", "--with", "c", "--data", data)
+    assert (code, "--with cannot be had with --compare" in err) == (2, True)
+    run_folder.save(build("fcn8s-test_resnet", ["blue", "green"]), tmp_path / "d")
+    code, _, err = fullyconv("predict", "a", data / "images" / "test", "--with", "d", "--out", "out2")
+    assert (code, "d cannot be averaged with a: green new; red missing" in err) == (2, True)
+    assert not (tmp_path / "out2").exists()
+
+
 def test_a_run_is_repeated_from_its_own_configuration(fullyconv, data):
     assert fullyconv("train", "--data", data, *QUICK, "--out", "one")[0] == 0
     assert fullyconv("train", "--recipe", "one/config.yaml", "--out", "two")[0] == 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fullyconv.data.checks.checked import ProgressBar, checked, no_bar, warn_of_faint
 from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
+from fullyconv.inference.ensemble import Models, listed, opened
 from fullyconv.inference.exported import open_model
 from fullyconv.model.border import for_inference
 from fullyconv.weights.run_files import CONFIG, EVALUATION
@@ -24,15 +25,9 @@ if TYPE_CHECKING:
     from fullyconv.exporting.quantize import Cost
     from fullyconv.exporting.verify import Agreement
     from fullyconv.inference.predictor import TileOption
-    from fullyconv.model.segmenter import Segmenter
 
 LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
 CHANGED_ON_RESUME = ("data.path", "data.allow", "data.workers", "training.precision", *LENGTHS)
-
-
-def opened(model: str | Path) -> Segmenter:
-    """Open a network, of whatever kind ``open_model`` takes, on the best device of this machine."""
-    return open_model(model).to(best_device())
 
 
 def train(
@@ -133,7 +128,7 @@ def _recipe_to_resume(out: Path, recipe: str | Path | None, overrides: dict[str,
 
 
 def evaluate(
-    model: str | Path,
+    model: Models,
     data: str | Path,
     split: str = "test",
     out: str | Path | None = None,
@@ -146,20 +141,21 @@ def evaluate(
 ) -> Result:
     """Measure a network on a split of a data set, as ``fullyconv evaluate`` does, and return the measurements.
 
-    ``model`` is what ``open_model`` takes. Of a run folder the measurements and a report are written into it (see
-    ``places``); ``out`` is another file for the measurements. ``fold``, such as 0/5, is the fold that is the split val;
-    by default, for a run folder and its own data, the one that it was validated on. ``say`` is told where they are, and
-    of problems with the data that are warnings. Raises DataError for those that are errors and not of the kinds in
-    ``allow``.
+    ``model`` is what ``open_model`` takes; of several networks the probabilities are averaged. Of a run folder the
+    measurements and a report are written into it (see ``places``); ``out`` is another file for the measurements.
+    ``fold``, such as 0/5, is the fold that is the split val; by default, for run folders and their own data, the one
+    that they were validated on. ``say`` is told where they are, and of problems with the data that are warnings.
+    Raises DataError for those that are errors and not of the kinds in ``allow``, and ConfigError for several runs that
+    were validated on different folds, unless ``split`` is test.
     """
     from fullyconv.evaluation.measure import said_of_lacking
-    from fullyconv.evaluation.report.places import own_fold, places
+    from fullyconv.evaluation.report.places import common_fold, places
     from fullyconv.evaluation.report.report import evaluate_and_report
 
-    net = for_inference(opened(model))
-    run = Path(model) if Path(model).is_dir() else None
-    fold = fold or own_fold(run, Path(data))
-    data_set = checked(data, layout or _layout_of(run, Path(data)), split, allow, say, bar, fold=fold)
+    net, models = for_inference(opened(model)), [Path(one) for one in listed(model)]
+    run = models[0] if len(models) == 1 and models[0].is_dir() else None
+    fold = fold or common_fold(models, Path(data), split)
+    data_set = checked(data, layout or _layout_of(models[0], Path(data)), split, allow, say, bar, fold=fold)
     if say is not None:
         warn_of_faint(data_set, split, net, say)
         if lacking := said_of_lacking(data_set, net):
@@ -174,8 +170,8 @@ def evaluate(
 
 
 def compare(
-    first: str | Path,
-    second: str | Path,
+    first: Models,
+    second: Models,
     data: str | Path,
     split: str = "test",
     out: str | Path | None = None,
@@ -188,19 +184,21 @@ def compare(
 ) -> PairedResult:
     """Compare two networks on a split of a data set, as ``fullyconv evaluate FIRST SECOND --compare`` does.
 
-    ``out`` is a JSON file for the comparison; the other options are those of ``evaluate``. Raises ConfigError for
-    networks with different classes or several labelings, and for runs that were validated on different folds.
+    Either may be several networks, whose probabilities are averaged. ``out`` is a JSON file for the comparison; the
+    other options are those of ``evaluate``. Raises ConfigError for networks with different classes or several
+    labelings, and for runs that were validated on different folds, unless ``split`` is test.
     """
     from fullyconv.evaluation.compare import compare_networks, require_comparable
     from fullyconv.evaluation.measure import said_of_lacking
-    from fullyconv.evaluation.report.places import fold_of_both
+    from fullyconv.evaluation.report.places import common_fold
     from fullyconv.files import write_whole
 
-    models = (str(first), str(second))
+    runs = [Path(one) for one in (*listed(first), *listed(second))]
+    models = (" + ".join(map(str, listed(first))), " + ".join(map(str, listed(second))))
     nets = (for_inference(opened(first)), for_inference(opened(second)))
     require_comparable(nets, models)
-    fold = fold or fold_of_both(models, Path(data))
-    data_set = checked(data, layout or _layout_of(Path(first), Path(data)), split, allow, say, bar, fold=fold)
+    fold = fold or common_fold(runs, Path(data), split)
+    data_set = checked(data, layout or _layout_of(runs[0], Path(data)), split, allow, say, bar, fold=fold)
     if say is not None and (lacking := said_of_lacking(data_set, nets[0])):
         say(lacking)
     with bar(f"evaluating on {split}") as step:
@@ -223,7 +221,7 @@ def _layout_of(run: Path | None, data: Path) -> str | None:
 
 
 def predict(
-    model: str | Path,
+    model: Models,
     images: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -238,7 +236,10 @@ def predict(
     say: Callable[[str], None] = lambda _: None,
     bar: ProgressBar = no_bar,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
-    """Label images, or folders of them, into files in ``out``, as ``fullyconv predict`` does; see ``predict_files``."""
+    """Label images, or folders of them, into files in ``out``, as ``fullyconv predict`` does; see ``predict_files``.
+
+    Of several networks the probabilities are averaged.
+    """
     from fullyconv.inference.batch import predict_files
     from fullyconv.inference.predictor import Predictor
 

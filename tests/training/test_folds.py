@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from fullyconv import api, cli
@@ -13,8 +14,12 @@ from fullyconv.data import open_data
 from fullyconv.data.splits.command import split_data
 from fullyconv.data.splits.options import Options
 from fullyconv.errors import ConfigError
+from fullyconv.evaluation.measure import measure
 from fullyconv.evaluation.report.places import own_fold, places
+from fullyconv.inference.ensemble import Ensemble
+from fullyconv.model.fcn import build
 from fullyconv.training.config import load_config
+from fullyconv.weights import run_folder
 
 QUICK = (
     *("training.epochs=1", "training.precision=32", "data.workers=0", "data.batch_size=4"),
@@ -73,3 +78,33 @@ def test_measurements_of_different_images_are_different_files(folded, tmp_path):
     assert names[1] == "evaluation-fold_0_3-val.json"
     assert names[6] == "evaluation-other-fold_1_3-val.json"
     assert len(set(names) - {"evaluation-test.json"}) == len(names) - 2
+
+
+@pytest.fixture
+def runs_of_folds(folded, tmp_path):
+    """Networks of two folds, untrained."""
+    runs = [tmp_path / f"fold{fold}" for fold in (0, 1)]
+    for fold, run in enumerate(runs):
+        net = build("fcn8s-test_resnet", ["blue", "red", "green"])
+        torch.nn.init.normal_(net.score["32"].weight)
+        run_folder.save(net, run)
+        settings = {"data": {"path": str(folded), "fold": f"{fold}/3"}}
+        (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return runs
+
+
+def test_networks_of_folds_are_measured_together_on_test_which_none_has_seen(folded, runs_of_folds, tmp_path):
+    nets = [run_folder.load(run) for run in runs_of_folds]
+    together = api.evaluate(runs_of_folds, folded, out=tmp_path / "measured.json")
+    assert together == measure(Ensemble(nets), open_data(folded), "test").result
+    assert together == json.loads((tmp_path / "measured.json").read_text())
+    compared = api.compare(runs_of_folds, runs_of_folds[0], folded)
+    assert compared["mean_iou"]["first"] == pytest.approx(together["mean_iou"])
+    assert compared["models"][0] == f"{runs_of_folds[0]} + {runs_of_folds[1]}"
+
+
+def test_what_one_of_the_networks_was_trained_on_is_not_measured(folded, runs_of_folds):
+    for measured in (api.evaluate, lambda runs, *given: api.compare(*runs, *given)):
+        with pytest.raises(ConfigError, match=r"fold0 was validated on fold 0/3, .*fold1 on fold 1/3: one of them has"):
+            measured(runs_of_folds, folded, "val")
+    assert api.evaluate(runs_of_folds, folded, "val", fold="2/3")["images"] == 4

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from fullyconv import api, hardware
+from fullyconv import hardware
+from fullyconv.inference import ensemble
 from fullyconv.model import fcn
 from fullyconv.training import run as run_module
 from fullyconv.training.clock import Clock
@@ -70,6 +71,6 @@ def test_an_apple_gpu_is_where_commands_place_the_network(data, tiny, monkeypatc
     net = new_network(data, tiny(), quiet)
     placed = []
     monkeypatch.setattr(net, "to", placed.append)
-    monkeypatch.setattr(api, "open_model", lambda model: net)
-    api.opened("run")
+    monkeypatch.setattr(ensemble, "open_model", lambda model: net)
+    ensemble.opened("run")
     assert placed == [torch.device("mps")] == [hardware.best_device()]

@@ -64,3 +64,11 @@ ModelArgument = Annotated[
         help="A run folder, a weights file, hub:org/name (Hugging Face), or an exported .onnx, .xml or .pt2."
     ),
 ]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="MODEL",
+        help="Average the class probabilities with those of this network, too; repeatable.",
+    ),
+]

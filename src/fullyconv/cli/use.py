@@ -6,7 +6,16 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from fullyconv.cli.arguments import AllowOption, DataOption, FoldOption, LayoutOption, ModelArgument, Size, read_size
+from fullyconv.cli.arguments import (
+    AllowOption,
+    DataOption,
+    FoldOption,
+    LayoutOption,
+    ModelArgument,
+    Size,
+    WithOption,
+    read_size,
+)
 from fullyconv.cli.terminal import fail, print_comparison, print_result, print_tables, progress_bar, say
 from fullyconv.errors import ConfigError, FullyConvError, first_line, visible
 
@@ -21,6 +30,7 @@ def evaluate(
         ),
     ],
     data: DataOption,
+    others: WithOption = None,
     split: Annotated[str, typer.Option(help="The split of the data to measure on.")] = "test",
     fold: FoldOption = None,
     out: Annotated[
@@ -33,14 +43,20 @@ def evaluate(
     layout: LayoutOption = None,
     allow: AllowOption = None,
 ) -> None:
-    """Measure a network on a data set.
+    """Measure a network, or the mean of several, on a data set.
 
     The results are the paper's four metrics, a table of the classes with 95% intervals, a table of the images, and a
     report; or, with --compare, the differences between two networks and a paired test.
     """
     if len(models) != (2 if compare else 1):
         raise ConfigError(
-            f"evaluate was given {len(models)} networks: {', '.join(models)}. Expected one, or two with --compare."
+            f"evaluate was given {len(models)} networks: {', '.join(models)}. Expected one, or two with --compare; to "
+            "average several, name the others by --with."
+        )
+    if compare and others:
+        raise ConfigError(
+            "--with cannot be had with --compare: it does not tell which of the two is the ensemble. In Python: "
+            'fullyconv.api.compare(["A", "B"], "C", "DATA").'
         )
     from fullyconv import api
 
@@ -52,7 +68,17 @@ def evaluate(
         )
     else:
         print_tables(
-            api.evaluate(models[0], data, split, out, layout, fold=fold, allow=allowed, say=say, bar=progress_bar)
+            api.evaluate(
+                [models[0], *(others or ())],
+                data,
+                split,
+                out,
+                layout,
+                fold=fold,
+                allow=allowed,
+                say=say,
+                bar=progress_bar,
+            )
         )
 
 
@@ -60,6 +86,7 @@ def predict(
     model: ModelArgument,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder of the masks.")],
+    others: WithOption = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the image under its coloured mask.")] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Also write a heat map of each class.")] = False,
     scales: Annotated[str, typer.Option(help="Average over these scales, such as 0.75,1,1.25.")] = "1",
@@ -94,7 +121,7 @@ def predict(
     from fullyconv import api
 
     done, failed = api.predict(
-        model,
+        [model, *(others or ())],
         images,
         out,
         overlay=overlay,

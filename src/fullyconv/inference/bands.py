@@ -30,7 +30,7 @@ from fullyconv.inference.streaming import (
     Transposed,
 )
 from fullyconv.inference.tape import Operation, Ref, Rows, record, rows_of, same_order
-from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_labels, unfilled_labels
+from fullyconv.inference.tiles import Tile, plan, sight, standing_for, tile_scores, unfilled_labels
 from fullyconv.model.fcn import FCN
 from fullyconv.model.upsample import KERNELS
 
@@ -65,51 +65,61 @@ def band_labels(net: FCN, tile: Tile, bands: Iterable[Tensor]) -> Iterator[Tenso
     ``bands``: the tile's crop of an image, from top to bottom, each (1, C, rows, columns) of any number of rows. Labels
     come as soon as what they depend on has come.
     """
-    height, width = (side.stop - side.start for side in tile.crop)
-    bands = (band.to(net.device) for band in bands)
-    coarsest, least = net.backbone.strides[-1], net.backbone.minimum
-    small = standing_for(height, coarsest, least)
-    if small == height:
-        yield tile_labels(net, tile, torch.cat(list(bands), 2))
-        return
-    sight(net, (height, width))
-    reading = _Reading(net, tile)
-    stream: _Stream | None = None
-    seen = 0
+    scores = BandScores(net, tile)
     for band in bands:
-        if stream is None:
-            stream = _Stream(net, band, height, (small, small + coarsest))
-        seen += band.shape[2]
-        found = reading.feed(stream.feed(band, seen == height), seen == height)
-        if found is not None:
-            yield found
+        stop = scores.feed(band)
+        if stop > scores.done:
+            yield net.labels_on(*scores.read(stop))
 
 
-class _Reading:
-    """From rows of scores to rows of labels."""
+class BandScores:
+    """The scores of a tile, of which bands come from the top.
+
+    ``done`` rows of the tile have been read. Raises GeometryError for networks that cannot run band by band.
+    """
 
     def __init__(self, net: FCN, tile: Tile):
-        rows, self.columns = tile.cells
         self.net, self.tile = net, tile
-        self.wanted = Slice(rows.start, rows.stop, 2)
-        self.cells, self.done = Pending(), 0
+        self.height, width = (side.stop - side.start for side in tile.crop)
+        self.coarsest, least = net.backbone.strides[-1], net.backbone.minimum
+        self.small = standing_for(self.height, self.coarsest, least)
+        if self.small < self.height:
+            sight(net, (self.height, width))
+        self.stream: _Stream | None = None
+        self.low: list[Tensor] = []  # the bands of a tile that is too low to be computed in parts
+        self.wanted = Slice(tile.cells[0].start, tile.cells[0].stop, 2)
+        self.cells, self.seen, self.done = Pending(), 0, 0
         self.reach = KERNELS[net.interpolation][1]
 
-    def feed(self, scores: Chunk, last: bool) -> Chunk:
+    def feed(self, band: Tensor) -> int:
+        """Take the next rows of the tile's crop; return the row of the tile before which labels can be read."""
+        self.seen += band.shape[2]
+        last, height = self.seen == self.height, self.tile.size[0]
+        self._add(band.to(self.net.device), last)
+        stride, offset = self.tile.lattice.stride[0], self.tile.lattice.offset[0]
+        known = height if last else min(height, ceil(stride * (self.cells.stop - self.reach) + offset))
+        return max(known, self.done)
+
+    def _add(self, band: Tensor, last: bool) -> None:
+        if self.small == self.height:
+            self.low.append(band)
+            self.cells.add(tile_scores(self.net, self.tile, torch.cat(self.low, 2)) if last else None)
+            return
+        if self.stream is None:
+            self.stream = _Stream(self.net, band, self.height, (self.small, self.small + self.coarsest))
+        scores = self.stream.feed(band, last)
         if scores is not None:
-            self.cells.add(self.wanted.feed([scores[..., self.columns]], last))
+            self.cells.add(self.wanted.feed([scores[..., self.tile.cells[1]]], last))
+
+    def read(self, stop: int) -> tuple[Tensor, Lattice, tuple[int, int]]:
+        """The scores that the tile's rows ``done`` … ``stop`` − 1 need, where they look, and these rows' size."""
         (stride, across), (offset, left) = self.tile.lattice
-        height, width = self.tile.size
-        stop = height if last else min(height, ceil(stride * (self.cells.stop - self.reach) + offset))
-        if stop <= self.done:
-            return None
-        start = self.cells.start
         assert self.cells.rows is not None
-        lattice = Lattice((stride, across), (offset + stride * start - self.done, left))
-        found = self.net.labels_on(self.cells.rows, lattice, (stop - self.done, width))
+        scores, size = self.cells.rows, (stop - self.done, self.tile.size[1])
+        lattice = Lattice((stride, across), (offset + stride * self.cells.start - self.done, left))
         self.done = stop
         self.cells.drop(_first_cell(stop, stride, offset, self.reach))
-        return found
+        return scores, lattice, size
 
 
 def _first_cell(pixel: int, stride: Fraction, offset: Fraction, reach: int) -> int:

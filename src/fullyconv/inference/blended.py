@@ -11,11 +11,12 @@ from torch import Tensor
 
 from fullyconv.errors import ConfigError
 from fullyconv.inference.tiles import unfilled_labels
-from fullyconv.model.fcn import FCN
+from fullyconv.model.readout import by_head, stacked
+from fullyconv.model.segmenter import Segmenter
 
 
 @torch.no_grad()
-def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Tensor:
+def predict_approximate(net: Segmenter, images: Tensor, tile: int, overlap: int) -> Tensor:
     """Labels as ``net.predict`` gives them, from tiles of ``tile`` pixels a side that overlap by ``overlap``.
 
     Probabilities are held for one row of tiles at a time. Raises ConfigError where tiles overlap by more than half.
@@ -29,7 +30,7 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
     total = torch.zeros(())
     for number, top in enumerate(tops):
         bottom = min(top + tile, height)
-        sums = torch.zeros(len(images), net.num_classes, bottom - top, width, device=net.device)
+        sums = torch.zeros(len(images), len(net.classes), bottom - top, width, device=net.device)
         if number:  # what the tiles above have left for rows of both
             begun = total[:, :, top - tops[number - 1] :]
             sums[:, :, : begun.shape[2]] = begun
@@ -40,8 +41,8 @@ def predict_approximate(net: FCN, images: Tensor, tile: int, overlap: int) -> Te
             sums[..., left:right] += weight * seen
         total = sums
         done = bottom if number == len(tops) - 1 else tops[number + 1]
-        found = [part.argmax(1).to(torch.uint8) for part in net.by_head(total[:, :, : done - top])]
-        result[..., top:done, :] = net.stacked(found)
+        found = [part.argmax(1).to(torch.uint8) for part in by_head(total[:, :, : done - top], net.heads)]
+        result[..., top:done, :] = stacked(found, net.heads)
     return result
 
 

@@ -24,52 +24,71 @@ STEP = 64
 """Tiles are a multiple of it."""
 
 
-def auto_tile(net: FCN, size: tuple[int, int], memory: int | None = None) -> int | None:
+def auto_tile(nets: FCN | Sequence[FCN], size: tuple[int, int], memory: int | None = None) -> int | None:
     """The largest tile, in pixels a side, whose pass takes at most ``memory`` bytes; None: the whole image fits.
 
-    ``memory`` None: what the machine, or the GPU that the network is on, has left. Raises ConfigError where not even
-    the smallest tile fits.
+    Several networks label a tile one after the other, and the scores of all are kept. ``memory`` None: what the
+    machine, or the GPU that the networks are on, has left. Raises ConfigError where not even the smallest tile fits.
     """
-    memory = available_memory(net.device) if memory is None else memory
-    per_pixel, base = needs(net)
+    nets = [nets] if isinstance(nets, FCN) else nets
+    memory = available_memory(nets[0].device) if memory is None else memory
+    kept = sum(_of_scores(net) for net in nets[1:])
 
-    def takes(tiles: Plan) -> float:
-        return base + per_pixel * max(math.prod(side.stop - side.start for side in tile.crop) for tile in tiles)
+    def takes(pixels: Sequence[int]) -> float:
+        return max(
+            base + (per_pixel + kept) * own for (per_pixel, base), own in zip(map(needs, nets), pixels, strict=True)
+        )
 
-    if base + per_pixel * size[0] * size[1] <= memory:
+    if takes([size[0] * size[1]] * len(nets)) <= memory:
         return None
     tile = math.ceil(max(size) / STEP) * STEP
-    while takes(tiles := plan(net, size, tile)) > memory:
+    while (least := takes([_largest_crop(plan(net, size, tile)) for net in nets])) > memory:
         if tile == STEP:
             raise ConfigError(
-                f"a tile of {STEP} pixels needs {takes(tiles) / 2**20:.0f} MiB, {memory / 2**20:.0f} MiB are left"
+                f"a tile of {STEP} pixels needs {least / 2**20:.0f} MiB, {memory / 2**20:.0f} MiB are left"
             )
         tile = max(STEP, int(tile * 0.8) // STEP * STEP)
     return tile
 
 
-def auto_strip(net: FCN, size: tuple[int, int], memory: int | None = None) -> int | None:
+def _largest_crop(tiles: Plan) -> int:
+    return max(math.prod(side.stop - side.start for side in tile.crop) for tile in tiles)
+
+
+def _of_scores(net: FCN) -> float:
+    """Bytes of a network's scores, for each pixel of the image."""
+    return 4 * net.num_classes / net.backbone.strides[0] ** 2
+
+
+def auto_strip(nets: FCN | Sequence[FCN], size: tuple[int, int], memory: int | None = None) -> int | None:
     """The most columns whose bands, of ``BAND`` rows, take at most ``memory`` bytes: the image's width, or a multiple
     of ``STEP``; None: not even that many do. ``memory`` as for ``auto_tile``.
 
     A layer keeps no rows but those that the scores still to come see: what a pass over a band and the rows that a cell
-    sees would take is more than enough. Raises GeometryError where cells see the whole image.
+    sees would take is more than enough. Several networks go through the bands side by side. Raises GeometryError where
+    cells see the whole image.
     """
-    memory = available_memory(net.device) if memory is None else memory
-    per_pixel, base = needs(net)
-    down, _ = sight(net, size)
-    rows = min(size[0], BAND + float(down.before + down.after))
-    most = (memory - base) / (per_pixel * rows)
+    nets = [nets] if isinstance(nets, FCN) else nets
+    memory = available_memory(nets[0].device) if memory is None else memory
+    rows = [min(size[0], BAND + float(down.before + down.after)) for down, _ in (sight(net, size) for net in nets)]
 
-    def columns(strip: int) -> int:
-        return max(span.crop.stop - span.crop.start for span in plan(net, size, (size[0], strip)).columns)
+    def takes(strip: int) -> float:
+        widths = [_widest_crop(plan(net, size, (size[0], strip))) for net in nets]
+        return sum(
+            base + per_pixel * height * width
+            for (per_pixel, base), height, width in zip(map(needs, nets), rows, widths, strict=True)
+        )
 
-    if columns(size[1]) <= most:
+    if takes(size[1]) <= memory:
         return size[1]
     strip = math.ceil(size[1] / STEP) * STEP - STEP
-    while strip > 0 and columns(strip) > most:
+    while strip > 0 and takes(strip) > memory:
         strip = int(strip * 0.8) // STEP * STEP
     return strip or None
+
+
+def _widest_crop(strips: Plan) -> int:
+    return max(span.crop.stop - span.crop.start for span in strips.columns)
 
 
 _needs: Remembered[tuple[float, float]] = Remembered()

@@ -10,7 +10,7 @@ All three give the labels of one pass. On request, tiles that are not exact: for
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +24,7 @@ from torch import Tensor
 from fullyconv.channels import Inputs, in_words
 from fullyconv.classes import IGNORE, MAX_CLASSES
 from fullyconv.errors import ConfigError, DataError, GeometryError
+from fullyconv.inference.ensemble import Ensemble, as_one, runs_of
 from fullyconv.inference.inputs import ImageLike, Input, to_input
 from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
@@ -73,6 +74,7 @@ class Window(NamedTuple):
 class Predictor:
     """Labels images of any form and size with a network: ``Predictor(net)("street.jpg").labels``.
 
+    Of several networks, ``Predictor([net, other])``, the probabilities are averaged (see ``Ensemble``).
     With several ``scales``, or with ``flip``, the class probabilities of the resized (bilinear, antialiased)
     and the mirrored images are averaged at the image's own size. Otherwise the labels come from
     ``net.predict``, which never holds a score for each class at each pixel. The paper's VGG-16 networks do without the
@@ -85,7 +87,7 @@ class Predictor:
 
     def __init__(
         self,
-        net: Segmenter,
+        net: Segmenter | Sequence[Segmenter],
         device: str | torch.device | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
@@ -95,6 +97,8 @@ class Predictor:
             raise ConfigError(
                 f"scales are {list(scales)}; one or more numbers above 0 are expected, such as 0.75,1,1.25"
             )
+        if isinstance(net, Sequence):
+            net = as_one(net)
         most = max(net.heads.values()) if net.heads else len(net.classes)
         if most > MAX_CLASSES:
             raise ConfigError(f"the network has {most} classes; labels are bytes, {MAX_CLASSES} classes at most")
@@ -169,30 +173,31 @@ class Predictor:
             return Method("approximate")
         if tile != "auto":
             return Method("tiles", tile)
-        net, pixels = self.net, size[0] * size[1]
-        if not isinstance(net, FCN):
+        runs, pixels = runs_of(self.net), size[0] * size[1]
+        if not runs:
             return Method("whole")
-        if pixels <= SMALL and pixels * PLENTY <= available_memory(net.device):
+        if pixels <= SMALL and pixels * PLENTY <= available_memory(self.net.device):
             return Method("whole")
         from fullyconv.inference.memory import auto_strip, auto_tile
 
         if probabilities or self.averages:
-            self._refuse_too_large(net, size)
+            self._refuse_too_large(runs, size)
             return Method("whole")
-        side = auto_tile(net, size)
+        side = auto_tile(runs, size)
         if side is None:
             return Method("whole")
-        strip = None if by_window else auto_strip(net, size)
+        strip = None if by_window else auto_strip(runs, size)
         return Method("tiles", side) if strip is None else Method("bands", strip)
 
-    def _refuse_too_large(self, net: FCN, size: tuple[int, int]) -> None:
+    def _refuse_too_large(self, runs: Sequence[FCN], size: tuple[int, int]) -> None:
         """Raises ConfigError where probabilities of the whole image are needed and can surely not be held."""
         from fullyconv.inference.memory import RESERVE, needs
 
-        pixels, (per_pixel, base) = size[0] * size[1], needs(net)
+        pixels, (per_pixel, base), classes = size[0] * size[1], max(map(needs, runs)), len(self.net.classes)
         largest = max(self.scales) ** 2
-        least = (base + per_pixel * pixels * largest) / RESERVE + 8 * net.num_classes * pixels * max(1, largest)
-        left = available_memory(net.device)
+        held = 8 if len(runs) == 1 else 4  # bytes for each class: logits and probabilities, or the latter alone
+        least = (base + per_pixel * pixels * largest) / RESERVE + held * classes * pixels * max(1, largest)
+        left = available_memory(self.net.device)
         if least > left:
             raise ConfigError(
                 f"an image of {size[0]}×{size[1]} pixels needs {least / 2**30:.1f} GiB for the probabilities that heat "
@@ -210,8 +215,8 @@ class Predictor:
             return [Window(*everything, everything, lambda crop: self.label_whole(crop)[0])]
         if method.kind == "approximate":
             return list(self._seen_with_margin(size))
-        net = self.net
-        if not isinstance(net, FCN):
+        net, runs = self.net, runs_of(self.net)
+        if not runs:
             raise ConfigError(
                 f"--tile {method.side}: an exported network has fixed steps; give the run that it was exported from"
             )
@@ -219,14 +224,20 @@ class Predictor:
             raise ConfigError(
                 f"--tile {method.side} cannot be had with --scales or --flip: give --tile approximate, or neither"
             )
-        from fullyconv.inference import tiles
+        from fullyconv.inference import ensemble_parts, tiles
+
+        planned: Iterable[tuple[tiles.Tile | ensemble_parts.Tile, Callable[[Tensor], Tensor]]]
+        if isinstance(net, Ensemble):
+            joined = ensemble_parts.plan(net, size, method.side)
+            planned = ((tile, partial(ensemble_parts.tile_labels, net, tile)) for tile in joined)
+        else:
+            planned = ((tile, partial(tiles.tile_labels, net, tile)) for tile in tiles.plan(runs[0], size, method.side))
 
         @torch.inference_mode()
-        def label(tile: tiles.Tile, crop: Tensor) -> np.ndarray:
-            return self._of_head(tiles.tile_labels(net, tile, crop[None].to(net.device))[0])
+        def label(labels_of: Callable[[Tensor], Tensor], crop: Tensor) -> np.ndarray:
+            return self._of_head(labels_of(crop[None].to(net.device))[0])
 
-        planned = tiles.plan(net, size, method.side)
-        return [Window(tile.rows, tile.columns, tile.crop, partial(label, tile)) for tile in planned]
+        return [Window(tile.rows, tile.columns, tile.crop, partial(label, labels_of)) for tile, labels_of in planned]
 
     def _seen_with_margin(self, size: tuple[int, int]) -> Iterator[Window]:
         """Tiles of which each is labelled with what lies around it, as far as ``MARGIN``."""
@@ -242,19 +253,21 @@ class Predictor:
     def _label_in_parts(self, image: Tensor, method: Method) -> np.ndarray:
         """Labels (H, W) of an image in memory; tiles that are not exact are blended."""
         net, size = self.net, (image.shape[1], image.shape[2])
-        if method.kind == "approximate" and isinstance(net, FCN) and not self.averages:
+        if method.kind == "approximate" and runs_of(net) and not self.averages:
             from fullyconv.inference.blended import predict_approximate
 
             return self._of_head(predict_approximate(net, image[None], APPROXIMATE + MARGIN, MARGIN)[0])
         if method.kind == "bands":
-            from fullyconv.inference.bands import predict_bands
+            from fullyconv.inference import bands, ensemble_parts
             from fullyconv.inference.memory import auto_tile
 
-            assert isinstance(net, FCN)
+            runs = runs_of(net)
             try:
-                return self._of_head(predict_bands(net, image[None], strip=method.side)[0])
-            except GeometryError:  # the network cannot run band by band, which is found before the first label
-                method = Method("tiles", auto_tile(net, size) or max(size))
+                if isinstance(net, Ensemble):
+                    return self._of_head(ensemble_parts.predict_bands(net, image[None], strip=method.side)[0])
+                return self._of_head(bands.predict_bands(runs[0], image[None], strip=method.side)[0])
+            except GeometryError:  # a network cannot run band by band, which is found before the first label
+                method = Method("tiles", auto_tile(runs, size) or max(size))
         labels = np.empty(size, np.uint8)
         for window in self.windows(size, method):
             labels[window.place] = window.label(image[:, *window.crop])

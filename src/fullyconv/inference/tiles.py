@@ -19,6 +19,7 @@ from fullyconv import geometry
 from fullyconv.errors import ConfigError, GeometryError
 from fullyconv.geometry import Lattice
 from fullyconv.model.fcn import FCN
+from fullyconv.model.segmenter import Segmenter
 from fullyconv.model.upsample import KERNELS
 from fullyconv.sharing import Remembered, in_evaluation_mode
 
@@ -207,7 +208,7 @@ def predict_tiled(net: FCN, images: Tensor, tile: int | tuple[int, int] | None) 
     return result
 
 
-def unfilled_labels(net: FCN, images: Tensor) -> Tensor:
+def unfilled_labels(net: Segmenter, images: Tensor) -> Tensor:
     """Room beside ``images`` (N, C, H, W) for their labels, as ``net.predict`` gives them; not filled in yet."""
     heads = [len(net.heads)] if net.heads else []
     return torch.empty(len(images), *heads, *images.shape[2:], dtype=torch.uint8, device=images.device)

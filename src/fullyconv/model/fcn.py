@@ -233,11 +233,11 @@ class FCN(Scorer):
 
     def by_head(self, of_classes: Tensor) -> Sequence[Tensor]:
         """(N, classes, …) head by head."""
-        return of_classes.split(list(self.heads.values()), 1) if self.heads else [of_classes]
+        return readout.by_head(of_classes, self.heads)
 
     def stacked(self, planes: Sequence[Tensor]) -> Tensor:
         """A plane (N, H, W) of each head → (N, heads, H, W); without heads the only one."""
-        return torch.stack(list(planes), 1) if self.heads else planes[0]
+        return readout.stacked(planes, self.heads)
 
     def _reading(self, images: Tensor, scores: Tensor) -> tuple[Lattice, tuple[int, int], Interpolation, Border]:
         size, cells = ((x.shape[2], x.shape[3]) for x in (images, scores))

@@ -1,4 +1,4 @@
-"""The contract of what labels images: a network, an exported file on its runtime, or another machine."""
+"""The contract of what labels images: a network, an exported file on its runtime, several of them, another machine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, Self

@@ -1,9 +1,11 @@
 """Which files of a run folder hold a measurement and its report."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fullyconv.data import Data
+from fullyconv.data.splits.names import canonical
 from fullyconv.errors import ConfigError
 from fullyconv.weights.run_files import CONFIG, EVALUATION, REPORT
 from fullyconv.yaml_data import read_yaml
@@ -20,15 +22,23 @@ def own_fold(run: Path | None, path: Path) -> str | None:
     return fold if trained_on is not None and _folder(trained_on) == _folder(path) else None
 
 
-def fold_of_both(runs: tuple[str, str], path: Path) -> str | None:
-    """Return the fold that two runs were validated on. Raises ConfigError where it is not the same."""
-    first, second = (own_fold(Path(run), path) for run in runs)
-    if first != second:
-        raise ConfigError(
-            f"{runs[0]} was validated on fold {first or '-'}, {runs[1]} on fold {second or '-'}: one of them has seen "
-            "what the other is measured on. Say with --fold which fold is val, or compare on other data."
-        )
-    return first
+def common_fold(runs: Sequence[Path], path: Path, split: str) -> str | None:
+    """Return the fold that all runs were validated on; None where they differ and ``split`` is test, in no fold.
+
+    Raises ConfigError where they differ and another split is measured.
+    """
+    folds = [own_fold(run, path) for run in runs]
+    others = [(run, fold) for run, fold in zip(runs, folds, strict=True) if fold != folds[0]]
+    if not others:
+        return folds[0]
+    if canonical(split) == "test":
+        return None
+    run, fold = others[0]
+    raise ConfigError(
+        f"{runs[0]} was validated on fold {folds[0] or '-'}, {run} on fold {fold or '-'}: one of them has seen what "
+        "the other is measured on. Measure on the split test, which is in no fold, or on other data; or say with "
+        "--fold which fold is val."
+    )
 
 
 def places(run: Path, data: Data, path: Path, split: str, fold: str | None = None) -> tuple[Path, Path]:

@@ -19,6 +19,7 @@ from fullyconv.data.images.source import Source, decoding
 from fullyconv.data.images.values import check_type
 from fullyconv.data.parallel import Progress
 from fullyconv.errors import ConfigError
+from fullyconv.inference.ensemble import Ensemble
 from fullyconv.inference.predictor import Method, Predictor, TileOption, Window
 from fullyconv.inference.rasters.output import BLOCK, LabelFile
 from fullyconv.model.fcn import FCN
@@ -144,10 +145,12 @@ _weights: Remembered[tuple[str, list[Tensor]]] = Remembered(most=1)
 
 
 def _fingerprint(net: Segmenter) -> str:
-    """A hash of a network's architecture and weights, or of an exported file and of the weights beside it.
+    """A hash of a network's architecture and weights, or of an exported file and of the weights beside it; or several.
 
     Computed anew only where a tensor was replaced or written to, or a file changed.
     """
+    if isinstance(net, Ensemble):
+        return " ".join(map(_fingerprint, net.networks))
     if isinstance(net, FCN):
         tensors = list(net.state_dict().values())
         if any(tensor.is_inference() for tensor in tensors):  # torch does not count what is written to them

@@ -7,6 +7,7 @@ from fullyconv.geometry import Lattice
 from fullyconv.model.readout.blocks import logits, mass
 from fullyconv.model.readout.boundaries import boundary_weights
 from fullyconv.model.readout.fused import readout_for
+from fullyconv.model.readout.heads import by_head, stacked
 from fullyconv.model.readout.interpolation import Border, Interpolation, Sampling
 from fullyconv.model.readout.losses import check_labels, loss, loss_of_heads, mass_of_heads
 
@@ -15,6 +16,7 @@ __all__ = [
     "Interpolation",
     "Sampling",
     "boundary_weights",
+    "by_head",
     "check_labels",
     "labels",
     "logits",
@@ -22,6 +24,7 @@ __all__ = [
     "loss_of_heads",
     "mass",
     "mass_of_heads",
+    "stacked",
 ]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from fullyconv.geometry import Lattice
 from fullyconv.model.readout import blocks, objectives
 from fullyconv.model.readout.fused import readout_for
+from fullyconv.model.readout.heads import by_head
 from fullyconv.model.readout.interpolation import Border, Interpolation
 from fullyconv.objective import Objective
 
@@ -80,7 +81,7 @@ def loss_of_heads(
     Heads' pixels count alike: ``mean`` divides the sum over all of them by ``mass_of_heads``. ``weight`` has one for
     each class of all heads, ``pixel_weight`` one for each label.
     """
-    parts = scores.split(list(heads.values()), 1) if heads else [scores]
+    parts = by_head(scores, heads)
     losses = [
         loss(
             part,
