@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fullyconv.geometry import Lattice
 from fullyconv.model import readout
-from fullyconv.model.readout import blocks, fused
+from fullyconv.model.readout import blocks, fused, losses
 
 CPU = torch.device("cpu")
 KIND: fused.Kind = (CPU, "bilinear", "repeat", torch.float32)
@@ -131,10 +131,13 @@ def test_networks_read_out_by_what_is_chosen(monkeypatch: pytest.MonkeyPatch) ->
         labels=lambda *what: used.append("labels") or blocks.labels(*what),
         loss=lambda *what, **options: used.append("loss") or blocks.loss(*what, **options),
     )
-    monkeypatch.setattr(readout, "readout_for", lambda *_: form)
+    for module in (readout, losses):
+        monkeypatch.setattr(module, "readout_for", lambda *_: form)
     scores, lattice = torch.randn(1, 3, 4, 4), Lattice((Fraction(8),) * 2, (Fraction(0),) * 2)
     truth = readout.labels(scores, lattice, (30, 30))
     readout.loss(scores, truth, lattice)
+    assert used == ["labels", "loss"]
+    readout.loss(scores, truth, lattice, pixel_weight=torch.ones(1, 30, 30))  # which the kernels do not take
     assert used == ["labels", "loss"]
 
 
