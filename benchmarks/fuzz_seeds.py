@@ -80,7 +80,7 @@ def configuration(steps: int) -> Config:
         "data.batch_size": 1,
         "data.workers": 0,
         "data.resolutions": [{"crop": [32, 64]}],
-        "data.color": 0,
+        "data.augment.color": 0,
     }
     return load_config(None, settings)
 

@@ -15,6 +15,7 @@ ORDER = (
         "files",
         "validation",
         "yaml_data",
+        "written",
         "resources",
         "channels",
         "objective",

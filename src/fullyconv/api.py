@@ -60,7 +60,7 @@ def train(
     from fullyconv.evaluation.report.places import own_split
     from fullyconv.evaluation.report.report import evaluate_and_report
     from fullyconv.training.config import load_config, parse_settings
-    from fullyconv.training.settings.written import as_expected
+    from fullyconv.written import as_expected
 
     out = Path(out)
     options: dict[str, object] = {

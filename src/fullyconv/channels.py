@@ -25,6 +25,11 @@ def count_colours(inputs: Inputs, channels: int) -> int:
     return 3 if inputs.startswith("rgb") else 0
 
 
+def count_intensities(inputs: Inputs, channels: int) -> int:
+    """Return how many of the first channels of an image are intensities of light, and not depth or HHA."""
+    return channels if inputs == "image" else count_colours(inputs, channels)
+
+
 def in_words(inputs: Inputs) -> str:
     """Return in words what the channels of an image contain."""
     words: dict[Inputs, str] = {"image": "the channels of a picture", "hha": "HHA"}

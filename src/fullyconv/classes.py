@@ -1,5 +1,6 @@
 """The names of classes: PASCAL VOC's, default names, and how two lists of names differ."""
 
+import difflib
 import unicodedata
 from collections.abc import Sequence
 
@@ -54,6 +55,13 @@ def printable(name: str) -> str:
                 f"{name[:80]!r} holds the control character U+{ord(character):04X}; names are one line of text"
             )
     return name
+
+
+def unknown_class(name: str, classes: Sequence[str]) -> str:
+    """Return the sentences that say that a name is no class, and what may have been meant."""
+    near = difflib.get_close_matches(name, classes, n=1)
+    remedy = f"Did you mean {near[0]}?" if near else f"They are {', '.join(classes)}."
+    return f"{name!r} is no class of the data. {remedy}"
 
 
 def difference(found: Sequence[str], expected: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from fullyconv.data import IGNORE, check, open_data
-from fullyconv.data.augment import train_transform
+from fullyconv.data.augmentation.settings import Augmentation
+from fullyconv.data.augmentation.transform import TrainTransform
 from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
 from fullyconv.training.batches import Draw, TrainingSet
@@ -65,7 +66,7 @@ def test_images_of_other_bands_are_refused(folder):
 
 def test_a_process_that_is_spawned_loads_the_same(folder):
     """As on macOS and Windows, where all that a loader needs is pickled; a fork would share it."""
-    transform = train_transform((3, 3), (0.5, 2), flip=0.5, color=0.5)
+    transform = TrainTransform((3, 3), Augmentation(color=0.5))
     dataset = TrainingSet(SegmentationDataset(open_data(folder), "train"), [transform])
     draws = [[Draw(index, seed=index, transform=0)] for index in range(2)]
     here, there = (

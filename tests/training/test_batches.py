@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.errors import DataError
 from fullyconv.training import batches as module
-from fullyconv.training.batches import Batches, Draw, TrainingSet, collate
+from fullyconv.training.batches import Batches, Draw, KeptSamples, TrainingSet, collate
 
 
 def batches(start=0, count=10, images=7, batch_size=3, seed=0, **options):
@@ -76,7 +76,7 @@ class Counted(SegmentationDataset):
 def test_what_was_decoded_is_kept_while_there_is_room(monkeypatch, bytes_kept, times):
     monkeypatch.setattr(module, "KEPT_BYTES", bytes_kept)
     dataset = Counted()
-    samples = TrainingSet(dataset, [lambda image, mask: (image + torch.randint(9, ()), mask)])
+    samples = TrainingSet(KeptSamples(dataset), [lambda image, mask: (image + torch.randint(9, ()), mask)])
     rounds = [[samples[Draw(index, seed=5, transform=0)] for index in range(3)] for _ in range(5)]
     assert [dataset.decoded[index] for index in range(3)] == times
     for again in rounds[1:]:  # kept samples are not touched by what is done to them

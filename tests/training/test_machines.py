@@ -14,6 +14,7 @@ from fullyconv.model import fcn
 from fullyconv.training import run as run_module
 from fullyconv.training.clock import Clock
 from fullyconv.training.run import training_loader, validation_loader
+from fullyconv.training.samples import training_set
 from fullyconv.training.stages import new_network, train
 from tests.machines import MACHINES, simulated
 
@@ -36,10 +37,11 @@ def test_a_network_is_trained_and_resumed_on_any_machine(data, tiny, tmp_path, m
 
 
 def test_what_loader_processes_are_given_can_be_sent_to_them(data, tiny):
-    config = tiny()
+    config = tiny(data__augment={"copy_paste": 0.5, "flip_pairs": [["red", "green"]]}, data__balance=0.5)
     trainer = SimpleNamespace(global_step=0, global_rank=0, world_size=1)
+    samples = training_set(data, run_module.SegmentationDataset(data, "train"), config)
     for loader in (
-        training_loader(run_module.SegmentationDataset(data, "train"), config, 3, trainer, Clock(config, 3)),
+        training_loader(samples, config, 3, trainer, Clock(config, 3)),
         validation_loader(data, config, fcn.build("fcn32s-smallvgg", data.classes), trainer),
     ):
         dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import ConfigError
 from fullyconv.model.readout import boundary_weights
 from fullyconv.training.config import load_config
 from fullyconv.training.module import weights_of_pixels
-from fullyconv.training.run import class_weights, rarities
+from fullyconv.training.run import class_weights
+from fullyconv.training.samples import rarities
 from fullyconv.training.stages import train
 
 
@@ -40,8 +40,7 @@ def test_class_weights_by_hand_of_other_classes_are_refused_before_training(data
 
 
 def test_rarity_is_one_over_the_frequency_in_its_labeling():
-    counts = ClassPixels(np.array([60, 30, 10, 0, 5]), np.ones(5, int), np.ones(5, int), 0)
-    found = [part.tolist() for part in rarities(counts, [3, 2])]
+    found = [part.tolist() for part in rarities(np.array([60, 30, 10, 0, 5]), [3, 2])]
     assert found == [pytest.approx([100 / 60, 100 / 30, 10]), [0, 1]]
 
 

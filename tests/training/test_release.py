@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fullyconv.data import open_data
+from fullyconv.data.augmentation.settings import Augmentation
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.model import fcn
 from fullyconv.model.backbones.paper import VGG16
@@ -17,6 +18,7 @@ from fullyconv.training.batches import Batches
 from fullyconv.training.clock import Clock
 from fullyconv.training.config import load_config
 from fullyconv.training.run import class_weights, training_loader
+from fullyconv.training.samples import training_set
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST
@@ -79,7 +81,7 @@ def test_a_recipe_is_the_releases_solver(name):
     assert (model.name, data.layout, init, optimizer.lr, optimizer.momentum, training.steps) == TABLE[name]
     assert (optimizer.name, optimizer.weight_decay, optimizer.bias_rate) == ("sgd", 0.0005, 2.0)
     assert (optimizer.schedule, optimizer.warmup, optimizer.clip) == ("constant", 0, 0)
-    assert (data.batch_size, data.flip, data.color, training.class_weights) == (1, 0, 0, "none")
+    assert (data.batch_size, data.augment, training.class_weights) == (1, Augmentation(preset="none"), "none")
     assert [resolution.crop for resolution in data.resolutions] == [None]
     alexnet = name == "voc-fcn32s-alexnet"
     assert (optimizer.accumulate, training.loss) == ((20, "mean") if alexnet else (1, "sum"))
@@ -186,7 +188,8 @@ def test_accumulated_batches_follow_one_another(data, tiny):
     """A stretch of 2 steps of 3 batches that begins after 2 steps: batches 6 to 11."""
     config = tiny(data__batch_size=5, optimizer__accumulate=3)
     trainer = SimpleNamespace(global_step=2, global_rank=0, world_size=1)
-    loader = training_loader(SegmentationDataset(data, "train"), config, 2, trainer, Clock(config, 10))
+    samples = training_set(data, SegmentationDataset(data, "train"), config)
+    loader = training_loader(samples, config, 2, trainer, Clock(config, 10))
     assert list(loader.batch_sampler) == list(Batches(12, 5, 12, 0, lambda: 0, lambda batch: 0))[6:]
 
 

@@ -35,9 +35,26 @@ RARE = {
     "training__class_weights": {"red": 2},
     "training__boundary_weight": 10,
 }
+AUGMENTED = {
+    "data__augment": {
+        "preset": "aerial",
+        "rotate": 20,
+        "shear": 10,
+        "elastic": 5,
+        "elastic_spacing": 20,
+        "flip_pairs": [["red", "green"]],
+        "gray": 0.3,
+        "noise": 8,
+        "jpeg": 40,
+        "cutout": 0.3,
+        "copy_paste": 0.5,
+    }
+}
 
 
-@pytest.mark.parametrize(("workers", "accumulate", "further"), [(0, 1, {}), (2, 3, {}), (2, 1, RARE)])
+@pytest.mark.parametrize(
+    ("workers", "accumulate", "further"), [(0, 1, {}), (2, 3, {}), (2, 1, RARE), (2, 1, RARE | AUGMENTED)]
+)
 def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, workers, accumulate, further):
     config = tiny(
         data__path=data.root,

@@ -6,9 +6,10 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from fullyconv.data.augmentation.settings import Augmentation
 from fullyconv.errors import ConfigError
 from fullyconv.training.config import Config, load_config, parse_settings
 from fullyconv.training.settings.data import Percentiles, Resolution
@@ -44,7 +45,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "data.resolutions.until": {"0.5": 0.5, "1": 1, "5e-1": 0.5},
     "data.resolutions.crop": {"[64, 96]": (64, 96), "null": None, "none": None},
-    "data.resolutions.scale": {"[0.5, 2]": (0.5, 2), "[5e-1, 1]": (0.5, 1)},
+    "data.resolutions.scale": {"[0.5, 2]": (0.5, 2), "[5e-1, 1]": (0.5, 1), "none": None, "null": None},
     "data.range": {
         "auto": "auto",
         "type": "type",
@@ -52,8 +53,46 @@ CASES: dict[str, dict[str, Any]] = {
         "[[0, 1], [-1e3, 3.5]]": [(0, 1), (-1000, 3.5)],
         "{percentiles: [0.5, 99]}": Percentiles(percentiles=(0.5, 99)),
     },
-    "data.flip": {"0.5": 0.5, "0": 0, "off": 0, "1": 1},
-    "data.color": {"0.3": 0.3, ".3": 0.3, "no": 0},
+    "data.augment": {
+        "street": Augmentation(preset="street"),
+        "none": Augmentation(preset="none"),
+        "no": Augmentation(preset="none"),
+        "{preset: aerial, rotate: 15}": Augmentation(preset="aerial", rotate=15),
+        "{gamma: 2e-1}": Augmentation(gamma=0.2),
+        "{}": Augmentation(),
+    },
+    "data.augment.preset": {
+        "default": "default",
+        "street": "street",
+        "Aerial": "aerial",
+        "microscopy": "microscopy",
+        "medical": "medical",
+        "none": "none",
+        "off": "none",
+        "null": "none",
+    },
+    "data.augment.scale": {"[0.5, 2]": (0.5, 2), "[1, 1]": (1, 1)},
+    "data.augment.flip": {"0.5": 0.5, "0": 0, "off": 0, "1": 1},
+    "data.augment.vertical_flip": {"0.5": 0.5, "no": 0},
+    "data.augment.quarter_turns": {"0.75": 0.75, "off": 0},
+    "data.augment.rotate": {"15": 15, "1.5e1": 15, "off": 0, "180": 180},
+    "data.augment.shear": {"10": 10, "off": 0},
+    "data.augment.elastic": {"8": 8, "off": 0},
+    "data.augment.elastic_spacing": {"100": 100, "1e2": 100},
+    "data.augment.flip_pairs": {
+        "[[left_hand, right_hand], [no, '2']]": [("left_hand", "right_hand"), ("no", "2")],
+        "[left_hand, right_hand]": [("left_hand", "right_hand")],
+        "[]": [],
+        "none": [],
+    },
+    "data.augment.color": {"0.3": 0.3, ".3": 0.3, "no": 0},
+    "data.augment.gray": {"0.1": 0.1, "off": 0},
+    "data.augment.gamma": {"0.3": 0.3, "1": 1, "off": 0},
+    "data.augment.blur": {"1.5": 1.5, "off": 0},
+    "data.augment.noise": {"8": 8, "off": 0},
+    "data.augment.jpeg": {"40": 40, "none": None, "off": None, "null": None},
+    "data.augment.cutout": {"0.3": 0.3, "off": 0},
+    "data.augment.copy_paste": {"0.5": 0.5, "off": 0},
     "data.balance": {"0.5": 0.5, "0": 0, "off": 0, "1": 1},
     "optimizer.name": {"adamw": "adamw", "AdamW": "adamw", "sgd": "sgd"},
     "optimizer.lr": {"0.001": 0.001, "1e-3": 0.001, "1E-10": 1e-10, "1": 1},
@@ -119,15 +158,18 @@ PYTHON: dict[str, list[tuple[Any, Any]]] = {
     "model.in_channels": [("4", 4)],
     "model.init": [("runs/a", Path("runs/a"))],
     "data.path": [("photos", Path("photos"))],
+    "data.augment": [(False, Augmentation(preset="none")), (Augmentation(rotate=5), Augmentation(rotate=5))],
 }
 """Forms of values that are Python's own."""
 
 
 def settings(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting of the schema with its dotted name, those within the list of resolutions too."""
+    """Every setting of the schema with its dotted name, those within ``augment`` and the list of resolutions too."""
     for name, field in section.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
+            if prefix:  # unlike the sections themselves, which have no short form
+                yield f"{prefix}{name}", field
             yield from settings(inner, f"{prefix}{name}.")
             continue
         yield f"{prefix}{name}", field
@@ -137,12 +179,13 @@ def settings(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, 
 
 
 SCHEMA = dict(settings(Config))
+INNER = {"data.augment": Augmentation, "data.resolutions": Resolution}
 
 
 def value_of(config: Config, key: str) -> Any:
     section, name, *rest = key.split(".")
     value = getattr(getattr(config, section), name)
-    return getattr(value[0], rest[0]) if rest else value
+    return getattr(value[0] if isinstance(value, list) else value, rest[0]) if rest else value
 
 
 def test_every_setting_and_each_of_its_choices_has_a_case() -> None:
@@ -164,12 +207,15 @@ def test_a_setting_is_read_from_an_option_and_from_yaml_as_people_write_it(
     tmp_path: Path, key: str, text: str, value: Any
 ) -> None:
     section, name, *rest = key.split(".")
+    options = [f"{key}={text}"]
     if rest:
-        text = f"[{{{rest[0]}: {text}}}, {{}}]"
+        text = f"{{{rest[0]}: {text}}}"
+        if name == "resolutions":
+            text, options = f"[{text}, {{}}]", []
+        options.append(f"{section}.{name}={text}")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"{section}:\n  {name}: {text}\n")
-    option = parse_settings([f"{section}.{name}={text}"])
-    for config in (load_config(recipe), load_config(None, option)):
+    for config in (load_config(recipe), *(load_config(None, parse_settings([option])) for option in options)):
         found = value_of(config, key)
         assert found == value
         assert isinstance(found, bool) == isinstance(value, bool)
@@ -184,7 +230,7 @@ VALUES = [(key, value, value) for key, _, value in WRITTEN] + [
 def test_a_setting_is_read_from_python(key: str, given: Any, value: Any) -> None:
     section, name, *rest = key.split(".")
     if rest:
-        found = getattr(Resolution(**{rest[0]: given}), rest[0])
+        found = getattr(INNER[f"{section}.{name}"](**{rest[0]: given}), rest[0])
     else:
         config = load_config(None, {key: given})
         assigned = Config()
@@ -192,6 +238,30 @@ def test_a_setting_is_read_from_python(key: str, given: Any, value: Any) -> None
         found = value_of(config, key)
         assert value_of(assigned, key) == found
     assert found == value
+
+
+def test_augmentation_is_a_preset_and_single_settings_over_it(tmp_path: Path) -> None:
+    aerial = Augmentation(preset="aerial", rotate=15, flip=0)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: {augment: aerial, flip: 0}\n")
+    for settings in (["data.augment.rotate=15"], ["data.augment.rotate=15", "data.augment=aerial"]):
+        assert load_config(recipe, parse_settings(settings)).data.augment == aerial
+    assert load_config(recipe, {"data.augment": "none"}).data.augment == Augmentation(preset="none")
+    config = Config()
+    config.data.augment = "street"  # type: ignore[assignment]
+    config.data.augment.rotate = 5
+    assert config.data.augment == Augmentation(preset="street", rotate=5)
+    with pytest.raises(ValidationError, match="frozen"):  # which would leave the settings as they are
+        config.data.augment.preset = "none"
+
+
+def test_flip_and_color_of_older_configurations_are_those_of_the_augmentation() -> None:
+    old = {"data": {"flip": 0.25, "color": 0.1, "resolutions": [{"scale": [0.5, 2]}]}}
+    config = Config.model_validate(old)
+    assert config.data.augment == Augmentation(flip=0.25, color=0.1)
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+    with pytest.raises(ConfigError, match=r"data: flip and augment\.flip are the same setting"):
+        load_config(None, {"data.flip": 0, "data.augment.flip": 1})
 
 
 def test_a_section_without_settings_has_its_defaults(tmp_path: Path) -> None:
@@ -210,7 +280,17 @@ def test_a_section_without_settings_has_its_defaults(tmp_path: Path) -> None:
         ("optimizer.lr=nan", r"optimizer\.lr: .*finite"),
         ("optimizer.weight_decay=.inf", r"optimizer\.weight_decay: .*number"),
         ("optimizer.weight_decay=inf", r"optimizer\.weight_decay: .*finite"),
-        ("data.flip=nan", r"data\.flip: .*finite"),
+        ("data.flip=nan", r"data\.augment\.flip: .*finite"),
+        ("data.augment=stret", r"data\.augment\.preset: .*'street', 'aerial'.*found 'stret'"),
+        ("data.augment=", r"data\.augment: the name of a preset .* or settings, .*found None"),
+        ("data.augment=[3]", r"data\.augment: the name of a preset .* or settings, .*found \['3'\]"),
+        ("data.augment.rotat=3", r"Unknown setting data\.augment\.rotat\. Did you mean data\.augment\.rotate\?"),
+        ("data.rotate=3", r"Unknown setting data\.rotate\. Did you mean data\.augment\.rotate\?"),
+        ("data.augment.flip_pairs=left", r"data\.augment\.flip_pairs: pairs of class names .*found 'left'"),
+        ("data.augment.flip_pairs=[[a, b], [b, c]]", r"flip_pairs: b stands in them twice"),
+        ("data.augment.elastic=30", r"elastic is 30 and elastic_spacing 80: .*at most a quarter"),
+        ("data.augment.scale=[2, 1]", r"scale is a lowest and a highest factor, found \[2\.0, 1\.0\]"),
+        ("data.augment.jpeg=0", r"data\.augment\.jpeg: .*greater than or equal to 1"),
         ("data.balance=2", r"data\.balance: .*less than or equal to 1"),
         ("training.class_weights=rare", r"training\.class_weights: none, median_.*as \{car: 3\} or as a list.*'rare'"),
         ("training.class_weights={car: -1}", r"training\.class_weights: none, .*weights of 0 or more"),

@@ -38,10 +38,15 @@ def class_pixels(data: Data, split: str, progress: Progress | None = None) -> Cl
 
     Raises DataError if there is no such split, or a mask is missing, broken or wrong.
     """
+    return total(pixels_of_images(data, split, progress), data.head_sizes)
+
+
+def pixels_of_images(data: Data, split: str, progress: Progress | None = None) -> np.ndarray:
+    """Count the pixels of each class in each image of a split, int64 (N, C + 1), void last; see ``class_pixels``."""
     files = contents_of(data.root)
     counted = list(in_parallel(lambda pair: count_cached(pair, data, files), data.split(split), progress))
     files.save()
-    return total(counted, data.head_sizes)
+    return np.array(counted, np.int64).reshape(len(counted), sum(data.head_sizes) + 1)
 
 
 def count_cached(pair: Pair, data: Data, files: Contents) -> np.ndarray:
@@ -76,7 +81,7 @@ def join_counts(labelings: Sequence[np.ndarray], classes: Sequence[int]) -> np.n
     return np.concatenate([*of_classes, [sum(count[IGNORE] for count in labelings)]])
 
 
-def total(counts: Sequence[np.ndarray], classes: Sequence[int]) -> ClassPixels:
+def total(counts: Sequence[np.ndarray] | np.ndarray, classes: Sequence[int]) -> ClassPixels:
     """Add up the ``join_counts`` of many images."""
     table = np.array(counts, np.int64).reshape(len(counts), sum(classes) + 1)
     labelled = table[:, :-1]

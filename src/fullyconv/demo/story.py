@@ -46,7 +46,7 @@ RECIPE = {
     "data.workers": 1,
     "model.pretrained": False,
     "data.resolutions": [{"crop": [192, 192], "scale": [0.8, 1.25]}],
-    "data.color": 0.0,
+    "data.augment.color": 0.0,
     "optimizer.lr": 0.003,
     "optimizer.weight_decay": 0.02,
     "optimizer.schedule": "cosine",

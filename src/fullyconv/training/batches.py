@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 
-from fullyconv.data.dataset import SampleError, SegmentationDataset, Transform
+from fullyconv.data.dataset import Examples, SampleError, Transform
 
 KEPT_BYTES = 2**29
 """Decoded images and masks that a loader process keeps."""
@@ -27,18 +27,21 @@ class Draw(NamedTuple):
     transform: int
 
 
-class TrainingSet(Dataset[tuple[Tensor, Tensor, int]]):
-    """Images augmented as a ``Draw`` says: (image (C, h, w), mask (h, w) or (heads, h, w) uint8, index).
+class KeptSamples:
+    """The samples of a data set, of which each process keeps what it has decoded, up to ``KEPT_BYTES``.
 
-    Each loader process keeps what it has decoded, up to ``KEPT_BYTES``: a small data set is decoded once.
+    A small data set is decoded once.
     """
 
-    def __init__(self, dataset: SegmentationDataset, transforms: Sequence[Transform]):
-        self.dataset, self.transforms = dataset, transforms
+    def __init__(self, dataset: Examples) -> None:
+        self.dataset = dataset
         self.kept: dict[int, tuple[Tensor, Tensor, int]] = {}
         self.room = KEPT_BYTES
 
-    def _decoded(self, index: int) -> tuple[Tensor, Tensor, int]:
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
         if index in self.kept:
             return self.kept[index]
         sample = self.dataset[index]
@@ -48,8 +51,18 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor, int]]):
             self.room -= size
         return sample
 
+
+class TrainingSet(Dataset[tuple[Tensor, Tensor, int]]):
+    """Images augmented as a ``Draw`` says: (image (C, h, w), mask (h, w) or (heads, h, w) uint8, index)."""
+
+    def __init__(self, samples: Examples, transforms: Sequence[Transform]):
+        self.samples, self.transforms = samples, transforms
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor, int]:
-        image, mask, index = self._decoded(draw.image)
+        image, mask, index = self.samples[draw.image]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw.seed)
             image, mask = self.transforms[draw.transform](tv_tensors.Image(image), tv_tensors.Mask(mask))

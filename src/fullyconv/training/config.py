@@ -1,20 +1,21 @@
 """A training run's configuration: typed, defaulted, and strict about names. Loads no torch."""
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from fullyconv.data.augmentation.settings import as_settings
 from fullyconv.errors import ConfigError
 from fullyconv.training.settings.data import Data, Resolution
 from fullyconv.training.settings.model import Model
 from fullyconv.training.settings.optimizer import Optimizer
-from fullyconv.training.settings.section import Section
 from fullyconv.training.settings.training import Training
-from fullyconv.training.settings.written import TextLoader
 from fullyconv.validation import words
+from fullyconv.written import Section, TextLoader
 from fullyconv.yaml_data import parse_yaml, read_yaml
 
 
@@ -46,15 +47,17 @@ class Config(Section):
 def load_config(recipe: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
     """A recipe (YAML), with overrides by dotted key (``optimizer.lr``) over it. Raises ConfigError."""
     tree = _read_recipe(recipe) if recipe is not None else {}
-    for key, value in (overrides or {}).items():
+    by_depth = sorted((overrides or {}).items(), key=lambda item: item[0].count("."))  # a preset before its settings
+    for key, value in by_depth:
         *sections, name = key.split(".")
         branch = tree
         for section in sections:
             if branch.get(section) is None:
                 branch[section] = {}
-            branch = branch[section]
-            if not isinstance(branch, dict):
+            inner = as_settings(branch[section]) if section == "augment" else branch[section]
+            if not isinstance(inner, dict):
                 raise ConfigError(f"{key}: {section} is not a section.{_nearest(key)}")
+            branch[section] = branch = {**inner}
         branch[name] = value
     try:
         return Config.model_validate(tree)
@@ -92,22 +95,21 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def known_keys() -> list[str]:
-    return [
-        f"{section}.{name}"
-        for section, field in Config.model_fields.items()
-        for name in field.annotation.model_fields  # type: ignore[union-attr]
-    ]
+def known_keys(section: type[BaseModel] | None = None, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all sections and their settings."""
+    for name, field in (section or Config).model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from known_keys(field.annotation, f"{prefix}{name}.")
 
 
 def _nearest(key: str) -> str:
-    keys = [*known_keys(), *Config.model_fields]
+    keys = [*known_keys()]
     above = key.rpartition(".")[0]
     if above.startswith("data.resolutions."):
         keys = [f"{above}.{name}" for name in Resolution.model_fields]
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-    if not near:
-        near = [known for known in keys if known.split(".")[-1] == key.split(".")[-1]][:1]
+    near = [known for known in keys if known.split(".")[-1] == key.split(".")[-1]]
+    near = near or difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
     return f" Did you mean {near[0]}?" if near else f" The sections are {', '.join(Config.model_fields)}."
 
 

@@ -1,6 +1,5 @@
 """One training run: data → network → trainer → run folder."""
 
-import difflib
 import logging
 import math
 import warnings
@@ -13,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from fullyconv.data.augment import train_transform
+from fullyconv.classes import unknown_class
 from fullyconv.data.catalog import Data
 from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.data.frequencies import ClassPixels, class_pixels
@@ -26,6 +25,7 @@ from fullyconv.training.clock import Clock
 from fullyconv.training.config import Config
 from fullyconv.training.display import Display
 from fullyconv.training.module import Module
+from fullyconv.training.samples import training_set
 from fullyconv.training.save_best import SaveBest
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST
@@ -90,8 +90,7 @@ def train_network(
     if checkpoint and begun:
         refuse_other_run(checkpoint, begun, module, trainer)
     del begun  # Lightning reads it again
-    rarity = rarities(class_pixels(data, "train"), data.head_sizes) if config.data.balance else []
-    training = training_loader(dataset, config, chunk, trainer, clock, rarity)
+    training = training_loader(training_set(data, dataset, config), config, chunk, trainer, clock)
     validation = validation_loader(data, config, net, trainer)
     try:
         trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
@@ -113,26 +112,17 @@ def plan(per_epoch: int, config: Config) -> tuple[int, int]:
 
 
 def training_loader(
-    dataset: SegmentationDataset,
-    config: Config,
-    chunk: int,
-    trainer: lightning.Trainer,
-    clock: Clock,
-    rarity: Sequence[Tensor] = (),
+    samples: TrainingSet, config: Config, chunk: int, trainer: lightning.Trainer, clock: Clock
 ) -> DataLoader:
     options, accumulate = config.data, config.optimizer.accumulate
     resolutions = options.resolutions
-    transforms = [
-        train_transform(r.crop, r.scale, options.flip, options.color, dataset.inputs, options.balance, rarity)
-        for r in resolutions
-    ]
 
     def resolution(batch: int) -> int:
         progress = clock.progress(batch // accumulate)
         return next((i for i, r in enumerate(resolutions) if progress < r.until), len(resolutions) - 1)
 
     batches = Batches(
-        len(dataset),
+        len(samples),
         options.batch_size,
         chunk * accumulate,
         config.training.seed,
@@ -142,7 +132,7 @@ def training_loader(
         world_size=trainer.world_size,
     )
     return DataLoader(
-        TrainingSet(dataset, transforms),
+        samples,
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=options.workers,
@@ -184,9 +174,7 @@ def weights_by_hand(classes: Sequence[str], given: Mapping[str, float] | Sequenc
     if isinstance(given, Mapping):
         for name in given:
             if name not in classes:
-                near = difflib.get_close_matches(name, classes, n=1)
-                remedy = f"Did you mean {near[0]}?" if near else f"They are {', '.join(classes)}."
-                raise ConfigError(f"training.class_weights: {name!r} is no class of the data. {remedy}")
+                raise ConfigError(f"training.class_weights: {unknown_class(name, classes)}")
         given = [given.get(name, 1.0) for name in classes]
     if len(given) != len(classes):
         raise ConfigError(
@@ -204,12 +192,6 @@ def median_frequency(counts: ClassPixels) -> Tensor:
     occurs = pixels > 0
     frequency = pixels / of_images.clamp(min=1)
     return torch.where(occurs, frequency[occurs].quantile(0.5) / frequency.clamp(min=1e-12), 0.0)
-
-
-def rarities(counts: ClassPixels, classes: Sequence[int]) -> list[Tensor]:
-    """1 / frequency of each class, (C,) for each labeling of C ``classes``; 0 where a class does not occur."""
-    labelings = torch.from_numpy(counts.pixels).double().split(list(classes))
-    return [torch.where(pixels > 0, pixels.sum() / pixels.clamp(min=1), 0.0) for pixels in labelings]
 
 
 def _quiet() -> None:

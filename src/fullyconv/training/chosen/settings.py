@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from fullyconv.data.augmentation.settings import Augmentation
 from fullyconv.training.chosen.facts import Facts
 from fullyconv.training.config import Config
 from fullyconv.training.settings.data import Resolution
@@ -12,6 +13,8 @@ PRETRAINED, UNTRAINED = "tf_efficientnet_lite0", "regnetx_002"
 """The backbones: one whose ImageNet weights come with pip, and one that learns much in little time on a CPU."""
 CELL, PIXELS = 32, 288 * 384
 """Sides of crops are multiples of CELL, and a crop has about PIXELS pixels."""
+SCALE = (0.6, 1.6)
+"""The factors by which images are scaled, where the augmentation has no others than its defaults."""
 THIN, SOME = 8.0, 0.05
 """A class of at least the share SOME whose structures are narrower than THIN pixels is scored at stride 2."""
 RARE = 0.1
@@ -84,7 +87,9 @@ def _batch(config: Config, facts: Facts, machine: Machine) -> Choice:
 
 
 def _crops(config: Config, facts: Facts, machine: Machine) -> Choice:
-    full = Resolution(crop=crop_of(facts.height, facts.width), scale=(0.6, 1.6))
+    scale = config.data.augment.scale
+    low, high = SCALE if scale == Augmentation().scale else scale
+    full = Resolution(crop=crop_of(facts.height, facts.width), scale=(low, high))
     values: dict[str, object] = {"data.resolutions": [full]}
     why = f"images of {facts.height}×{facts.width}"
     minutes = config.training.max_minutes
@@ -93,8 +98,9 @@ def _crops(config: Config, facts: Facts, machine: Machine) -> Choice:
         passes = minutes * 60 / step * config.data.batch_size / facts.images
         why += f"; a step takes {step:.2f} s, and {minutes:g} minutes show each {passes:.0f} times"
         if passes < PASSES:
-            low = Resolution(until=0.4, crop=crop_of(facts.height, facts.width, 0.36), scale=(0.36, 0.96))
-            values["data.resolutions"] = [low, full]
+            smaller = (0.6 * low, 0.6 * high)
+            coarse = Resolution(until=0.4, crop=crop_of(facts.height, facts.width, 0.36), scale=smaller)
+            values["data.resolutions"] = [coarse, full]
     return Choice(values, why)
 
 
@@ -153,7 +159,6 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return " then ".join(map(_shown, value))
     if isinstance(value, Resolution):
-        low, high = value.scale
         size = "×".join(map(str, value.crop)) if value.crop else "whole"
-        return f"{size} scaled by {low:g} to {high:g}"
+        return size + (f" scaled by {value.scale[0]:g} to {value.scale[1]:g}" if value.scale else "")
     return str(value)

@@ -1,14 +1,16 @@
 """Settings of the data: what is read, and how it is scaled, cropped and augmented."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from fullyconv.data.augmentation.settings import Augmentation, as_settings
 from fullyconv.data.checks.kinds import kinds_named
 from fullyconv.data.splits.names import read_fold
 from fullyconv.errors import ConfigError
-from fullyconv.training.settings.section import Count, Fraction01, Pair, Percent, Positive, Section, Side
+from fullyconv.written import Count, Fraction01, Pair, Percent, Positive, Section, Side
 
 
 class Resolution(Section):
@@ -17,12 +19,12 @@ class Resolution(Section):
     until: Fraction01 = 1.0
     crop: tuple[Side, Side] | None = (320, 320)
     """Height and width in pixels of what the network is trained on; none: whole images, not scaled."""
-    scale: tuple[Positive, Positive] = (0.5, 2.0)
-    """The images are scaled by a factor drawn from this range, then cropped."""
+    scale: tuple[Positive, Positive] | None = None
+    """The images are scaled by a factor drawn from this range, then cropped; none: that of data.augment."""
 
     @model_validator(mode="after")
     def _rising(self) -> "Resolution":
-        if self.scale[0] > self.scale[1]:
+        if self.scale is not None and self.scale[0] > self.scale[1]:
             raise ValueError(f"scale is a lowest and a highest factor, found {list(self.scale)}")
         return self
 
@@ -54,10 +56,31 @@ class Data(Section):
     range: Literal["auto", "type"] | Percentiles | Pair | list[Pair] = "auto"
     """Which values of the images become 0 and 255: two numbers for all bands, or for each; percentiles of the train
     split; the type's smallest and largest. Auto: bytes stay as they are, all else has percentiles 0.5 and 99.5."""
-    flip: Fraction01 = 0.5
-    color: Fraction01 = 0.3
+    augment: Augmentation = Augmentation()
+    """How samples are changed at random: the name of a preset, or settings over it, as {preset: aerial, rotate: 15}."""
     balance: Fraction01 = 0.0
     """The probability that a crop is placed on a pixel of a rare class, drawn from the image's by 1/frequency."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_names(cls, given: object) -> object:
+        """Take ``flip`` and ``color``, as older configurations have them, for those of ``augment``."""
+        if not isinstance(given, Mapping):
+            return given
+        short = {name: given[name] for name in ("flip", "color") if name in given}
+        augment = as_settings(given.get("augment", {}))
+        if not short or not isinstance(augment, Mapping):
+            return given
+        for name in short.keys() & augment.keys():
+            raise ValueError(f"{name} and augment.{name} are the same setting: give one of them")
+        return {key: value for key, value in given.items() if key not in short} | {"augment": {**augment, **short}}
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _preset_or_settings(cls, given: object) -> object:
+        if not isinstance(given, str | bool | Mapping | Augmentation):
+            raise ValueError("the name of a preset is expected, as street or none, or settings, as {rotate: 15}")
+        return given
 
     @field_validator("fold")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fullyconv.channels import MAX_CHANNELS
-from fullyconv.training.settings.section import Count, Fraction01, Section
+from fullyconv.written import Count, Fraction01, Section
 
 
 class Model(Section):

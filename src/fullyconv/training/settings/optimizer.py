@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fullyconv.training.settings.section import Count, Fraction01, Positive, Section
+from fullyconv.written import Count, Fraction01, Positive, Section
 
 
 class Optimizer(Section):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from fullyconv.objective import Objective
-from fullyconv.training.settings.section import Count, Positive, Section, Weight
+from fullyconv.written import Count, Positive, Section, Weight
 
 
 class Training(Section):

@@ -1,0 +1,1 @@
+"""Augmentation: how training samples are changed at random, image and mask together."""
