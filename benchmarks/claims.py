@@ -1,18 +1,25 @@
-"""The paper's claims on the built-in data: finer is better, fine-tuning beats the last layer, stages ≈ at once.
+"""The paper's claims: finer is better, fine-tuning beats the last layer, stages ≈ at once.
 
     python benchmarks/claims.py [--out runs/claims] [--epochs 12] [--seeds 0]
+    python benchmarks/claims.py --camvid CAMVID [--steps 100] [--seeds 0 1 2] [--only NAME ...]
+    python benchmarks/claims.py --camvid CAMVID --trunk vgg16 --init RUN --rate 0.0001
 
-A small VGG learns to classify crops of single objects; every network starts from it, with its scores at zero, and sees
-scenes for the same number of epochs a stage: FCN-32s with the backbone frozen ("last layer only"), FCN-32s → 16s → 8s
-in stages, and FCN-8s at once for as long as the three stages together. Writes benchmarks/claims.md.
+The first is on the built-in data, the others on CamVid, from ImageNet's weights or those of a run (claims_camvid.py).
+Those can be stopped and started again: what is finished is kept. Each writes its section of benchmarks/claims.md.
+
+On the built-in data, a small VGG learns to classify crops of single objects; every network starts from it, with its
+scores at zero, and sees scenes for the same number of epochs a stage: FCN-32s with the backbone frozen ("last layer
+only"), FCN-32s → 16s → 8s in stages, and FCN-8s at once for as long as the three stages together.
 """
 
 import argparse
 import platform
+import re
 import statistics
 import time
 from pathlib import Path
 
+import claims_camvid
 import torch
 
 from fullyconv.data import open_data
@@ -94,21 +101,60 @@ def table(results, accuracy, epochs, data, minutes):
     return "\n".join(lines) + "\n"
 
 
+def on_built_in_data(out, epochs, seeds):
+    """Train everything on the built-in data; return the section of claims.md."""
+    began = time.monotonic()
+    make(out / "data", train=600, val=40, test=100, crops_per_class=150)
+    data = open_data(out / "data")
+    results, accuracy = {}, 0.0
+    for seed in seeds:
+        accuracy = start(data, out / str(seed) / "start")
+        results[seed] = runs(data, out / str(seed), epochs, seed)
+    return table(results, accuracy, epochs, data, (time.monotonic() - began) / 60)
+
+
+def on_camvid(options):
+    """Train what is not finished on CamVid; return the section of claims.md."""
+    given = f" --trunk {options.trunk}" + (f" --init RUN --rate {options.rate}" if options.init else "")
+    start = f"-from-{options.init.name}" if options.init else ""
+    folder = options.out / "camvid" / f"{options.trunk}{start}-{options.steps}-{options.rate}"
+    results = claims_camvid.train_all(
+        options.camvid, folder, options.trunk, options.steps, options.seeds, options.only, options.init, options.rate
+    )
+    command = (
+        f"`python benchmarks/claims.py --camvid CAMVID{given} --steps {options.steps} --seeds {' '.join(results)}`; "
+        f"torch {torch.__version__}, {torch.get_num_threads()} CPU threads ({platform.machine()}). 367 frames of "
+        "360×480 to train on, in crops of 180×240, 4 a step; all 233 to test on, 11 classes."
+    )
+    return claims_camvid.section(results, options.trunk, options.steps, command)
+
+
+def with_section(page, section):
+    """A page of Markdown with ``section`` in place of the one of the same heading, or at its end."""
+    heading = section.splitlines()[0]
+    parts = [part.strip() for part in re.split(r"^(?=# )", page, flags=re.MULTILINE) if part.strip()]
+    places = [number for number, part in enumerate(parts) if part.splitlines()[0] == heading] or [len(parts)]
+    parts[places[0] : places[0] + 1] = [section.strip()]
+    return "\n\n".join(parts) + "\n"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("runs/claims"))
-    parser.add_argument("--epochs", type=int, default=12, help="a stage")
+    parser.add_argument("--epochs", type=int, default=12, help="a stage, on the built-in data")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--camvid", type=Path, help="CamVid's folder; without it, the built-in data")
+    parser.add_argument("--steps", type=int, default=100, help="a stage, on CamVid")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*claims_camvid.RUNS], default=[], help="these runs on CamVid alone"
+    )
+    parser.add_argument("--trunk", default="tf_efficientnet_lite0", help="the backbone, on CamVid")
+    parser.add_argument("--init", type=Path, help="a run to start from, in place of ImageNet's weights")
+    parser.add_argument("--rate", type=float, default=0.001, help="the learning rate, on CamVid")
     options = parser.parse_args()
-    began = time.monotonic()
-    make(options.out / "data", train=600, val=40, test=100, crops_per_class=150)
-    data = open_data(options.out / "data")
-    results, accuracy = {}, 0.0
-    for seed in options.seeds:
-        accuracy = start(data, options.out / str(seed) / "start")
-        results[seed] = runs(data, options.out / str(seed), options.epochs, seed)
-    text = table(results, accuracy, options.epochs, data, (time.monotonic() - began) / 60)
-    Path(__file__).with_suffix(".md").write_text(text)
+    text = on_camvid(options) if options.camvid else on_built_in_data(options.out, options.epochs, options.seeds)
+    page = Path(__file__).with_suffix(".md")
+    page.write_text(with_section(page.read_text(encoding="utf-8"), text), encoding="utf-8")
     print(text)
 
 
