@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import fullyconv as fc
-from fullyconv.errors import DataError
+from fullyconv.errors import ConfigError, DataError
 from fullyconv.model.fcn import build
 from fullyconv.results.segmentation import SHOWN, Segmentation
 
@@ -89,3 +89,16 @@ def test_a_notebook_shows_a_segmentation_as_a_picture():
     assert picture.format == "PNG"
     assert picture.width == SHOWN
     assert picture.convert("RGB").getpixel((5, 1)) == (100, 50, 0)
+
+
+def test_a_segmentation_is_written_as_its_size_and_the_share_of_each_class():
+    labels = np.array([[0, 1, 1, 255], [1, 1, 1, 1]], np.uint8)
+    seg = Segmentation(labels, np.zeros((2, 4, 3), np.uint8), ["sky", "sea", "land"], [(0, 0, 0)] * 3)
+    assert repr(seg) == "Segmentation of 2×4 pixels: sea 75.0%, sky 12.5%, no data 12.5%"
+
+
+def test_python_that_is_used_line_by_line_starts_no_further_processes(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with pytest.raises(ConfigError, match=r"training\.devices is 2: a notebook is one process"):
+        fc.train(photos, "fcn32s-smallvgg", tmp_path / "run", pretrained=False, settings=["training.devices=2"])
+    assert not (tmp_path / "run").exists()

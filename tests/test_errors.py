@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from fullyconv.errors import DataError, FullyConvError, first_line, visible
+from fullyconv.errors import ConfigError, DataError, FullyConvError, first_line, visible
 
 ACTING = ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x9b", "\u2028", "\u2029", "\u202e", "\u2066", "\u200f", "\udc80"]
 
@@ -41,3 +41,10 @@ def test_an_error_has_the_lines_that_it_was_given_and_no_more():
 )
 def test_the_first_line_of_another_librarys_error_has_words(error: Exception, words: str) -> None:
     assert first_line(error) == words
+
+
+def test_a_notebook_shows_an_error_of_the_users_without_a_traceback():
+    """IPython asks an error for this."""
+    assert ConfigError("--tile x: expected a number.", "  and a list")._render_traceback_() == [
+        "ConfigError: --tile x: expected a number.\n  and a list"
+    ]

@@ -21,6 +21,7 @@ ORDER = (
         "objective",
         "hardware",
         "sharing",
+        "live",
     ),
     *("classes", "palettes", "fonts", "geometry"),
     *("model", "convolutionalization", "data", "weights", "results", "evaluation", "training", "publish"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from fullyconv.data.checks.checked import ProgressBar, checked, no_bar, warn_of_faint
+from fullyconv.data.checks.checked import ProgressBar, checked, warn_of_faint
 from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
 from fullyconv.inference.ensemble import Models, listed, opened
 from fullyconv.inference.exported import open_model
+from fullyconv.live import notebook_bar
 from fullyconv.model.border import for_inference
 from fullyconv.weights.run_files import CONFIG, EVALUATION
 
@@ -48,21 +49,21 @@ def train(
     resume: bool = False,
     say: Callable[[str], None] = print,
     show: Callable[[Result], None] | None = None,
-    bar: ProgressBar = no_bar,
+    bar: ProgressBar = notebook_bar,
 ) -> Path:
     """Train a network on a data set, measure it, and return the run folder ``out``: what ``fullyconv train`` does.
 
     The options are the command's; ``settings`` are its ``--set``, as ``["optimizer.lr=0.001"]``. ``say`` is given
     messages, ``show`` the measurements (in the first of several processes). Raises DataError for what is wrong with
-    the data (``allow`` names kinds of problems that do not stop it) and ConfigError for options that do not go
-    together.
+    the data (``allow`` names kinds of problems to go on with) and ConfigError for options that do not go together.
     """
     from fullyconv.evaluation.report.places import own_split
     from fullyconv.evaluation.report.report import evaluate_and_report
+    from fullyconv.evaluation.report.shown import Run
     from fullyconv.training.config import load_config, parse_settings
     from fullyconv.written import as_expected
 
-    out = Path(out)
+    out = Run(out)
     options: dict[str, object] = {
         "data.path": data,
         "data.fold": fold,
@@ -137,7 +138,7 @@ def evaluate(
     fold: str | None = None,
     allow: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
-    bar: ProgressBar = no_bar,
+    bar: ProgressBar = notebook_bar,
 ) -> Result:
     """Measure a network on a split of a data set, as ``fullyconv evaluate`` does, and return the measurements.
 
@@ -151,6 +152,7 @@ def evaluate(
     from fullyconv.evaluation.measure import said_of_lacking
     from fullyconv.evaluation.report.places import common_fold, places
     from fullyconv.evaluation.report.report import evaluate_and_report
+    from fullyconv.evaluation.report.shown import Measurements
 
     net, models = for_inference(opened(model)), [Path(one) for one in listed(model)]
     run = models[0] if len(models) == 1 and models[0].is_dir() else None
@@ -166,7 +168,7 @@ def evaluate(
         result = evaluate_and_report(net, data_set, split, run, file, report, progress=step)
     if say is not None and run is not None:
         say(f"Measurements: {file}. Report: {report}.")
-    return result
+    return cast("Result", Measurements(result, net.palette, " + ".join(model.name for model in models)))
 
 
 def compare(
@@ -180,7 +182,7 @@ def compare(
     fold: str | None = None,
     allow: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
-    bar: ProgressBar = no_bar,
+    bar: ProgressBar = notebook_bar,
 ) -> PairedResult:
     """Compare two networks on a split of a data set, as ``fullyconv evaluate FIRST SECOND --compare`` does.
 
@@ -234,7 +236,7 @@ def predict(
     level: int = 0,
     values: str | None = None,
     say: Callable[[str], None] = lambda _: None,
-    bar: ProgressBar = no_bar,
+    bar: ProgressBar = notebook_bar,
 ) -> tuple[list[Path], list[tuple[Path, Exception]]]:
     """Label images, or folders of them, into files in ``out``, as ``fullyconv predict`` does; see ``predict_files``.
 
@@ -278,7 +280,7 @@ def convert(
     layout: str | None = None,
     allow: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
-    bar: ProgressBar = no_bar,
+    bar: ProgressBar = notebook_bar,
 ) -> int:
     """Check a data set and write it in the format of another tool, as the command does; return the number of images.
 
@@ -305,7 +307,7 @@ def export(
     images: int | None = None,
     allow: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
-    bar: ProgressBar = no_bar,
+    bar: ProgressBar = notebook_bar,
 ) -> Export:
     """Write a network to a file ``.onnx``, ``.xml`` (OpenVINO) or ``.pt2``, and verify it there: ``fullyconv export``.
 

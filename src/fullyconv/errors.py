@@ -33,6 +33,10 @@ class FullyConvError(Exception):
     def __str__(self) -> str:
         return "\n".join(visible(str(line)) for line in self.args)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython and notebooks show of the error: the message, without a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class DataError(FullyConvError):
     """Images, masks or a data set's description are at fault."""

@@ -32,6 +32,14 @@ class Segmentation:
     palette: list[Colour]
     probabilities: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        """Return the size, and the share of the pixels that each class in the image has."""
+        counts = np.bincount(self.labels.ravel(), minlength=IGNORE + 1)
+        named = {**dict(enumerate(self.classes)), IGNORE: "no data"}
+        shares = (f"{named[i]} {counts[i] / counts.sum():.1%}" for i in np.argsort(-counts, kind="stable") if counts[i])
+        height, width = self.labels.shape
+        return f"Segmentation of {height}×{width} pixels: {', '.join(shares)}"
+
     def overlay(self, alpha: float = 0.5, legend: bool = True) -> Image.Image:
         """Return the image under its classes' colours, of strength ``alpha``, above a legend of the classes in it."""
         picture = overlay(self.image, self.labels, self.palette, alpha)

@@ -1,41 +1,30 @@
-"""How far a run is, shown on the terminal."""
+"""How far a run is, shown on a terminal or in a notebook."""
 
 import math
 import time
 from collections.abc import Callable
 
 import lightning
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fullyconv.live import Line, open_line
 from fullyconv.training.clock import Clock
 
 
 class Display(lightning.Callback):
-    """A progress bar with loss, mean IoU, images/s and time left; without a terminal, a line per validation."""
+    """A line with a bar, loss, mean IoU, images/s and time left; where none can be seen, a line per validation."""
 
     def __init__(self, clock: Clock, images_a_step: int, say: Callable[[str], None]):
         self.clock, self.images_a_step, self.say = clock, images_a_step, say
-        self.console = Console(stderr=True)
-        self.bar: Progress | None = None
+        self.line: Line | None = None
         self.mean_iou = float("nan")
         self.speed = 0.0
         self.shown = (0, 0.0)
+        self.last = ""
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.shown = (trainer.global_step, time.monotonic())
-        if not (trainer.is_global_zero and self.console.is_terminal):
-            return
-        columns = (
-            "{task.fields[phase]}  loss {task.fields[loss]:.3f}  mean IoU {task.fields[iou]:.3f}  "
-            "{task.fields[speed]:.1f} images/s"
-        )
-        self.bar = Progress(
-            BarColumn(), TextColumn(columns), TimeRemainingColumn(), console=self.console, transient=True
-        )
-        self.task = self.bar.add_task("train", total=1.0, phase="train", loss=0.0, iou=self.mean_iou, speed=0.0)
-        self.bar.start()
+        if trainer.is_global_zero:
+            self.line = open_line()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: object) -> None:
         step, since = self.shown
@@ -50,22 +39,24 @@ class Display(lightning.Callback):
         self._show(trainer, "check")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.mean_iou = measured.get("val_mean_iou", float("nan")) if self.clock.validates else float("nan")
+        self.mean_iou = _measured(trainer, "val_mean_iou") if self.clock.validates else float("nan")
         self.shown = (trainer.global_step, time.monotonic())
-        if self.bar is not None:
+        loss = _measured(trainer, "train_loss")
+        self.last = (
+            f"step {trainer.global_step}  {self.clock.elapsed() / 60:.1f} min  loss {loss:.3f}  "
+            f"{'' if math.isnan(self.mean_iou) else f'val mean IoU {self.mean_iou:.3f}  '}{self.speed:.1f} images/s"
+        )
+        if self.line is not None:
             self._show(trainer, "train")
         elif trainer.is_global_zero:
-            self.say(
-                f"step {trainer.global_step}  {self.clock.elapsed() / 60:.1f} min  loss {measured['train_loss']:.3f}  "
-                f"{'' if math.isnan(self.mean_iou) else f'val mean IoU {self.mean_iou:.3f}  '}{self.speed:.1f} images/s"
-            )
+            self.say(self.last)
 
     def _show(self, trainer: lightning.Trainer, phase: str) -> None:
-        if self.bar is not None:
-            loss = float(trainer.callback_metrics.get("train_loss", torch.tensor(0.0)))
-            done = self.clock.progress(trainer.global_step)
-            self.bar.update(self.task, completed=done, phase=phase, loss=loss, iou=self.mean_iou, speed=self.speed)
+        if self.line is not None:
+            measured = {"loss": _measured(trainer, "train_loss"), "mean IoU": self.mean_iou}
+            known = [f"{name} {value:.3f}" for name, value in measured.items() if not math.isnan(value)]
+            text = "  ".join([phase, *known, f"{self.speed:.1f} images/s"])
+            self.line.show(self.clock.progress(trainer.global_step), text)
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
         self._close()
@@ -76,6 +67,11 @@ class Display(lightning.Callback):
         self._close()
 
     def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        if self.line is not None:
+            self.line.close(self.last)
+            self.line = None
+
+
+def _measured(trainer: lightning.Trainer, name: str) -> float:
+    """Return what the module has logged under a name last; NaN if nothing yet."""
+    return float(trainer.callback_metrics.get(name, math.nan))

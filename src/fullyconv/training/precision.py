@@ -1,5 +1,6 @@
 """The precision that a network is trained in: as configured, or decided by the hardware and a short measurement."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -68,12 +69,20 @@ def _rounded(seconds: float) -> str:
 
 
 def refuse_impossible(config: Config) -> None:
-    """Raise ConfigError for a precision that the device cannot train in, or for more devices than there are."""
+    """Raise ConfigError for a precision that the device cannot train in, or more devices than there are or can be had.
+
+    A notebook, and Python that is typed line by line, cannot start the further processes.
+    """
     device = best_device()
     found = count_devices(device)
     if found is not None and config.training.devices > found:
         raise ConfigError(
             f"training.devices is {config.training.devices}; this machine has {found}: give at most that."
+        )
+    if config.training.devices > 1 and hasattr(sys, "ps1"):
+        raise ConfigError(
+            f"training.devices is {config.training.devices}: a notebook is one process, and cannot start others. Give "
+            "1, or run the command: fullyconv train."
         )
     if config.training.precision == "16" and not trains_in_fp16(device):
         raise ConfigError(

@@ -108,3 +108,12 @@ pre {
 }
 @media print { body { max-width: none; padding: 0; } .example, .chart { break-inside: avoid; } }
 """
+
+COMPACT = """
+html { font-size: 13px; }
+body { padding: 0.75rem 1.25rem; max-width: none; font-size: 14px; }
+h1 { font-size: 1.35rem; }
+h2 { margin: 1.5rem 0 0.5rem; }
+.charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1.5rem; }
+"""
+"""What the page has in addition where it is a part of another one, as in a notebook."""

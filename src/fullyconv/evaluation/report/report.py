@@ -28,7 +28,7 @@ from fullyconv.evaluation.report.charts import (
     percent_range,
     swatch,
 )
-from fullyconv.evaluation.report.page import PAGE, STYLE
+from fullyconv.evaluation.report.page import COMPACT, PAGE, STYLE
 from fullyconv.evaluation.report.places import images_file
 from fullyconv.files import write_whole
 from fullyconv.model.segmenter import Segmenter
@@ -119,20 +119,35 @@ def write_report(
         _section("To repeat this run", _text(command)),
         _section("Configuration", _text(_read(run_dir / CONFIG))),
     ]
+    path = file or run_dir / REPORT
+    write_whole(path, _page(title or run_dir.resolve().name, result, sections, data))
+    return path
+
+
+def summary(result: Result, palette: Sequence[Colour], title: str, run: Path | None = None) -> str:
+    """Return a page of the figures and tables alone; with ``run``, also of its curves."""
+    count = len(result["per_class"])
+    sections = [
+        _numbers(result),
+        _section("Classes", class_bars(result, palette[:count])),
+        *_further_heads(result, palette[count:]),
+        _section("Training", _curves(_read(run / CURVES))) if run else "",
+    ]
+    return _page(title, result, sections, style=STYLE + COMPACT)
+
+
+def _page(title: str, result: Result, sections: Sequence[str], data: str = "", style: str = STYLE) -> str:
     images = "1 image" if result["images"] == 1 else f"{result['images']:,} images"
-    classes = "1 class" if len(names) == 1 else f"{len(names)} classes"
+    classes = "1 class" if len(result["per_class"]) == 1 else f"{len(result['per_class'])} classes"
     split = f" of the split “{result['split']}”" if result["split"] else ""
     split += f" of {data}" if data else ""
     seen = ". Results on training images do not tell how it does on new ones" if result["split"] == "train" else ""
-    page = PAGE.substitute(
-        title=escape(title or run_dir.resolve().name),
+    return PAGE.substitute(
+        title=escape(title),
         subtitle=escape(f"Measured on {images}{split}, {classes}{seen}"),
-        style=STYLE,
+        style=style,
         sections="\n".join(filter(None, sections)),
     )
-    path = file or run_dir / REPORT
-    write_whole(path, page)
-    return path
 
 
 def _section(title: str, content: str) -> str:
