@@ -27,9 +27,8 @@ CHECKPOINT = 500
 RECIPE: dict[str, Any] = {
     "data.batch_size": 4,
     "data.workers": 0,
-    "data.resolutions": [{"crop": [180, 240], "scale": [0.7, 1.5]}],
-    "data.flip": 0.5,
-    "data.color": 0.3,
+    "data.resolutions": [{"crop": [180, 240]}],
+    "data.augment": {"preset": "none", "scale": [0.7, 1.5], "flip": 0.5, "color": 0.3},
     "optimizer.name": "adamw",
     "optimizer.weight_decay": 0.01,
     "optimizer.schedule": "poly",
