@@ -490,3 +490,15 @@ def test_help_says_what_a_command_and_each_option_does(fullyconv, words):
     for option in command.params:
         assert option.help, option.name
         assert option.opts[0] in out or (option.metavar or option.name) in out
+
+
+def test_data_show_draws_samples_as_training_augments_them(fullyconv, data, tmp_path):
+    settings = ("--set", "data.resolutions=[{crop: [32, 32]}]", "--set", "data.augment={preset: aerial, rotate: 15}")
+    code, _, err = fullyconv("data", "show", data, "--augmented", "--out", "samples.png", *settings)
+    assert (code, err) == (0, "samples.png\n")
+    assert (tmp_path / "samples.png").is_file()
+    code, _, err = fullyconv("data", "show", data, "--out", "others.png", *settings)
+    assert (code, "--recipe and --set are settings of --augmented" in err) == (2, True)
+    code, _, err = fullyconv("data", "show", data, "--augmented", "--out", "others.png", "--set", "data.augment=hills")
+    assert (code, "data.augment.preset: input should be 'default', 'street'" in err) == (2, True)
+    assert not (tmp_path / "others.png").exists()

@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from fullyconv.data import IGNORE, check, open_data
-from fullyconv.data.augmentation.settings import Augmentation
-from fullyconv.data.augmentation.transform import TrainTransform
 from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
-from fullyconv.training.batches import Draw, TrainingSet
+from fullyconv.training.batches import Draw
+from fullyconv.training.config import load_config
+from fullyconv.training.samples import training_set
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
 MASK = np.array([[0, 1, 2, 255, 0]] * 4)
@@ -66,8 +66,10 @@ def test_images_of_other_bands_are_refused(folder):
 
 def test_a_process_that_is_spawned_loads_the_same(folder):
     """As on macOS and Windows, where all that a loader needs is pickled; a fork would share it."""
-    transform = TrainTransform((3, 3), Augmentation(color=0.5))
-    dataset = TrainingSet(SegmentationDataset(open_data(folder), "train"), [transform])
+    augment = {"preset": "microscopy", "rotate": 20, "elastic_spacing": 40, "noise": 9, "jpeg": 50, "copy_paste": 0.5}
+    settings = {"data.augment": augment, "data.balance": 0.5, "data.resolutions": [{"crop": [3, 3]}]}
+    data = open_data(folder)
+    dataset = training_set(data, SegmentationDataset(data, "train"), load_config(None, settings))
     draws = [[Draw(index, seed=index, transform=0)] for index in range(2)]
     here, there = (
         list(DataLoader(dataset, batch_sampler=draws, num_workers=workers, multiprocessing_context=context))

@@ -51,6 +51,10 @@ AllowOption = Annotated[
         help=f"Go on with data that have problems of this kind; repeatable. Kinds: {', '.join(KINDS)}.",
     ),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting of a recipe, such as optimizer.lr=0.001; repeatable (docs/training.md)."),
+]
 FoldOption = Annotated[
     str | None,
     typer.Option(

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from fullyconv.cli.arguments import AllowOption, DataArgument, LayoutOption
+from fullyconv.cli.arguments import AllowOption, DataArgument, LayoutOption, SetOption
 from fullyconv.cli.terminal import print_result, progress_bar, say
-from fullyconv.errors import visible
+from fullyconv.errors import ConfigError, visible
 
 
 def make(
@@ -170,11 +170,25 @@ def show(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="File of the figure, such as samples.png.")],
     layout: LayoutOption = None,
+    augmented: Annotated[
+        bool,
+        typer.Option("--augmented", help="Draw what training makes of the images (data.augment in docs/training.md)."),
+    ] = False,
+    recipe: Annotated[Path | None, typer.Option(help="With --augmented: YAML file of settings, as for train.")] = None,
+    settings: SetOption = None,
 ) -> None:
-    """Draw sample images beside their masks."""
+    """Draw sample images beside their masks, or as training augments them."""
     from fullyconv.data import open_data
     from fullyconv.data.samples import show
 
+    if augmented:
+        from fullyconv.training.show import show_augmented
+
+        show_augmented(data, out, layout, recipe=recipe, settings=settings or [], say=say)
+        say(f"{out}")
+        return
+    if recipe or settings:
+        raise ConfigError("--recipe and --set are settings of --augmented: give that too")
     faults = show(open_data(data, layout), out)
     if faults:
         more = [f"  and {len(faults) - 10} more"] if len(faults) > 10 else []

@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fullyconv.cli.arguments import AllowOption, FoldOption
+from fullyconv.cli.arguments import AllowOption, FoldOption, SetOption
 from fullyconv.cli.terminal import print_tables, progress_bar, say
-
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting of a recipe, such as optimizer.lr=0.001; repeatable (docs/training.md)."),
-]
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/demo")) -> None:

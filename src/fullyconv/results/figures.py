@@ -63,12 +63,17 @@ def errors(image: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> np.ndarr
     return picture
 
 
-def with_legend(picture: np.ndarray, names: Sequence[str], colours: Sequence[Colour]) -> Image.Image:
-    """Return ``picture`` (H, W, 3) above a legend, with white beside it if it is narrower than the legend."""
+def with_legend(
+    picture: np.ndarray, names: Sequence[str], colours: Sequence[Colour], size: int | None = None
+) -> Image.Image:
+    """Return ``picture`` (H, W, 3) above a legend, with white beside it if it is narrower than the legend.
+
+    ``size`` is that of the letters in pixels; None: by the picture's width.
+    """
     height, width = picture.shape[:2]
-    size = min(max(12, round(width / 40)), 64)
+    size = size or min(max(12, round(width / 40)), 64)
     gap = size // 2
-    texts = _texts(names, size)
+    texts = drawable(names, size)
     entries = [(text, font, 2 * size + round(font.getlength(text))) for text, font in texts]
     sheet = max([width, min(12 * size, sum(w for *_, w in entries))] + [w + gap for *_, w in entries])
     places, x, y = [], gap, gap
@@ -97,7 +102,7 @@ def panels(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], width: 
     top = 2 * size
     sheet = Image.new("RGB", (len(titles) * (width + gap) + gap, top + sum(heights) + gap * len(rows)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for column, (text, font) in enumerate(_texts(titles, size)):
+    for column, (text, font) in enumerate(drawable(titles, size)):
         middle = gap + column * (width + gap) + width / 2
         draw.text((middle, top / 2), text, fill=INK, font=font, anchor="mm")
     y = top
@@ -114,7 +119,7 @@ def _to_width(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize(size, method).convert("RGB")
 
 
-def _texts(texts: Sequence[str], size: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
+def drawable(texts: Sequence[str], size: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
     """Return each text as it can be drawn, and a font of this size that draws it."""
     from fullyconv.fonts import fonts_for  # loads matplotlib, which pictures without texts do without
 

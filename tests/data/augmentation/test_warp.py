@@ -120,11 +120,11 @@ def test_crops_reach_every_part_of_the_image():
     image, mask = coordinates(40, 40)
     seen = torch.zeros(40 * 40, dtype=torch.bool)
     torch.manual_seed(0)
-    for _ in range(2000):
+    for _ in range(1200):
         places, labels = warped_crop(image, mask, (12, 12), 1, options)
         rows, columns = places[:, labels != IGNORE].floor().long()
         seen[rows * 40 + columns] = True
-    assert seen.float().mean() > 0.98
+    assert seen.float().mean() > 0.97
 
 
 def test_angles_are_drawn_evenly_from_both_sides():

@@ -129,6 +129,15 @@ class Augmentation(Section):
         preset = as_expected(given.get("preset", "default"), Preset)
         return {**(PRESETS.get(preset) or {}), **given} if isinstance(preset, str) else given
 
+    def __str__(self) -> str:
+        """Return in one line what is done, as "street: scale 0.5 to 2, flip 0.5"."""
+        done = [f"scale {self.scale[0]:g} to {self.scale[1]:g}"] if self.scale != (1, 1) else []
+        for name, value in self:
+            if isinstance(value, float | int) and value and not (name == "elastic_spacing" and not self.elastic):
+                done.append(f"{name} {value:g}")
+        done += [f"{one} and {other} exchanged" for one, other in self.flip_pairs]
+        return f"{self.preset}: {', '.join(done) or 'nothing is changed'}"
+
 
 def as_settings(given: object) -> object:
     """Return a preset that is given by its name alone as settings; all else as it is."""
