@@ -78,8 +78,9 @@ def augmented_picture(data: Data, config: Config, count: int = 3, versions: int 
         images = [displayable(image) for image, _, _ in shown]
         masked = [_masked(image, plane, data) for image, plane in zip(images, planes, strict=True)]
         name = data.name(data.split("train")[index].image)
-        rows.append([_named(Image.fromarray(images[0]), name), *map(Image.fromarray, images[1:])])
-        rows.append([*map(Image.fromarray, masked)])
+        height = round(WIDTH * images[-1].shape[0] / images[-1].shape[1])
+        rows.append([_fitted(images[0], height, name), *map(Image.fromarray, images[1:])])
+        rows.append([_fitted(masked[0], height), *map(Image.fromarray, masked[1:])])
     sheet = _headed(panels(rows, ["original"] + ["augmented"] * versions, WIDTH), _summary(config))
     void = IGNORE in present
     labels = sorted(present - {IGNORE})
@@ -106,22 +107,35 @@ def _masked(image: np.ndarray, labels: np.ndarray, data: Data) -> np.ndarray:
     return picture
 
 
-def _named(picture: Image.Image, name: str) -> Image.Image:
-    """Return the picture, scaled to ``WIDTH``, above its name; of a long name the end is shown."""
-    height = round(picture.height * WIDTH / picture.width)
-    sheet = Image.new("RGB", (WIDTH, height + 2 * LETTERS), PAPER)
-    sheet.paste(picture.resize((WIDTH, height), Image.Resampling.LANCZOS))
-    ((text, font),) = drawable([name], LETTERS - 3)
-    while font.getlength(text) > WIDTH:
-        text = f"…{text[2:]}"
-    ImageDraw.Draw(sheet).text((WIDTH / 2, height + LETTERS), text, fill=INK, font=font, anchor="mm")
+def _fitted(picture: np.ndarray, height: int, name: str = "") -> Image.Image:
+    """Return a picture on white, ``WIDTH`` wide and at most ``height`` high, above its name if it has one.
+
+    Of a long name the end is shown.
+    """
+    size = (WIDTH, max(1, round(WIDTH * picture.shape[0] / picture.shape[1])))
+    if size[1] > height:
+        size = (max(1, round(height * picture.shape[1] / picture.shape[0])), height)
+    sheet = Image.new("RGB", (WIDTH, size[1] + (2 * LETTERS if name else 0)), PAPER)
+    sheet.paste(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS), ((WIDTH - size[0]) // 2, 0))
+    if name:
+        ((text, font),) = drawable([name], LETTERS - 3)
+        while font.getlength(text) > WIDTH:
+            text = f"…{text[2:]}"
+        ImageDraw.Draw(sheet).text((WIDTH / 2, size[1] + LETTERS), text, fill=INK, font=font, anchor="mm")
     return sheet
 
 
 def _headed(picture: Image.Image, text: str) -> Image.Image:
-    """Return the picture below a line of text."""
-    sheet = Image.new("RGB", (picture.width, picture.height + 2 * LETTERS), PAPER)
-    sheet.paste(picture, (0, 2 * LETTERS))
+    """Return the picture below a text, in as many lines as it takes."""
     ((text, font),) = drawable([text], LETTERS)
-    ImageDraw.Draw(sheet).text((LETTERS / 2, LETTERS), text, fill=INK, font=font, anchor="lm")
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        lines[-1:] = [longer] if font.getlength(longer) < picture.width - LETTERS else [lines[-1], word]
+    height = round(1.5 * LETTERS) * len(lines) + LETTERS // 2
+    sheet = Image.new("RGB", (picture.width, picture.height + height), PAPER)
+    sheet.paste(picture, (0, height))
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(lines):
+        draw.text((LETTERS / 2, LETTERS + 1.5 * LETTERS * number), line, fill=INK, font=font, anchor="lm")
     return sheet
