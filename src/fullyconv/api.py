@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fullyconv.data.checks.checked import ProgressBar, checked, warn_of_faint
 from fullyconv.errors import ConfigError
-from fullyconv.hardware import best_device
-from fullyconv.inference.ensemble import Models, listed, opened
-from fullyconv.inference.exported import open_model
 from fullyconv.live import notebook_bar
-from fullyconv.model.border import for_inference
 from fullyconv.weights.run_files import CONFIG, EVALUATION
 
 if TYPE_CHECKING:
@@ -25,10 +21,8 @@ if TYPE_CHECKING:
     from fullyconv.evaluation.metrics import Result
     from fullyconv.exporting.quantize import Cost
     from fullyconv.exporting.verify import Agreement
+    from fullyconv.inference.ensemble import Models
     from fullyconv.inference.predictor import TileOption
-
-LENGTHS = ("training.epochs", "training.steps", "training.max_minutes")
-CHANGED_ON_RESUME = ("data.path", "data.allow", "data.workers", "training.precision", *LENGTHS)
 
 
 def train(
@@ -57,14 +51,9 @@ def train(
     messages, ``show`` the measurements (in the first of several processes). Raises DataError for what is wrong with
     the data (``allow`` names kinds of problems to go on with) and ConfigError for options that do not go together.
     """
-    from fullyconv.evaluation.report.places import own_split
-    from fullyconv.evaluation.report.report import evaluate_and_report
-    from fullyconv.evaluation.report.shown import Run
-    from fullyconv.training.config import load_config, parse_settings
-    from fullyconv.written import as_expected
+    from fullyconv.training.requested import announcement, is_first_process, requested
 
-    out = Run(out)
-    options: dict[str, object] = {
+    options = {
         "data.path": data,
         "data.fold": fold,
         "model.name": model,
@@ -76,26 +65,24 @@ def train(
         "training.freeze": freeze,
         "data.allow": None if allow is None else list(allow),
     }
-    overrides = parse_settings(list(settings)) | {key: v for key, v in options.items() if v is not None}
-    lengths = [key for key in LENGTHS if as_expected(overrides.get(key), float | None)]
-    if len(lengths) > 1:
-        raise ConfigError(f"{' and '.join(lengths)} are two lengths of one run: give one of them.")
-    if resume:
-        recipe = _recipe_to_resume(out, recipe, overrides)
-    if lengths:  # over whichever length the recipe has
-        overrides = {"training.steps": None, "training.max_minutes": None} | overrides
-    config = load_config(None if recipe is None else Path(recipe), overrides)
+    config, given = requested(options, settings, recipe, Path(out), resume)
     if config.data.path is None:
         raise ConfigError("--data is missing: a folder of images and masks, or a descriptor (dataset.yaml).")
-    from lightning.pytorch.utilities import rank_zero_only
-
-    from fullyconv.training import stages  # loads Lightning, which evaluation and prediction do without
+    told = say if is_first_process() else None  # once, where several processes train
+    if told is not None:
+        told(announcement(config, given, Path(out), resume))
+    from fullyconv.evaluation.report.places import own_split
+    from fullyconv.evaluation.report.report import evaluate_and_report
+    from fullyconv.evaluation.report.shown import Run
+    from fullyconv.hardware import best_device
+    from fullyconv.model.border import for_inference
+    from fullyconv.training import stages  # loads torch and Lightning, which takes seconds
     from fullyconv.training.chosen import with_chosen_settings
 
-    told = say if rank_zero_only.rank == 0 else None  # once, where several processes train
+    out = Run(out)
     data_set = checked(config.data.path, config.data.layout, None, config.data.allow, told, bar, fold=config.data.fold)
-    if recipe is None:
-        config = with_chosen_settings(data_set, config, overrides.keys(), told)
+    if given is not None:
+        config = with_chosen_settings(data_set, config, given, told)
     net = stages.train(data_set, config, out, resume, say)
     if net is None:  # one of several processes; the first has the last word
         return out
@@ -106,26 +93,6 @@ def train(
     if show is not None:
         show(result)
     return out
-
-
-def _recipe_to_resume(out: Path, recipe: str | Path | None, overrides: dict[str, object]) -> Path:
-    """Return the run's own configuration, with which it goes on.
-
-    Raises ConfigError where ``overrides`` hold anything but ``CHANGED_ON_RESUME``, or there is no run.
-    """
-    config = out / CONFIG
-    given = [f"--recipe {recipe}"] if recipe else []
-    given += [key for key in overrides if key not in CHANGED_ON_RESUME]
-    if given:
-        raise ConfigError(
-            f"--resume goes on with {config}; leave out {', '.join(given)}. What may change: --data, "
-            "the length (--steps, --epochs or --max-minutes), data.allow, data.workers and training.precision."
-        )
-    if not config.is_file():
-        raise ConfigError(
-            f"--resume: {out} holds no run ({config} is missing). Expected the --out of an earlier train."
-        )
-    return config
 
 
 def evaluate(
@@ -153,6 +120,8 @@ def evaluate(
     from fullyconv.evaluation.report.places import common_fold, places
     from fullyconv.evaluation.report.report import evaluate_and_report
     from fullyconv.evaluation.report.shown import Measurements
+    from fullyconv.inference.ensemble import listed, opened
+    from fullyconv.model.border import for_inference
 
     net, models = for_inference(opened(model)), [Path(one) for one in listed(model)]
     run = models[0] if len(models) == 1 and models[0].is_dir() else None
@@ -194,6 +163,8 @@ def compare(
     from fullyconv.evaluation.measure import said_of_lacking
     from fullyconv.evaluation.report.places import common_fold
     from fullyconv.files import write_whole
+    from fullyconv.inference.ensemble import listed, opened
+    from fullyconv.model.border import for_inference
 
     runs = [Path(one) for one in (*listed(first), *listed(second))]
     models = (" + ".join(map(str, listed(first))), " + ".join(map(str, listed(second))))
@@ -243,6 +214,7 @@ def predict(
     Of several networks the probabilities are averaged.
     """
     from fullyconv.inference.batch import predict_files
+    from fullyconv.inference.ensemble import opened
     from fullyconv.inference.predictor import Predictor
 
     given = [images] if isinstance(images, str | Path) else images
@@ -288,6 +260,7 @@ def convert(
     person drew them. For the others see ``conversion.convert``. Raises ConfigError and DataError.
     """
     from fullyconv.data.conversion.convert import convert, require_new
+    from fullyconv.inference.exported import open_model
 
     require_new(Path(folder), to, tolerance)
     net = None if model is None else open_model(model)

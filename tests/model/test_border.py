@@ -14,6 +14,7 @@ import fullyconv as fc
 from fullyconv import api
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.report import report
+from fullyconv.inference import ensemble
 from fullyconv.inference.predictor import Predictor
 from fullyconv.model.backbones import border, paper
 from fullyconv.model.border import without_border
@@ -76,9 +77,9 @@ def test_evaluate_leaves_the_border_out(networks, monkeypatch):
 
     net, lean = networks[0]
     monkeypatch.setattr(report, "evaluate_and_report", evaluate_and_report)
-    monkeypatch.setattr(api, "open_model", lambda model: net)
+    monkeypatch.setattr(ensemble, "open_model", lambda model: net)
     monkeypatch.setattr(api, "checked", lambda *_, **__: None)
-    monkeypatch.setattr(api, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(ensemble, "best_device", lambda: torch.device("cpu"))
     api.evaluate("net.safetensors", "data")
     assert type(measured[0].backbone.body) is type(lean.backbone.body)
     assert type(net.backbone.body) is paper.VGG16
