@@ -14,7 +14,7 @@ from fullyconv.data import open_data
 from fullyconv.data.frequencies import ClassPixels
 from fullyconv.errors import ConfigError, DataError, WeightsError
 from fullyconv.training.clock import Clock, rate_factor
-from fullyconv.training.module import Module
+from fullyconv.training.module import RATE, Module
 from fullyconv.training.run import class_weights, median_frequency, plan
 from fullyconv.training.settings.optimizer import Optimizer
 from fullyconv.training.stages import _hand_on, new_network, train
@@ -229,6 +229,46 @@ def test_biases_of_convolutions_alone_have_a_rate_of_their_own(data, tiny):
     assert set(rates.values()) == {config.optimizer.lr, 2 * config.optimizer.lr}
     twice = {name for name, p in net.named_parameters() if rates[id(p)] == 2 * config.optimizer.lr}
     assert twice == {"score.8.bias", "score.16.bias", "score.32.bias"}
+
+
+@pytest.mark.parametrize("freeze", ["none", 8, "backbone"])
+def test_the_backbone_has_a_rate_of_its_own_also_its_biases(data, tiny, freeze):
+    config = tiny(optimizer__backbone_rate=0.1, optimizer__bias_rate=2.0, training__freeze=freeze)
+    net = new_network(data, config, quiet)
+    channels = len(net.state_dict()["backbone.body.conv1.0.weight"])
+    biased = nn.Conv2d(3, channels, 3, stride=2, padding=1)  # the only bias in the backbone
+    net.backbone.get_submodule("body.conv1").register_module("0", biased)
+    module = Module(net, config, None, [])
+    groups = module.configure_optimizers().param_groups
+    found = {id(p): group[RATE] for group in groups for p in group["params"]}
+    assert groups[0][RATE] == 1
+    assert found.keys() == {id(p) for p in net.parameters() if p.requires_grad}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            expected = 0.1 if name.startswith("backbone.") else 1.0
+            if name == "backbone.body.conv1.0.bias" or (name.startswith("score.") and name.endswith("bias")):
+                expected *= 2
+            assert found[id(parameter)] == pytest.approx(expected), name
+
+
+def test_a_slow_backbone_moves_less_by_its_rate(data, tiny):
+    """Of plain SGD with the same gradients: the backbone's change is the tenth part, that of the scores the same."""
+    changes = []
+    for rate in (1.0, 0.1):
+        sgd = {"optimizer__name": "sgd", "optimizer__momentum": 0, "optimizer__weight_decay": 0}
+        config = tiny(**sgd, optimizer__backbone_rate=rate)
+        torch.manual_seed(0)
+        net = new_network(data, config, quiet)
+        before = {name: p.detach().clone() for name, p in net.named_parameters()}
+        optimizer = Module(net, config, None, []).configure_optimizers()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.5 * group[RATE]
+        for p in net.parameters():
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+        changes.append({name: (p - before[name]).abs().max().item() for name, p in net.named_parameters()})
+    for name, change in changes[0].items():
+        assert changes[1][name] == pytest.approx(change * (0.1 if name.startswith("backbone.") else 1), rel=1e-4)
 
 
 def test_weight_decay_holds_for_kernels_alone(data, tiny):

@@ -16,6 +16,7 @@ from fullyconv.model.fcn import FCN
 from fullyconv.model.readout import boundary_weights
 from fullyconv.training.config import Config
 from fullyconv.training.freezing import freeze_layers
+from fullyconv.training.settings.optimizer import Optimizer
 from fullyconv.training.settings.training import objective_of
 
 RATE = "rate"
@@ -112,19 +113,13 @@ class Module(lightning.LightningModule):
             self.log(f"val_pixel_accuracy{suffix}", result["pixel_accuracy"] or 0.0, rank_zero_only=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimizer: kernels have weight decay, biases of convolutions and linear layers have ``bias_rate``.
+        """Return the optimizer.
 
         Caffe's momentum includes the learning rate, V ← m V + lr g, W ← W − V; torch's does not, V ← m V + g,
         W ← W − lr V. With a constant learning rate, as in the paper's recipes, both are equal.
         """
         options = self.config.optimizer
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        biases = {id(m.bias) for m in self.net.modules() if isinstance(m, _ConvNd | nn.Linear) and m.bias is not None}
-        groups = [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": options.weight_decay, RATE: 1.0},
-            {"params": [p for p in trained if id(p) in biases], "weight_decay": 0.0, RATE: options.bias_rate},
-            {"params": [p for p in trained if p.dim() <= 1 and id(p) not in biases], "weight_decay": 0.0, RATE: 1.0},
-        ]
+        groups = parameter_groups(self.net, options)
         optimizer: torch.optim.Optimizer
         if options.name == "sgd":
             optimizer = torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
@@ -148,6 +143,28 @@ class Module(lightning.LightningModule):
         if gradient_clip_val:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
+
+def parameter_groups(net: FCN, options: Optimizer) -> list[dict[str, Any]]:
+    """Return the trained parameters of ``net`` in groups of one weight decay and one rate.
+
+    Kernels have weight decay; biases of convolutions and linear layers have ``bias_rate``; all of the backbone have
+    ``backbone_rate``, too. The first group has the configured rate itself.
+    """
+    trained = [p for p in net.parameters() if p.requires_grad]
+    biases = {id(m.bias) for m in net.modules() if isinstance(m, _ConvNd | nn.Linear) and m.bias is not None}
+    kinds = (
+        ([p for p in trained if p.dim() > 1], options.weight_decay, 1.0),
+        ([p for p in trained if id(p) in biases], 0.0, options.bias_rate),
+        ([p for p in trained if p.dim() <= 1 and id(p) not in biases], 0.0, 1.0),
+    )
+    backbone = {id(p) for p in net.backbone.parameters()} if options.backbone_rate != 1 else set()
+    parts = [(False, 1.0), (True, options.backbone_rate)] if backbone else [(False, 1.0)]
+    return [
+        {"params": [p for p in kind if (id(p) in backbone) == within], "weight_decay": decay, RATE: rate * factor}
+        for within, factor in parts
+        for kind, decay, rate in kinds
+    ]
 
 
 def _with_own_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ class Optimizer(Section):
     """Not applied to biases and norms."""
     bias_rate: Positive = 1.0
     """The biases' learning rate over that of all else; the paper's release has 2."""
+    backbone_rate: Positive = 1.0
+    """The backbone's learning rate over that of the new layers, biases included; where it is frozen, without effect."""
     momentum: Fraction01 = 0.9
     """SGD's."""
     accumulate: Count = 1
