@@ -74,6 +74,7 @@ def test_a_hostile_checkpoint_executes_nothing(run, tmp_path, where):
         (("callbacks", "Clock", "step"), 0, "the run is at step 0 and at step 1"),
         (("callbacks", "Clock", "step_seconds"), "1", "its durations of a step and a validation"),
         (("callbacks", "SaveBest", "rows"), [{"step": []}], "its metrics are not numbers"),
+        (("callbacks", "SaveBest", "rows"), [{"val_mean_iou": 0.5}], "its metrics are not numbers"),
         (("pytorch-lightning_version",), "two", "expected version 2"),
         (("loops", "fit_loop"), {}, "its loop state"),
         (("loops", "fit_loop", "epoch_progress", "current", "ready"), 7, "its loop state"),

@@ -1,5 +1,7 @@
 """A run killed at any moment and resumed, and a run shared by two processes, end as the undisturbed one."""
 
+import contextlib
+import csv
 import subprocess
 import sys
 import time
@@ -7,8 +9,13 @@ import time
 import pytest
 import torch
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from fullyconv.training.checkpoints import AtomicCheckpoints
+from fullyconv.training.module import Module
+from fullyconv.training.save_best import SaveBest
 from fullyconv.training.stages import train
 from fullyconv.weights.run_files import LAST
 
@@ -80,13 +87,81 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(data, tiny, tmp_path, w
     step = torch.load(killed / LAST, weights_only=True)["global_step"]
     assert 0 < step < config.training.steps
     train(data, config, killed, resume=True, say=quiet)
+    assert ends_alike(tmp_path / "whole", killed)
 
-    assert same(tmp_path / "whole", killed)
-    ends = [torch.load(run / LAST, weights_only=True) for run in (tmp_path / "whole", killed)]
-    assert all(torch.equal(ends[0]["state_dict"][name], ends[1]["state_dict"][name]) for name in ends[0]["state_dict"])
-    tables = [(run / "metrics.csv").read_text().splitlines() for run in (tmp_path / "whole", killed)]
-    without_minutes = [[[cell for i, cell in enumerate(row.split(",")) if i != 1] for row in table] for table in tables]
-    assert without_minutes[0] == without_minutes[1]
+
+SETTINGS = st.fixed_dictionaries(
+    {
+        "data.batch_size": st.sampled_from([2, 4]),
+        "data.balance": st.sampled_from([0, 0.5]),
+        "model.dropout": st.sampled_from([None, 0.3]),
+        "optimizer.name": st.sampled_from(["adamw", "sgd"]),
+        "optimizer.schedule": st.sampled_from(["poly", "cosine", "constant"]),
+        "optimizer.bias_rate": st.sampled_from([1, 2]),
+        "optimizer.backbone_rate": st.sampled_from([1, 0.1]),
+        "optimizer.accumulate": st.sampled_from([1, 2]),
+        "training.objective": st.sampled_from(["cross_entropy", "dice+ohem", "focal", "tversky"]),
+        "training.class_weights": st.sampled_from(["none", "root_median_frequency", {"red": 2}]),
+        "training.ema": st.sampled_from([0, 0.9]),
+        "training.freeze": st.sampled_from(["none", 32, "backbone"]),
+        "training.stages": st.sampled_from([None, [32, 16]]),
+        "training.keep": st.sampled_from(["best", "last"]),
+        "training.patience": st.sampled_from([None, 1, 2]),
+        "training.validate_every": st.sampled_from([2, 3]),
+    }
+)
+MOMENTS = {
+    "before a step": (Module, "on_train_batch_start"),
+    "before a validation": (Module, "on_validation_start"),
+    "before the network is kept": (SaveBest, "_is_best"),
+    "before a checkpoint is written": (AtomicCheckpoints, "save_checkpoint"),
+}
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SETTINGS, st.lists(st.tuples(st.sampled_from(sorted(MOMENTS)), st.integers(1, 6)), min_size=1, max_size=2))
+def test_a_run_of_any_settings_that_stops_at_any_moment_resumes_exactly(data, tiny, tmp_path_factory, changes, stops):
+    """``stops``: where the run is interrupted, and how many times it has come there then."""
+    config = tiny(**{"training.steps": 8} | changes)
+    whole, stopped = (tmp_path_factory.mktemp(name) for name in ("whole", "stopped"))
+    train(data, config, whole, say=quiet)
+    for moment, number in stops:
+        with interrupted(*MOMENTS[moment], number), contextlib.suppress(KeyboardInterrupt):
+            train(data, config, stopped, resume=True, say=quiet)
+    train(data, config, stopped, resume=True, say=quiet)
+    for folder in (whole, *(path.parent for path in whole.glob("*/model.json"))):
+        assert ends_alike(folder, stopped / folder.relative_to(whole))
+
+
+@contextlib.contextmanager
+def interrupted(kind, name, at):
+    """Raise KeyboardInterrupt instead of the call number ``at`` of a method."""
+    original, calls = getattr(kind, name), []
+
+    def press(*args, **options):
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return original(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, name, press)
+        yield
+
+
+def ends_alike(one, other):
+    """Whether two runs have, bit for bit, the same network, the same state, and the same table but for the minutes."""
+    states = [torch.load(run / LAST, weights_only=True)["state_dict"] for run in (one, other)]
+    tables = [list(csv.DictReader((run / "metrics.csv").open())) for run in (one, other)]
+    for table in tables:
+        for row in table:
+            row.pop("minutes")
+    return (
+        same(one, other)
+        and states[0].keys() == states[1].keys()
+        and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+        and tables[0] == tables[1]
+    )
 
 
 def test_two_processes_learn_what_one_learns_from_whole_batches(data, tiny, tmp_path):

@@ -17,12 +17,13 @@ from fullyconv.errors import WeightsError
 from fullyconv.files import whole_file
 from fullyconv.training.clock import Clock
 from fullyconv.training.module import AVERAGES, Module
-from fullyconv.training.save_best import SaveBest
+from fullyconv.training.save_best import COLUMNS, SaveBest
 from fullyconv.weights.tensors import is_plain, load_as_data
 
 EPOCHS = ("epoch_progress", "current")
 STEPS = ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed")
 """The keys of the counts in the state of Lightning's fit loop."""
+METRICS = "its metrics are not numbers"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -61,11 +62,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def recorded_rows(path: Path, checkpoint: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Return the rows of metrics.csv in ``checkpoint``, which was read from ``path``. Raises WeightsError."""
+    rows = _at(checkpoint, "callbacks", SaveBest.__qualname__, "rows")
+    if not isinstance(rows, list) or not all(_is_row(row) and row.keys() >= COLUMNS for row in rows):
+        raise _refusal(path, METRICS)
+    return rows
+
+
 def refuse_other_run(path: Path, checkpoint: Mapping[str, Any], module: Module, trainer: lightning.Trainer) -> None:
     """Raise WeightsError if ``checkpoint``, read from ``path``, does not belong to a run like that of ``module``."""
-    rows, best = (_at(checkpoint, "callbacks", SaveBest.__qualname__, name) for name in ("rows", "best"))
-    if not isinstance(rows, list) or not all(_is_row(row) for row in [*rows, {} if best is None else {"best": best}]):
-        raise _refusal(path, "its metrics are not numbers")
+    best = _at(checkpoint, "callbacks", SaveBest.__qualname__, "best")
+    if not _is_row({} if best is None else {"best": best}):
+        raise _refusal(path, METRICS)
     version = checkpoint.get("pytorch-lightning_version")
     if not isinstance(version, str) or not re.fullmatch(r"2(\.\d{1,9})+((a|b|rc|\.post|\.dev)\d{1,9})*", version):
         raise _refusal(path, f"it was written by Lightning {str(version)[:40]!r}, expected version 2")

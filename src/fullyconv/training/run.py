@@ -20,10 +20,12 @@ from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
 from fullyconv.model import fcn
 from fullyconv.training.batches import Batches, TrainingSet, collate
-from fullyconv.training.checkpoints import AtomicCheckpoints, read_checkpoint, refuse_other_run
+from fullyconv.training.checkpoints import AtomicCheckpoints, read_checkpoint, recorded_rows, refuse_other_run
 from fullyconv.training.clock import Clock
 from fullyconv.training.config import Config
+from fullyconv.training.curves import DrawCurves
 from fullyconv.training.display import Display
+from fullyconv.training.early_stopping import EarlyStopping, describe_stall, has_stalled
 from fullyconv.training.module import Module
 from fullyconv.training.samples import training_set
 from fullyconv.training.save_best import SaveBest
@@ -58,14 +60,23 @@ def train_network(
     clock = Clock(config, steps)
     checkpoint = run / LAST if resume and (run / LAST).exists() else None
     begun = read_checkpoint(checkpoint) if checkpoint else None
-    if begun:
+    patience = config.training.patience
+    if checkpoint and begun:
         clock.load_state_dict(begun["callbacks"][Clock.__qualname__])
+        rows = recorded_rows(checkpoint, begun)
+        if has_stalled(rows, patience):
+            say(
+                f"{run} has stopped early, at step {clock.step}: {describe_stall(rows)}. It trains on by "
+                "--resume with a larger patience or none, as --set training.patience=none."
+            )
+            return run_folder.load(run)
         if clock.is_over():
             say(
                 f"{run} has reached its length ({clock.step} steps, {clock.elapsed() / 60:.1f} minutes). "
                 "It trains on by --resume with more --steps, --epochs or --max-minutes."
             )
             return run_folder.load(run)
+    saved = SaveBest(run, clock, config.training.keep)
     trainer = lightning.Trainer(
         accelerator=device.type,
         devices=config.training.devices,
@@ -77,7 +88,13 @@ def train_network(
         gradient_clip_val=config.optimizer.clip or None,
         sync_batchnorm=device.type == "cuda" and config.training.devices > 1,
         use_distributed_sampler=False,
-        callbacks=[clock, SaveBest(run, clock, config.training.keep), Display(clock, images_a_step, say)],
+        callbacks=[
+            clock,
+            saved,
+            EarlyStopping(saved, patience),
+            DrawCurves(run, saved, clock),
+            Display(clock, images_a_step, say),
+        ],
         plugins=[AtomicCheckpoints()],
         logger=TensorBoardLogger(run, name="", version="tensorboard"),
         num_sanity_val_steps=0,
@@ -96,6 +113,8 @@ def train_network(
         trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from None
+    if trainer.is_global_zero and not clock.is_over() and has_stalled(saved.rows, patience):
+        say(f"Stopped early, at step {clock.step}: {describe_stall(saved.rows)}.")
     return run_folder.load(run)
 
 

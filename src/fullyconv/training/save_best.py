@@ -15,6 +15,8 @@ from fullyconv.weights.run_files import CURVES, LAST
 
 STEPS_A_ROW = 50
 """metrics.csv has a row after so many steps, and one after each validation."""
+COLUMNS = {"step", "minutes", "lr", "train_loss"}
+"""What every row of it has."""
 
 
 class SaveBest(lightning.Callback):

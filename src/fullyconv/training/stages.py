@@ -49,6 +49,11 @@ def train(
         raise ConfigError(f"{run} holds a run already. Go on with it by --resume, or name another folder with --out.")
     if "train" not in data.splits:
         raise ConfigError(f"{data.root} has no split named train; it has {', '.join(data.splits)}.")
+    if "val" not in data.splits and config.training.patience is not None:
+        raise ConfigError(
+            f"training.patience is {config.training.patience}: it counts validations, and {data.root} has no split "
+            f"named val, only {', '.join(data.splits)}. Leave it out, or divide the data with fullyconv data split."
+        )
     if "val" not in data.splits and first:
         kept = "last network" if config.training.keep == "last" else "network of the lowest training loss"
         say(

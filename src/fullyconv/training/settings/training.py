@@ -43,6 +43,8 @@ class Training(Section):
     """The network in the run folder: of the best validation, or of the last, as in the paper's release."""
     validate_every: Count | None = None
     """Steps; none: an epoch, but from 100 to 1000 steps."""
+    patience: Count | None = None
+    """End the run after so many validations without a better mean IoU; none: never."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     devices: Count = 1
     """Processes, one per GPU (or per CPU share)."""
