@@ -12,9 +12,9 @@ from torchvision.transforms import v2
 from fullyconv.data import IGNORE, check, open_data
 from fullyconv.data.dataset import Examples, SegmentationDataset
 from fullyconv.errors import DataError
+from fullyconv.training.augmented.samples import training_set
 from fullyconv.training.batches import Draw
 from fullyconv.training.config import load_config
-from fullyconv.training.samples import training_set
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
 MASK = np.array([[0, 1, 2, 255, 0]] * 4)

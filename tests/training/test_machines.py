@@ -12,9 +12,9 @@ from fullyconv import hardware
 from fullyconv.inference import ensemble
 from fullyconv.model import fcn
 from fullyconv.training import run as run_module
+from fullyconv.training.augmented.samples import training_set
 from fullyconv.training.clock import Clock
 from fullyconv.training.run import training_loader, validation_loader
-from fullyconv.training.samples import training_set
 from fullyconv.training.stages import new_network, train
 from tests.machines import MACHINES, simulated
 

@@ -9,10 +9,10 @@ import torch
 
 from fullyconv.errors import ConfigError
 from fullyconv.model.readout import boundary_weights
+from fullyconv.training.augmented.samples import rarities
 from fullyconv.training.config import load_config
 from fullyconv.training.module import weights_of_pixels
 from fullyconv.training.run import class_weights
-from fullyconv.training.samples import rarities
 from fullyconv.training.stages import train
 
 

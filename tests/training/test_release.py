@@ -14,11 +14,11 @@ from fullyconv.data.dataset import SegmentationDataset
 from fullyconv.model import fcn
 from fullyconv.model.backbones.paper import VGG16
 from fullyconv.model.fcn import FCN
+from fullyconv.training.augmented.samples import training_set
 from fullyconv.training.batches import Batches
 from fullyconv.training.clock import Clock
 from fullyconv.training.config import load_config
 from fullyconv.training.run import class_weights, training_loader
-from fullyconv.training.samples import training_set
 from fullyconv.training.stages import new_network, train
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST

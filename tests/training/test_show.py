@@ -6,7 +6,7 @@ from PIL import Image
 
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.results.figures import INK
-from fullyconv.training.show import augmented_picture, show_augmented
+from fullyconv.training.augmented.show import augmented_picture, show_augmented
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ def show(
     from fullyconv.data.samples import show
 
     if augmented:
-        from fullyconv.training.show import show_augmented
+        from fullyconv.training.augmented.show import show_augmented
 
         show_augmented(data, out, layout, recipe=recipe, settings=settings or [], say=say)
         say(f"{out}")

@@ -19,6 +19,7 @@ from fullyconv.data.frequencies import ClassPixels, class_pixels
 from fullyconv.errors import ConfigError
 from fullyconv.hardware import best_device
 from fullyconv.model import fcn
+from fullyconv.training.augmented.samples import training_set
 from fullyconv.training.batches import Batches, TrainingSet, collate
 from fullyconv.training.checkpoints import AtomicCheckpoints, read_checkpoint, recorded_rows, refuse_other_run
 from fullyconv.training.clock import Clock
@@ -27,7 +28,6 @@ from fullyconv.training.curves import DrawCurves
 from fullyconv.training.display import Display
 from fullyconv.training.early_stopping import EarlyStopping, describe_stall, has_stalled
 from fullyconv.training.module import Module
-from fullyconv.training.samples import training_set
 from fullyconv.training.save_best import SaveBest
 from fullyconv.weights import run_folder
 from fullyconv.weights.run_files import LAST

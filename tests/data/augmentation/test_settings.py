@@ -10,13 +10,13 @@ def test_none_is_the_only_preset_that_changes_nothing() -> None:
     done = {name: value for name, value in none if value and name not in ("preset", "elastic_spacing")}
     assert done == {"scale": (1, 1)}
     assert str(none) == "none: nothing is changed"
-    assert [name for name in PRESETS if "nothing" in str(Augmentation(preset=name))] == ["none"]
+    assert [name for name in PRESETS if "nothing" in str(Augmentation.model_validate(name))] == ["none"]
 
 
 def test_presets_suit_their_pictures() -> None:
     """Streets are never upside down, satellites have no above, and organs have their side."""
     street, aerial, microscopy, medical = (
-        Augmentation(preset=name) for name in ("street", "aerial", "microscopy", "medical")
+        Augmentation.model_validate(name) for name in ("street", "aerial", "microscopy", "medical")
     )
     assert (street.vertical_flip, street.quarter_turns, street.rotate) == (0, 0, 0)
     for from_above in (aerial, microscopy):

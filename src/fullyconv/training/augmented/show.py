@@ -14,11 +14,11 @@ from fullyconv.errors import ConfigError
 from fullyconv.files import whole_file
 from fullyconv.palettes import VOC_VOID
 from fullyconv.results.figures import INK, PAPER, displayable, drawable, overlay, panels, with_legend
+from fullyconv.training.augmented.samples import training_set
 from fullyconv.training.batches import Draw
 from fullyconv.training.chosen import with_chosen_settings
 from fullyconv.training.config import Config, load_config, parse_settings
 from fullyconv.training.inputs import with_input_settings
-from fullyconv.training.samples import training_set
 
 FORMS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Pillow's names of the kinds of pictures, by their suffix."""
