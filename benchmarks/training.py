@@ -125,7 +125,7 @@ def ours(data: Data, steps: int, settings: dict[str, object]) -> float:
     no_validation = Data(**{**data.__dict__, "splits": {"train": data.splits["train"]}})
     with tempfile.TemporaryDirectory() as folder:
         train(no_validation, config, Path(folder) / "run", say=lambda _: None)
-        with open(Path(folder) / "run" / "metrics.csv", encoding="utf-8") as file:
+        with (Path(folder) / "run" / "metrics.csv").open(encoding="utf-8") as file:
             minutes = {int(row["step"]): float(row["minutes"]) for row in csv.DictReader(file)}
     return (steps - half) * BATCH / (minutes[steps] - minutes[half]) / 60
 
