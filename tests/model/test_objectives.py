@@ -250,11 +250,11 @@ def test_heads_pixels_have_weights_of_their_own():
     labels = torch.stack([torch.randint(0, 3, (1, 40, 40)), torch.randint(0, 2, (1, 40, 40))], 1)
     pixel_weight, weight = torch.rand(labels.shape, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
     logits = net(images).detach().double()
-    total = mass = 0
+    total = mass = torch.zeros((), dtype=torch.float64)
     for i, own in enumerate([slice(3), slice(3, 5)]):
         weights = weight[own][labels[:, i]] * pixel_weight[:, i]
-        total += (F.cross_entropy(logits[:, own], labels[:, i], reduction="none") * weights).sum()
-        mass += weights.sum()
+        total = total + (F.cross_entropy(logits[:, own], labels[:, i], reduction="none") * weights).sum()
+        mass = mass + weights.sum()
     found = net.loss(images, labels, weight=weight, pixel_weight=pixel_weight)
     assert found.item() == pytest.approx((total / mass).item(), rel=1e-5)
     assert net.mass(labels, weight, pixel_weight).item() == pytest.approx(mass.item())

@@ -86,7 +86,7 @@ def runs_of_folds(folded, tmp_path):
     runs = [tmp_path / f"fold{fold}" for fold in (0, 1)]
     for fold, run in enumerate(runs):
         net = build("fcn8s-test_resnet", ["blue", "red", "green"])
-        torch.nn.init.normal_(net.score["32"].weight)
+        torch.nn.init.normal_(net.get_submodule("score.32").get_parameter("weight"))
         run_folder.save(net, run)
         settings = {"data": {"path": str(folded), "fold": f"{fold}/3"}}
         (run / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -29,7 +29,7 @@ def test_a_tap_depends_on_the_stem_and_the_blocks_before_it():
 
 def test_the_coarsest_tap_depends_on_all_layers_as_backbone_has_it():
     nets = [fc.create("fcn8s-resnet18", num_classes=2, pretrained=False) for _ in range(2)]
-    norms = [freeze_layers(net, freeze) for net, freeze in zip(nets, (32, "backbone"), strict=True)]
+    norms = freeze_layers(nets[0], 32), freeze_layers(nets[1], "backbone")
     assert frozen(nets[0]) == frozen(nets[1]) == {name for name in frozen(nets[1]) if name.startswith("backbone.")}
     assert len(norms[0]) == len(norms[1]) == 20
 

@@ -231,7 +231,8 @@ class Predictor:
             joined = ensemble_parts.plan(net, size, method.side)
             planned = ((tile, partial(ensemble_parts.tile_labels, net, tile)) for tile in joined)
         else:
-            planned = ((tile, partial(tiles.tile_labels, net, tile)) for tile in tiles.plan(runs[0], size, method.side))
+            run = runs[0]
+            planned = ((tile, partial(tiles.tile_labels, run, tile)) for tile in tiles.plan(run, size, method.side))
 
         @torch.inference_mode()
         def label(labels_of: Callable[[Tensor], Tensor], crop: Tensor) -> np.ndarray:

@@ -42,7 +42,7 @@ def facts_of(data: Data) -> Facts:
     pixels = class_pixels(data, "train").pixels
     places = np.linspace(0, len(pairs) - 1, min(EXAMINED, len(pairs))).round().astype(int)
     labels = in_parallel(lambda place: read_labels(pairs[place], data.codes), places.tolist())
-    borders = sum(borders_of(found, data.head_sizes) for found in labels)
+    borders = np.sum([borders_of(found, data.head_sizes) for found in labels], axis=0)
     occurs = pixels > 0
     return Facts(
         images=len(pairs),
