@@ -137,6 +137,14 @@ def test_where_time_is_short_a_run_begins_at_a_lower_resolution(seconds, resolut
     assert [r.crop for r in config.data.resolutions] == resolutions
 
 
+@pytest.mark.parametrize(("augment", "scale"), [("none", (1, 1)), ("aerial", (0.75, 1.5)), ("street", (0.6, 1.6))])
+def test_images_are_scaled_as_the_augmentation_says_where_it_says_so(augment, scale):
+    config, _ = chosen(STREET, Machine(True, lambda _: 1.0), data__augment=augment, training__max_minutes=10)
+    low, full = config.data.resolutions
+    assert full.scale == scale
+    assert low.scale == pytest.approx((0.6 * scale[0], 0.6 * scale[1]))
+
+
 @pytest.mark.parametrize(
     ("cpu", "given", "frozen"),
     [
