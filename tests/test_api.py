@@ -15,6 +15,7 @@ import fullyconv as fc
 from fullyconv.errors import ConfigError, DataError
 from fullyconv.model.fcn import build
 from fullyconv.results.segmentation import SHOWN, Segmentation
+from fullyconv.weights import run_folder
 
 
 def test_import_loads_no_torch():
@@ -80,6 +81,28 @@ def test_train_evaluate_predict_export(photos, tmp_path):
     Image.new("L", (9, 9)).save(photos / "train" / "masks" / "0.png")
     with pytest.raises(DataError, match=r"0\.png"):  # as the command, which looks at the data first
         fc.train(photos, "fcn32s-smallvgg", tmp_path / "other", steps=2, pretrained=False)
+
+
+def test_the_threshold_that_is_best_on_val_is_measured_on_test(photos, tmp_path):
+    net, said = build("fcn32s-smallvgg", ["dark", "light"]), []
+    run = tmp_path / "run"
+    run_folder.save(net, run)
+    first = fc.evaluate(run, photos, "test", threshold_curve=True, say=said.append)["thresholds"]
+    assert "chosen" not in first
+    assert any("with --split val --threshold-curve first" in line for line in said)
+    best = fc.evaluate(run, photos, "val", threshold_curve=True)["thresholds"]["best"]
+    result = fc.evaluate(run, photos, "test", threshold_curve=True, calibration=True)
+    assert result["thresholds"]["chosen"]["threshold"] == best["threshold"]
+    assert result["thresholds"]["half"] == first["half"]
+    assert sum(row["pixels"] for row in result["calibration"]["bins"]) == 2 * 40 * 48
+
+
+def test_two_networks_are_compared(photos, tmp_path):
+    for name in ("a", "b"):
+        run_folder.save(build("fcn32s-smallvgg", ["dark", "light"]), tmp_path / name)
+    result = fc.compare(tmp_path / "a", tmp_path / "b", photos, out=tmp_path / "compared.json")
+    assert (result["images"], result["split"]) == (2, "test")
+    assert json.loads((tmp_path / "compared.json").read_text()) == result
 
 
 def test_a_notebook_shows_a_segmentation_as_a_picture():

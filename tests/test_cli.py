@@ -256,6 +256,21 @@ def test_an_error_that_is_allowed_stops_nothing_and_what_cannot_be_used_is_left_
     assert found["frequencies"]["train"]["images"] == {"blue": 4, "red": 4}
 
 
+def test_boundaries_calibration_and_thresholds_are_measured_where_asked_for(fullyconv, data, model):
+    (data / "areas").mkdir()
+    for name in ("6", "7"):
+        write(data / "areas" / f"{name}_fov.png", np.eye(40, 48, dtype=np.uint8) * 255)
+    further = ("--boundary", "--boundary-width", "3", "--calibration", "--threshold-curve", "--valid", data / "areas")
+    code, out, said = fullyconv("evaluate", model, "--data", data, *further)
+    assert (code, "with --split val --threshold-curve first" in said) == (0, True)
+    for heading in ("boundaries  ", "IoU within 3 pixels", "probability of red", "(ECE)", "threshold of red"):
+        assert heading in out
+    measured = json.loads((model / "evaluation-data-test.json").read_text())
+    assert sum(row["pixels"] for row in measured["calibration"]["bins"]) == 2 * 40
+    code, _, said = fullyconv("evaluate", model, model, "--compare", "--data", data, "--calibration")
+    assert (code, "--calibration cannot be had with --compare" in said) == (2, True)
+
+
 def test_images_that_show_some_of_the_classes_alone_are_measured_with_the_networks(fullyconv, tmp_path, data):
     run_folder.save(build("fcn8s-test_resnet", ["a", "b", "c"]), tmp_path / "wide")
     (data / "dataset.yaml").unlink()

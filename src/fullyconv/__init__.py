@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fullyconv import geometry as geometry
+    from fullyconv.api import compare as compare
     from fullyconv.api import evaluate as evaluate
     from fullyconv.api import export as export
     from fullyconv.api import predict as predict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "FCN": "fullyconv.model.fcn:FCN",
     "Predictor": "fullyconv.inference.predictor:Predictor",
+    "compare": "fullyconv.api:compare",
     "convolutionalize": "fullyconv.convolutionalization:convolutionalize",
     "create": "fullyconv.model.fcn:create",
     "evaluate": "fullyconv.api:evaluate",
@@ -41,6 +43,7 @@ _HOMES = {
 __all__ = [
     "FCN",
     "Predictor",
+    "compare",
     "convolutionalize",
     "create",
     "evaluate",

@@ -10,6 +10,7 @@ from types import MethodType
 from typing import Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 from torch.jit import ScriptModule
 
@@ -44,6 +45,18 @@ def in_evaluation_mode(network: M, replaced: Mapping[str, nn.Module] | None = No
         if not isinstance(module, ScriptModule):
             module.training = False
     return copy
+
+
+def evaluating(network: M) -> M:
+    """Return ``in_evaluation_mode(network)``, or, where it is being compiled, the network itself.
+
+    Raises RuntimeError if that is in training mode then.
+    """
+    if not torch.compiler.is_compiling():
+        return in_evaluation_mode(network)
+    if any(module.training for module in network.modules()):
+        raise RuntimeError("what is compiled computes in the network's own mode: call net.eval() before")
+    return network
 
 
 def _copied(module: nn.Module, name: str, replaced: dict[str, nn.Module], copies: dict[int, nn.Module]) -> nn.Module:

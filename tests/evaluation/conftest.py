@@ -1,17 +1,23 @@
+from collections.abc import Mapping, Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
+
+from fullyconv.channels import Inputs
+from fullyconv.palettes import Colour
 
 
 class ColourNet(nn.Module):
     """Labels each pixel by its strongest channel: the right answer is known for any image."""
 
-    classes = ("red", "green", "blue")
-    palette = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+    name = "colours"
+    classes: Sequence[str] = ("red", "green", "blue")
+    palette: Sequence[Colour] = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
     in_channels = 3
-    heads = None
-    value_range = None
-    inputs = "image"
+    heads: Mapping[str, int] | None = None
+    value_range: Sequence[tuple[float, float]] | None = None
+    inputs: Inputs = "image"
     device = torch.device("cpu")
 
     def __init__(self) -> None:
@@ -23,6 +29,12 @@ class ColourNet(nn.Module):
 
     def predict(self, images: Tensor) -> Tensor:
         return self(images).argmax(1)
+
+    def labels_and_confidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.predict(images), self.probabilities(images).amax(1)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        return self(images).softmax(1)
 
 
 @pytest.fixture

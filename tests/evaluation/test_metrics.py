@@ -13,7 +13,8 @@ from sklearn.metrics import (
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, Result, joint_labels, metrics, metrics_of_heads
+from fullyconv.evaluation.metrics import ConfusionMatrix, joint_labels, metrics, metrics_of_heads
+from fullyconv.evaluation.result import Result
 
 
 def names(count: int) -> list[str]:

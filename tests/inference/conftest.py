@@ -24,6 +24,9 @@ class ColourNet(nn.Module):
         self.seen.append(("predict", tuple(images.shape)))
         return images.float().argmax(1).to(torch.uint8)
 
+    def labels_and_confidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.predict(images), self.probabilities(images).amax(1)
+
     def probabilities(self, images: Tensor) -> Tensor:
         self.seen.append(("probabilities", tuple(images.shape)))
         positive = images.float() + 1

@@ -67,6 +67,9 @@ def test_probabilities_are_the_plain_mean_of_softmaxes_and_labels_their_argmax(h
     mean, ensemble = plain_mean(nets, images), Ensemble(nets)
     torch.testing.assert_close(ensemble.probabilities(images), mean, rtol=0, atol=1e-12)
     assert (ensemble.predict(images) == mean.argmax(1)).all()
+    labels, confidence = ensemble.labels_and_confidence(images)
+    assert (labels == mean.argmax(1)).all()
+    torch.testing.assert_close(confidence, mean.amax(1).float(), rtol=0, atol=1e-6)
 
 
 def test_the_mean_of_float32_networks_is_that_of_their_probabilities():
@@ -101,6 +104,8 @@ def test_networks_with_several_labelings_are_averaged_labeling_by_labeling():
     torch.testing.assert_close(ensemble.probabilities(images), mean, rtol=0, atol=1e-12)
     labels = torch.stack([mean[:, :2].argmax(1), mean[:, 2:].argmax(1)], 1)
     assert (ensemble.predict(images) == labels).all()
+    confidence = torch.stack([mean[:, :2].amax(1), mean[:, 2:].amax(1)], 1).float()
+    torch.testing.assert_close(ensemble.labels_and_confidence(images)[1], confidence, rtol=0, atol=1e-6)
     assert (ensemble_parts.predict_bands(ensemble, images, 50) == labels).all()
 
 

@@ -63,6 +63,14 @@ def test_scaled_images_are_rounded_to_bytes(net, path):
     assert np.abs(ours.probabilities - theirs.probabilities).max() < 0.05
 
 
+def test_labels_come_with_their_probabilities(net, path):
+    images = torch.from_numpy(image().transpose(2, 0, 1).copy())[None]
+    for model in (net, open_model(path)):
+        labels, confidence = model.labels_and_confidence(images)
+        assert torch.equal(labels, net.predict(images))
+        torch.testing.assert_close(confidence, net.probabilities(images).amax(1), rtol=0, atol=1e-5)
+
+
 def test_a_file_is_measured_as_its_network(net, path, data):
     examples = SegmentationDataset(data, "test")
     ours, theirs = (evaluate(model, examples, workers=0)[0] for model in (net, open_model(path)))
@@ -88,6 +96,8 @@ def test_export_as_a_command(net, tmp_path, capsys):
     assert (runner.classes, runner.description.source) == (net.classes, "photos")
     with pytest.raises(ConfigError, match=r"net\.pt2 gives labels alone.*--probabilities"):
         Predictor(runner, flip=True)(image())
+    with pytest.raises(ConfigError, match=r"net\.pt2 gives labels alone.*calibration"):
+        runner.labels_and_confidence(torch.zeros(1, 3, 8, 8))
     with pytest.raises(ConfigError, match="--int8 needs --data"):
         cli.app(["export", "run", "--out", "net.onnx", "--int8"], standalone_mode=False)
     with pytest.raises(ConfigError, match="--data, --split and --images are for --int8"):

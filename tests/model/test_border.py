@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fullyconv as fc
 from fullyconv import api
+from fullyconv.api import measuring
 from fullyconv.errors import ConfigError
 from fullyconv.evaluation.report import report
 from fullyconv.inference import ensemble
@@ -78,8 +79,8 @@ def test_evaluate_leaves_the_border_out(networks, monkeypatch):
     net, lean = networks[0]
     monkeypatch.setattr(report, "evaluate_and_report", evaluate_and_report)
     monkeypatch.setattr(ensemble, "open_model", lambda model: net)
-    monkeypatch.setattr(api, "checked", lambda *_, **__: None)
     monkeypatch.setattr(ensemble, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(measuring, "checked", lambda *_, **__: None)
     api.evaluate("net.safetensors", "data")
     assert type(measured[0].backbone.body) is type(lean.backbone.body)
     assert type(net.backbone.body) is paper.VGG16

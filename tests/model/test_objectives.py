@@ -144,6 +144,12 @@ def test_no_tensor_is_larger_than_cross_entropys(name):
     assert most(**options) < labels.numel() * 4 / 3
 
 
+def test_confidence_makes_no_tensor_larger_than_itself():
+    with Largest() as made:
+        confidence = readout.confidence(torch.randn(1, 4, 40, 100), HALF_PIXEL_8, (320, 800))
+    assert made.elements == confidence.numel() == 320 * 800
+
+
 def test_cross_entropy_by_name_is_the_default():
     scores, labels = torch.randn(1, 3, 4, 4), torch.randint(0, 3, (1, 32, 32))
     named = readout.loss(scores, labels, HALF_PIXEL_8, objective=Objective("cross-entropy"))

@@ -63,6 +63,16 @@ def test_labels_are_the_argmax_of_logits(lattice, method, seed, classes):
     assert torch.equal(labels.long(), expected)
 
 
+@given(lattice=lattices, method=st.sampled_from(METHODS), seed=st.integers(0, 99), classes=st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_confidence_is_the_highest_probability(lattice, method, seed, classes):
+    scores = 5 * torch.randn(2, classes, 5, 7, generator=torch.Generator().manual_seed(seed))
+    expected = readout.logits(scores, lattice, (67, 261), method).softmax(1).amax(1)
+    found = readout.confidence(scores, lattice, (67, 261), method)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
 def cross_entropy(scores, labels, lattice, size, weight, smoothing, reduction):
     full = readout.logits(scores, lattice, size)
     return F.cross_entropy(

@@ -22,6 +22,7 @@ from markdown_it import MarkdownIt
 
 import fullyconv as fc
 from fullyconv.errors import WeightsError
+from fullyconv.evaluation.metrics import metrics
 from fullyconv.model.fcn import build
 from fullyconv.publish import push
 from fullyconv.publish.card import PAPER, card
@@ -185,6 +186,19 @@ def test_the_card_is_one_of_the_hub_s(remote, run):
     assert "| sky | 0.750 | 0.850 | 1,200 |" in written.text
     assert "| road\\|lane | – | – | 0 |" in written.text
     assert 'fc.load("hub:org/streets")' in written.text
+
+
+def test_the_card_shows_all_that_was_measured(net):
+    measured = metrics([[6, 2], [1, 9]], ["sky", "road|lane"], images=2, split="val")
+    line = {"name": "sky", "iou": 0.25, "f1": 0.5, "hd95": 3.14159}
+    boundary = {"hd95_unit": "pixels", "mean_iou": 0.3, "mean_f1": None, "per_class": [line, line | {"hd95": None}]}
+    further = {"boundary": boundary, "calibration": {"ece": 0.01234}, "thresholds": {"average_precision": 0.875}}
+    text = card(net, "org/streets", evaluation=measured | further)
+    assert "| class | IoU | Dice | precision | recall | pixels | boundary IoU | boundary F1 | HD95 in pixels |" in text
+    assert "| sky | 0.667 | 0.800 | 0.857 | 0.750 | 8 | 0.250 | 0.500 | 3.14 |" in text
+    assert "| road\\|lane | 0.750 | 0.857 | 0.818 | 0.900 | 10 | 0.250 | 0.500 | – |" in text
+    for row in ("mean boundary IoU | 0.300", "expected calibration error | 0.0123", "average precision | 0.875"):
+        assert f"| {row} |" in text
 
 
 def test_the_card_of_a_network_alone_claims_nothing(net):

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
+from fullyconv.cli.tables import comparison, tables
 from fullyconv.errors import visible
 
 if TYPE_CHECKING:
-    from fullyconv.evaluation.compare import Difference, PairedResult
-    from fullyconv.evaluation.metrics import Result
+    from fullyconv.evaluation.compare import PairedResult
+    from fullyconv.evaluation.result import Result
 
 
 @contextmanager
@@ -82,58 +83,12 @@ class _VisibleLines(logging.Formatter):
         return visible_lines(super().format(record))
 
 
-def table(result: Result, head: str) -> str:
-    """Format the four metrics and the classes as text; ``head`` names the labeling where there are several."""
-    from fullyconv.evaluation.metrics import METRICS
-
-    def rate(value: float | None) -> str:
-        return "    -" if value is None else f"{value:.3f}"
-
-    def interval(bounds: list[float] | None) -> str:
-        if "mean_iou_interval" not in result:
-            return ""
-        return f"  {'-' if bounds is None else f'{bounds[0]:.3f} to {bounds[1]:.3f}':14}"
-
-    width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
-    many = f"{result['images']} image{'s' * (result['images'] != 1)}"
-    lines = [f"{many} of {result['split']}{', ' * bool(head)}{head}", ""]
-    lines += [f"{name:{width}}  {rate(result[key])}" for key, name in METRICS.items()]
-    of_interval = "  95% interval  " if "mean_iou_interval" in result else ""
-    lines += ["", f"{'class':{width}}    IoU{of_interval}   Dice  precision  recall"]
-    lines += [
-        f"{e['name']:{width}}  {rate(e['iou'])}{interval(e.get('iou_interval'))}  {rate(e['dice'])}"
-        f"      {rate(e['precision'])}   {rate(e['recall'])}{'' if e['pixels'] else '  absent'}"
-        for e in result["per_class"]
-    ]
-    lines.append(
-        f"{'mean':{width}}  {rate(result['mean_iou'])}{interval(result.get('mean_iou_interval'))}"
-        f"  {rate(result['mean_dice'])}      {rate(result['mean_precision'])}   {rate(result['mean_recall'])}"
-    )
-    return "\n".join(lines)
-
-
 def print_tables(result: Result) -> None:
-    """Print the metrics, or those of each head."""
-    print_result("\n\n".join(table(own, name) for name, own in result.get("heads", {"": result}).items()))
+    """Print the measurements, or those of each head."""
+    heads = result.get("heads", {"": result})
+    print_result("\n\n".join(part for name, own in heads.items() for part in tables(own, name)))
 
 
 def print_comparison(result: PairedResult) -> None:
     """Print which of two networks is better, and the difference of each class."""
-
-    def row(entry: Difference) -> str:
-        rates = ["-" if entry[key] is None else f"{entry[key]:.3f}" for key in ("first", "second")]
-        gain = "-" if entry["difference"] is None else f"{entry['difference']:+.3f}"
-        bounds = "-" if entry["interval"] is None else "{:+.3f} to {:+.3f}".format(*entry["interval"])
-        return f"{entry['name']:{width}}  {rates[0]:>6}  {rates[1]:>6}  {gain:>10}  {bounds}"
-
-    width = max(22, *(len(entry["name"]) for entry in result["per_class"]))
-    lines = [
-        f"{result['images']} images of {result['split']}: A is {result['models'][0]}, B is {result['models'][1]}",
-        "",
-        f"{'IoU':{width}}  {'A':>6}  {'B':>6}  {'B - A':>10}  95% interval",
-        *map(row, result["per_class"]),
-        row(result["mean_iou"]),
-        "",
-        result["verdict"],
-    ]
-    print_result("\n".join(lines))
+    print_result(comparison(result))

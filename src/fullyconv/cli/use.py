@@ -40,6 +40,40 @@ def evaluate(
     compare: Annotated[
         bool, typer.Option("--compare", help="Say which of two networks is better on the same images, and how sure.")
     ] = False,
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="Also measure boundaries: boundary IoU, boundary F1 and HD95.")
+    ] = False,
+    boundary_width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Of boundary IoU: in % of the image's diagonal, or in pixels.  [default: 2%]"
+        ),
+    ] = None,
+    boundary_tolerance: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of boundary F1, in % or pixels.  [default: 0.75%]")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Size of a pixel, such as 0.5 or 0.5x0.7 (height x width): HD95 is given in its unit.  "
+            "[default: metres, where all images are georeferenced, else pixels]",
+        ),
+    ] = None,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="Also measure how often probabilities come true (ECE).")
+    ] = False,
+    threshold_curve: Annotated[
+        bool,
+        typer.Option(
+            "--threshold-curve",
+            help="Of two classes: also measure at every threshold; choose the best with --split val.",
+        ),
+    ] = False,
+    valid: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a mask of the area that counts for each image, such as its field of view."),
+    ] = None,
     layout: LayoutOption = None,
     allow: AllowOption = None,
 ) -> None:
@@ -56,15 +90,37 @@ def evaluate(
     if compare and others:
         raise ConfigError(
             "--with cannot be had with --compare: it does not tell which of the two is the ensemble. In Python: "
-            'fullyconv.api.compare(["A", "B"], "C", "DATA").'
+            'fc.compare(["A", "B"], "C", "DATA").'
         )
+    further = {
+        "--boundary": boundary,
+        "--boundary-width": boundary_width,
+        "--boundary-tolerance": boundary_tolerance,
+        "--spacing": spacing,
+        "--calibration": calibration,
+        "--threshold-curve": threshold_curve,
+    }
+    if compare and (given := [name for name, value in further.items() if value]):
+        raise ConfigError(f"{', '.join(given)} cannot be had with --compare, which compares the IoU: leave one out.")
     from fullyconv import api
 
     allowed = allow or ()
     if compare:
         first, second = models
         print_comparison(
-            api.compare(first, second, data, split, out, layout, fold=fold, allow=allowed, say=say, bar=progress_bar)
+            api.compare(
+                first,
+                second,
+                data,
+                split,
+                out,
+                layout,
+                valid=valid,
+                fold=fold,
+                allow=allowed,
+                say=say,
+                bar=progress_bar,
+            )
         )
     else:
         print_tables(
@@ -74,6 +130,13 @@ def evaluate(
                 split,
                 out,
                 layout,
+                boundary=boundary,
+                boundary_width=boundary_width,
+                boundary_tolerance=boundary_tolerance,
+                spacing=spacing,
+                calibration=calibration,
+                threshold_curve=threshold_curve,
+                valid=valid,
                 fold=fold,
                 allow=allowed,
                 say=say,

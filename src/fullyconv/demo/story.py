@@ -21,8 +21,8 @@ from fullyconv.data.images.files import write_image
 from fullyconv.data.images.read import read_image
 from fullyconv.demo.shapes import CROP, make
 from fullyconv.errors import ConfigError
-from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report.report import evaluate_and_report
+from fullyconv.evaluation.result import Result
 from fullyconv.files import write_whole
 from fullyconv.hardware import multiplies_bf16
 from fullyconv.inference.predictor import Predictor

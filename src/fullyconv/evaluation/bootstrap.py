@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fullyconv.evaluation.metrics import Counts, Rates, Result, mean_over_classes, rates
+from fullyconv.evaluation.metrics import Counts, Rates, mean_over_classes, rates
+from fullyconv.evaluation.result import Result
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

@@ -13,7 +13,9 @@ from torchmetrics import SumMetric
 from fullyconv.data.dataset import Examples
 from fullyconv.data.loaders import killed_loaders_explained
 from fullyconv.errors import DataError
-from fullyconv.evaluation.metrics import ConfusionMatrix, Counts, Result, joint_labels, metrics_of_heads
+from fullyconv.evaluation.further import Collected, Labelled
+from fullyconv.evaluation.metrics import ConfusionMatrix, Counts, joint_labels, metrics_of_heads
+from fullyconv.evaluation.result import Result
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.results.figures import displayable
 
@@ -53,6 +55,7 @@ def evaluate(
     workers: int = 2,
     progress: Callable[[int, int | None], None] | None = None,
     absent_excluded: bool = False,
+    collected: Collected | None = None,
 ) -> tuple[Result, list[ImageScore]]:
     """Return the metrics of ``net`` over all ``examples``, and those of each image.
 
@@ -61,9 +64,10 @@ def evaluate(
     - ``names``: the images' names, in order.
     - ``progress``: called with the images done and their total (None if unknown) after each image.
     - ``absent_excluded``: see ``metrics``.
+    - ``collected``: collects what else is asked for of each image, in order.
 
-    Under DDP each process measures its own part of the data; the metrics are those of all parts, the scores those of
-    this process's images.
+    Under DDP each process measures its own part of the data; the metrics are those of all parts, the scores and what is
+    collected those of this process's images.
 
     Raises DataError for a mask that does not fit its image or the classes and where no pixel has a class, LoaderError
     where the system kills a process that loads images.
@@ -74,11 +78,13 @@ def evaluate(
     for index, (image, mask) in enumerate(_load(examples, workers)):
         name = names[index] if names else f"image {index}"
         try:
-            labels, truth = (joint_labels(x, net.heads) for x in (_predict(net, image), mask.to(net.device)))
-            counts = confusion(labels, truth)
+            labels, confidence = _labelled(net, image, collected is not None and collected.further.needs_confidence)
+            counts = confusion(*(joint_labels(x, net.heads) for x in (labels, mask.to(net.device))))
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
         images.update(1)
+        if collected is not None:
+            collected.add(Labelled(_planes(mask), _planes(labels), confidence))
         matrix = counts.cpu().numpy().reshape(len(net.classes), -1)
         own = metrics_of_heads(matrix, net.classes, net.heads)
         scores.append(ImageScore(index, name, own["mean_iou"], own["pixel_accuracy"], Counts.of(matrix)))
@@ -131,6 +137,20 @@ def _load(examples: Examples | Iterable[Example], workers: int) -> Iterator[tupl
 
 def _only(batch: list[Example]) -> Example:
     return batch[0]
+
+
+@torch.inference_mode()
+def _labelled(net: Segmenter, image: Tensor, with_confidence: bool) -> tuple[Tensor, np.ndarray | None]:
+    """Label one image as ``_predict``, and return the probability of each label, (K, H, W), if asked."""
+    if not with_confidence:
+        return _predict(net, image), None
+    labels, confidence = net.labels_and_confidence(image[None].to(net.device))
+    return labels[0], confidence[0].cpu().numpy().reshape(-1, *image.shape[1:])
+
+
+def _planes(labels: Tensor) -> np.ndarray:
+    """Labels (H, W) or (K, H, W) → uint8 (K, H, W)."""
+    return labels.cpu().numpy().astype(np.uint8).reshape(-1, *labels.shape[-2:])
 
 
 @torch.inference_mode()

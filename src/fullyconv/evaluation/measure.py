@@ -10,10 +10,14 @@ from torch import Tensor
 from fullyconv.classes import IGNORE, difference
 from fullyconv.data import Data
 from fullyconv.data.dataset import Examples, SegmentationDataset
+from fullyconv.data.images.read import open_source
 from fullyconv.errors import DataError
 from fullyconv.evaluation.bootstrap import with_intervals
+from fullyconv.evaluation.boundary import BoundaryCounts, Spacing
 from fullyconv.evaluation.evaluate import ImageScore, evaluate
-from fullyconv.evaluation.metrics import Counts, Result
+from fullyconv.evaluation.further import Collected, Further
+from fullyconv.evaluation.metrics import Counts
+from fullyconv.evaluation.result import Result
 from fullyconv.model.segmenter import Segmenter
 
 
@@ -27,6 +31,8 @@ class Measured(NamedTuple):
     """The pixels of each class in each image, (images, classes)."""
     absent_excluded: bool
     """Whether classes that are not in the truth are left out of the means."""
+    boundaries: list[BoundaryCounts]
+    """What was found at the boundaries, of each labeling, (images, classes); empty if not asked for."""
 
 
 class _Renumbered:
@@ -68,9 +74,15 @@ def said_of_lacking(data: Data, net: Segmenter) -> str:
 
 
 def measure(
-    net: Segmenter, data: Data, split: str, progress: Callable[[int, int | None], None] | None = None
+    net: Segmenter,
+    data: Data,
+    split: str,
+    progress: Callable[[int, int | None], None] | None = None,
+    further: Further | None = None,
 ) -> Measured:
-    """Measure ``net`` on a split of the data, with intervals; the classes are matched by their names.
+    """Measure ``net`` on a split of the data, with intervals, and what ``further`` asks for.
+
+    The classes are matched by their names.
 
     Where the data lack some of the network's classes (see ``lacking``), pixels that are given one of them count as
     wrong, and the means are over the classes in the truth. Raises DataError where the data have classes that the
@@ -91,9 +103,28 @@ def measure(
         examples = _Renumbered(examples, [list(net.classes).index(name) for name in data.classes])
     names = [_name(data, pair.image) for pair in data.split(split)]
     absent_excluded = data.absent_excluded or bool(absent)
-    result, scores = evaluate(net, examples, split, names, progress=progress, absent_excluded=absent_excluded)
+    further = further or Further()
+    collected = Collected(further, net, _spacings(data, split, further))
+    result, scores = evaluate(
+        net, examples, split, names, progress=progress, absent_excluded=absent_excluded, collected=collected
+    )
     counts = Counts.stacked([score.counts for score in scores])
-    return Measured(with_intervals(result, counts, absent_excluded), scores, examples, counts, absent_excluded)
+    result = collected.added_to(with_intervals(result, counts, absent_excluded), absent_excluded)
+    return Measured(result, scores, examples, counts, absent_excluded, collected.of_images())
+
+
+def _spacings(data: Data, split: str, further: Further) -> list[Spacing] | None:
+    """Return the size of a pixel of each image of the split in metres, if needed and known of all."""
+    if further.boundary is None or further.boundary.spacing is not None:
+        return None
+    found = []
+    for pair in data.split(split):
+        with open_source(pair.image) as source:
+            size = source.pixel_size()
+        if size is None:
+            return None
+        found.append(size)
+    return found
 
 
 def _name(data: Data, image: Path) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Literal, NamedTuple, NotRequired, TypedDict
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from fullyconv.data import IGNORE
 from fullyconv.errors import DataError
+from fullyconv.evaluation.result import Result
 
 Metrics = Literal["pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"]
 METRICS: dict[Metrics, str] = {
@@ -21,41 +22,6 @@ METRICS: dict[Metrics, str] = {
     "frequency_weighted_iou": "frequency-weighted IoU",
 }
 """The paper's four metrics in its order: key in ``evaluation.json`` → name."""
-
-
-class ClassResult(TypedDict):
-    """How one class was labelled; a rate is None where it is undefined (see ``metrics``)."""
-
-    name: str
-    iou: float | None
-    dice: float | None
-    precision: float | None
-    recall: float | None
-    accuracy: float | None
-    """The same as ``recall``: the paper's word for it."""
-    pixels: int
-    iou_interval: NotRequired[list[float] | None]
-    """The 95% interval of the IoU over images (see ``bootstrap``)."""
-
-
-class Result(TypedDict):
-    """What ``evaluation.json`` holds; rates are fractions in 0..1."""
-
-    pixel_accuracy: float | None
-    mean_accuracy: float | None
-    mean_iou: float | None
-    frequency_weighted_iou: float | None
-    mean_dice: float | None
-    mean_precision: float | None
-    mean_recall: float | None
-    """The same as ``mean_accuracy``."""
-    per_class: list[ClassResult]
-    confusion: list[list[int]]
-    images: int
-    split: str
-    mean_iou_interval: NotRequired[list[float] | None]
-    heads: NotRequired[dict[str, "Result"]]
-    """The result of each labeling, where images have several; the entries beside this one are the first labeling's."""
 
 
 class Counts(NamedTuple):

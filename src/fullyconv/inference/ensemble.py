@@ -89,6 +89,14 @@ class Ensemble:
         return self._labels(list(self._reads(images)), len(images), (images.shape[2], images.shape[3]))
 
     @torch.no_grad()
+    def labels_and_confidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) → the labels, as ``predict`` gives them, and the mean probability of each, float32."""
+        heads = [len(self.heads)] if self.heads else []
+        confidence = torch.empty(len(images), *heads, *images.shape[2:], device=self.device)
+        reads, size = list(self._reads(images)), (images.shape[2], images.shape[3])
+        return self._labels(reads, len(images), size, confidence), confidence
+
+    @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → the mean of the networks' probabilities, (N, classes, H, W)."""
         reads, size = list(self._reads(images)), images.shape[2:]
@@ -143,12 +151,17 @@ class Ensemble:
             total = total + read(rows, columns)
         return total / len(self.networks)
 
-    def _labels(self, reads: Sequence[Read], count: int, size: tuple[int, int]) -> Tensor:
+    def _labels(
+        self, reads: Sequence[Read], count: int, size: tuple[int, int], confidence: Tensor | None = None
+    ) -> Tensor:
+        """The labels of ``count`` images; ``confidence``, of their shape, is given the probability of each."""
         heads = [len(self.heads)] if self.heads else []
         result = torch.empty(count, *heads, *size, dtype=torch.uint8, device=self.device)
         for rows, columns in blocks_of(size):
             parts = by_head(self._mean(reads, rows, columns), self.heads)
             result[..., rows, columns] = stacked([part.argmax(1).to(torch.uint8) for part in parts], self.heads)
+            if confidence is not None:
+                confidence[..., rows, columns] = stacked([part.amax(1) for part in parts], self.heads)
         return result
 
 

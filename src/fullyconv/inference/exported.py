@@ -14,6 +14,7 @@ from torch import Tensor
 from fullyconv.errors import ConfigError, DataError, WeightsError, first_line
 from fullyconv.extras import require
 from fullyconv.model.fcn import FCN
+from fullyconv.model.readout import by_head, stacked
 from fullyconv.model.spec import KEY, ExportSpec, parsed
 
 if TYPE_CHECKING:
@@ -44,14 +45,25 @@ class Runner:
         """(N, C, H, W) → labels (N, H, W), or (N, heads, H, W). Raises DataError where the runtime fails."""
         return self._run(images)[0]
 
+    def labels_and_confidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) → the labels, as ``predict`` gives them, and the probability of each.
+
+        The runtime holds the probabilities of all classes at all pixels. Raises as ``probabilities``.
+        """
+        labels, probabilities = self._with_probabilities(images)
+        return labels, stacked([part.amax(1) for part in by_head(probabilities, self.heads)], self.heads)
+
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, classes, H, W). Raises ConfigError where the file was exported without, else as above."""
+        return self._with_probabilities(images)[1]
+
+    def _with_probabilities(self, images: Tensor) -> list[Tensor]:
         if not self.description.probabilities:
             raise ConfigError(
-                f"{self.path} gives labels alone. For probabilities (heat maps, several scales, flips) export the "
-                "network with --probabilities."
+                f"{self.path} gives labels alone. For probabilities (heat maps, several scales, flips, calibration and "
+                "thresholds) export the network with --probabilities."
             )
-        return self._run(images)[1]
+        return self._run(images)
 
     def _run(self, images: Tensor) -> list[Tensor]:
         if images.dim() != 4 or images.shape[1] != self.in_channels:

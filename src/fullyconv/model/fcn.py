@@ -26,7 +26,7 @@ from fullyconv.model.spec import ModelSpec, checked
 from fullyconv.model.upsample import Method
 from fullyconv.objective import Objective
 from fullyconv.palettes import Colour, default_palette
-from fullyconv.sharing import in_evaluation_mode
+from fullyconv.sharing import evaluating
 
 
 class FCN(Scorer):
@@ -167,7 +167,7 @@ class FCN(Scorer):
 
         In evaluation mode, whatever the network's mode is; that and its statistics stay as they are.
         """
-        scores = self._evaluating().scores(images)
+        scores = evaluating(self).scores(images)
         return self.labels_on(scores, *self._reading(images, scores)[:2])
 
     def labels_on(self, scores: Tensor, lattice: Lattice, size: tuple[int, int]) -> Tensor:
@@ -176,17 +176,17 @@ class FCN(Scorer):
         return self.stacked(labels)
 
     @torch.no_grad()
+    def labels_and_confidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) → the labels, as ``predict`` gives them, and the probability of each, float32."""
+        scores = evaluating(self).scores(images)
+        reading = self._reading(images, scores)
+        confidence = self.stacked([readout.confidence(part, *reading) for part in self.by_head(scores)])
+        return self.labels_on(scores, *reading[:2]), confidence
+
+    @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → softmax over classes, or over each head's, (N, classes, H, W); computed as ``predict``."""
-        return torch.cat([part.softmax(1) for part in self.by_head(self._evaluating()(images))], 1)
-
-    def _evaluating(self) -> "FCN":
-        """Itself in evaluation mode, as a copy that shares the weights."""
-        if not torch.compiler.is_compiling():
-            return in_evaluation_mode(self)
-        if any(module.training for module in self.modules()):
-            raise RuntimeError("what is compiled computes in the network's own mode: call net.eval() before")
-        return self
+        return torch.cat([part.softmax(1) for part in self.by_head(evaluating(self)(images))], 1)
 
     def loss(
         self,

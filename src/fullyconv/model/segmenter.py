@@ -13,8 +13,8 @@ from fullyconv.palettes import Colour
 class Segmenter(Protocol):
     """What prediction and evaluation need of a network: ``FCN`` and ``Runner`` have it.
 
-    Images are (N, in_channels, H, W), uint8 or float in 0..255, of any size. ``predict`` and ``probabilities`` take
-    them on ``device``.
+    Images are (N, in_channels, H, W), uint8 or float in 0..255, of any size. ``predict``, ``labels_and_confidence`` and
+    ``probabilities`` take them on ``device``.
     """
 
     @property
@@ -51,6 +51,9 @@ class Segmenter(Protocol):
 
     def predict(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → labels (N, H, W), or with heads (N, heads, H, W)."""
+
+    def labels_and_confidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) → what ``predict`` gives, and the probability of each of these labels."""
 
     def probabilities(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, classes, H, W), which sum to 1 over the classes of each head."""

@@ -1,7 +1,7 @@
 """The model card for the Hugging Face hub: what a network is, what it was trained and measured on, how to use it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -12,6 +12,8 @@ from fullyconv.evaluation.metrics import METRICS
 from fullyconv.model.fcn import FCN
 
 PAPER = "https://arxiv.org/abs/1605.06211"
+RATES = {"iou": "IoU", "dice": "Dice", "precision": "precision", "accuracy": "recall"}
+"""Key of a class in ``evaluation.json``, where older runs have only some → name."""
 
 
 def card(
@@ -107,23 +109,41 @@ def _classes(net: FCN) -> str:
 
 def _measured(head: str, result: Mapping[str, Any], dataset: str) -> str:
     split = f", split {_code(result['split'])}" if result["split"] else ""
-    lines = [
-        f"## Measured{': ' * bool(head)}{_plain(head)}",
-        "",
-        f"On {result['images']} images of {_code(dataset)}{split}, {len(result['per_class'])} classes.",
-        "",
-        "| metric | |",
-        "| --- | --- |",
-        *(f"| {title} | {_rate(result[key])} |" for key, title in METRICS.items()),
-        "",
-        "| class | IoU | accuracy | pixels |",
-        "| --- | --- | --- | --- |",
-    ]
-    rows = [
-        f"| {_plain(entry['name'])} | {_rate(entry['iou'])} | {_rate(entry['accuracy'])} | {entry['pixels']:,} |"
-        for entry in result["per_class"]
-    ]
-    return "\n".join(lines + rows)
+    metrics = [[title, _rate(result[key])] for key, title in METRICS.items()]
+    columns: dict[str, list[str]] = {"class": [_plain(entry["name"]) for entry in result["per_class"]]}
+    for key, title in RATES.items():
+        if all(key in entry for entry in result["per_class"]):
+            columns[title] = [_rate(entry[key]) for entry in result["per_class"]]
+    columns["pixels"] = [f"{entry['pixels']:,}" for entry in result["per_class"]]
+    if "boundary" in result:
+        boundary = result["boundary"]
+        columns["boundary IoU"], columns["boundary F1"], columns[f"HD95 in {boundary['hd95_unit']}"] = (
+            [_rate(entry[key], digits) for entry in boundary["per_class"]]
+            for key, digits in (("iou", 3), ("f1", 3), ("hd95", 2))
+        )
+        metrics += [
+            ["mean boundary IoU", _rate(boundary["mean_iou"])],
+            ["mean boundary F1", _rate(boundary["mean_f1"])],
+        ]
+    if "calibration" in result:
+        metrics.append(["expected calibration error", _rate(result["calibration"]["ece"], 4)])
+    if "thresholds" in result:
+        metrics.append(["average precision", _rate(result["thresholds"]["average_precision"])])
+    return "\n".join(
+        [
+            f"## Measured{': ' * bool(head)}{_plain(head)}",
+            "",
+            f"On {result['images']} images of {_code(dataset)}{split}, {len(result['per_class'])} classes.",
+            "",
+            *_table(("metric", ""), metrics),
+            "",
+            *_table(tuple(columns), zip(*columns.values(), strict=True)),
+        ]
+    )
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (titles, ["---"] * len(titles), *rows)]
 
 
 def _block(title: str, language: str, content: str) -> str:
@@ -147,5 +167,5 @@ def _longer_than_those_in(content: str, fence: str) -> str:
     return "`" * max(len(fence), 1 + max(map(len, re.findall("`+", content)), default=0))
 
 
-def _rate(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _rate(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -32,15 +32,17 @@ def checked(
     bar: ProgressBar = no_bar,
     net: Segmenter | None = None,
     fold: str | None = None,
+    valid: str | Path | None = None,
 ) -> Data:
     """Open a data set and check it, or one split of it; return what of it can be used.
 
     Problems of the kinds in ``allow`` do not count; ``say`` is told of those that are warnings, and of what was decided
     about the files. ``net`` is the network that predicted the masks: it names their classes. ``fold`` is one of the
-    folds in ``splits.csv`` (see ``open_data``). Raises DataError for what is wrong with the data, and ConfigError for
-    unknown kinds and folds.
+    folds in ``splits.csv`` (see ``open_data``). ``valid`` is a folder with a mask of the area that counts for each
+    image of ``split``. Raises DataError for what is wrong with the data, and ConfigError for unknown kinds and folds.
     """
     from fullyconv.data import check, open_data
+    from fullyconv.data.layouts.pairing import with_valid
 
     data = open_data(path, layout, fold)
     if net is not None:
@@ -50,6 +52,8 @@ def checked(
             say(note)
     if split is not None:
         data.split(split)
+    if valid is not None and split is not None:
+        data = with_valid(data, split, Path(valid))
     with bar("checking data") as step:
         report = check(data, [split] if split else None, progress=step, allow=allow)
     report.raise_for_errors()

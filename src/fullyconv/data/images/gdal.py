@@ -93,6 +93,13 @@ class GdalFile(Source):
     def georeference(self) -> list[Tag]:
         return _georeference(self._dataset, self.has_gaps) if self._dataset.driver == "GTiff" else []
 
+    def pixel_size(self) -> tuple[float, float] | None:
+        system, transform = self._dataset.crs, self._dataset.transform
+        if not system or not system.is_projected or transform.b or transform.d:
+            return None
+        _, metres = system.linear_units_factor
+        return abs(transform.e) * metres, abs(transform.a) * metres
+
     def stored(self, rows: slice, columns: slice, with_alpha: bool) -> np.ndarray:
         bands = sorted(self._bands + self._alpha) if with_alpha else self._bands  # in the order of the file
         values = self._read(lambda: self._dataset.read(bands, window=_window(rows, columns)))

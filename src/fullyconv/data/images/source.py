@@ -79,6 +79,10 @@ class Source(AbstractContextManager["Source"], ABC):
         """Return the georeference as TIFF tags; empty if the file has none."""
         return []
 
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Return the height and width of a pixel on the ground in metres; None if the file does not say."""
+        return None
+
     def close(self) -> None:
         """Close the file."""
 

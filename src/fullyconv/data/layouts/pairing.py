@@ -1,14 +1,17 @@
 """Pair images with masks by their names."""
 
+import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 
+from fullyconv.data.catalog import Data
 from fullyconv.data.checks.object_masks import object_masks
-from fullyconv.data.layouts.files import Keyed
+from fullyconv.data.layouts.files import Keyed, images_under
 from fullyconv.data.pairs import Pair
 from fullyconv.errors import DataError
+from fullyconv.files import absence
 
 Matched = dict[Path, Path]
 """The mask of each image that has one."""
@@ -54,6 +57,40 @@ def pair(sets: dict[str, Names]) -> Paired:
         notes += more
     used = {pair.mask for pairs in splits.values() for pair in pairs}  # splits may share a folder
     return Paired(splits, [mask for mask in dict.fromkeys(unmatched) if mask not in used], notes)
+
+
+def with_valid(data: Data, split: str, folder: Path) -> Data:
+    """Return the data with the masks of valid areas that lie in ``folder``, for the images of one split.
+
+    They are paired by name, as masks are; the folder may hold those of other splits too if no two images of the data
+    have the same name. Raises DataError if the folder holds none, or an image of the split has none.
+    """
+    if not (masks := images_under(folder)):
+        found_there = "holds no image file" if folder.is_dir() else absence(folder)
+        raise DataError(f"{folder}: {found_there}; --valid takes a folder with a mask for each image")
+    own = [pair.image for pair in data.split(split)]
+    above = os.path.commonpath([image.parent for image in own])
+    ways = [{image: image.relative_to(above).with_suffix("").as_posix() for image in own}]
+    for images in (own, [pair.image for pairs in data.splits.values() for pair in pairs]):
+        if len({image.stem for image in images}) == len(images):
+            ways.append({image: image.stem for image in images})
+    found: list[Matched] = []
+    errors: list[DataError] = []
+    for keyed in ways:
+        try:
+            found += _match([(keyed, masks)], "valid area")[0]
+        except DataError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    matched = max(found, key=lambda of_way: sum(image in of_way for image in own))
+    if lacking := [image for image in own if image not in matched]:
+        raise DataError(
+            f"{lacking[0]}: has no mask of its valid area in {folder}, like {len(lacking)} of {len(own)} images of "
+            f"{split}; the names must match those of the images"
+        )
+    splits = {**data.splits, split: [replace(pair, valid=matched[pair.image]) for pair in data.split(split)]}
+    return replace(data, splits=splits)
 
 
 def _with_valid(sets: dict[str, Names], splits: dict[str, list[Pair]]) -> tuple[dict[str, list[Pair]], list[str]]:

@@ -1,15 +1,16 @@
 """Charts of the report as HTML and SVG, which take the page's colours, light or dark, and scale with it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from math import sqrt
 
 from matplotlib.ticker import MaxNLocator
 
-from fullyconv.evaluation.metrics import Result
+from fullyconv.evaluation.result import CalibrationResult, Result
 from fullyconv.palettes import Colour
 
-Points = list[tuple[float, float]]
+Point = tuple[float, float]
+Points = list[Point]
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 260, 56, 22, 12, 46
 LARGEST_TABLE = 32
@@ -24,12 +25,53 @@ def percent_range(bounds: Sequence[float] | None) -> str:
     return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}%"
 
 
-def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
-    """Return a figure of at most four curves, each of at least one point, with a legend."""
-    xs = MaxNLocator(5, integer=True).tick_values(*_span(x for points in series.values() for x, _ in points))
-    ys = MaxNLocator(5).tick_values(*_span(y for points in series.values() for _, y in points))
+def line_chart(
+    title: str, series: Mapping[str, Points], x_label: str, whole_numbers: bool = True, ends: bool = True
+) -> str:
+    """Return a figure of at most four curves, each of at least one point, with a legend.
 
-    def at(x: float, y: float) -> tuple[float, float]:
+    ``whole_numbers``: x has no fractions. ``ends``: the last point of each curve is marked, and its value said.
+    """
+    parts, at = _axes(
+        MaxNLocator(5, integer=whole_numbers).tick_values(*_span(x for points in series.values() for x, _ in points)),
+        MaxNLocator(5).tick_values(*_span(y for points in series.values() for _, y in points)),
+        x_label,
+    )
+    for number, points in enumerate(series.values()):
+        places = [at(x, y) for x, y in points]
+        line = "L".join(f"{u:.1f} {v:.1f}" for u, v in places)
+        parts.append(f'<path class="line s{number}" d="M{line}"/>')
+        if ends:
+            parts.append(f'<circle class="dot s{number}" cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/>')
+    said = "; ".join(f"{name} ends at {points[-1][1]:.4g}" if ends else name for name, points in series.items())
+    legend = "".join(
+        f'<span><i class="key s{number}"></i>{escape(name)}{f" <b>{points[-1][1]:.4g}</b>" if ends else ""}</span>'
+        for number, (name, points) in enumerate(series.items())
+    )
+    return _figure(title, said, parts, legend)
+
+
+def reliability_chart(result: CalibrationResult) -> str:
+    """Return a figure of how often each range of probabilities came true, beside how often it should have."""
+    parts, at = _axes([0, 0.2, 0.4, 0.6, 0.8, 1], [0, 0.2, 0.4, 0.6, 0.8, 1], "probability")
+    (left, bottom), (right, top) = at(0, 0), at(1, 1)
+    for row in result["bins"]:
+        if row["frequency"] is not None:
+            (u, v), (end, _) = at(row["low"], row["frequency"]), at(row["high"], 0)
+            parts.append(
+                f'<rect class="fill s0" x="{u:.1f}" y="{v:.1f}" width="{end - u:.1f}" height="{bottom - v:.1f}"/>'
+            )
+    parts.append(f'<path class="line s1" d="M{left:.1f} {bottom:.1f}L{right:.1f} {top:.1f}"/>')
+    names = ("how often it came true", "how often it should")
+    legend = "".join(f'<span><i class="key s{number}"></i>{name}</span>' for number, name in enumerate(names))
+    ece = "–" if result["ece"] is None else f"{result['ece']:.4f}"
+    return _figure("Reliability", f"expected calibration error {ece}", parts, legend)
+
+
+def _axes(xs: Sequence[float], ys: Sequence[float], x_label: str) -> tuple[list[str], Callable[..., Point]]:
+    """Return the parts of a chart with ticks at ``xs`` and ``ys``, and the place in it of a point (x, y)."""
+
+    def at(x: float, y: float) -> Point:
         across, up = (x - xs[0]) / (xs[-1] - xs[0]), (y - ys[0]) / (ys[-1] - ys[0])
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
@@ -42,19 +84,13 @@ def line_chart(title: str, series: Mapping[str, Points], x_label: str) -> str:
         u, _ = at(x, ys[0])
         parts.append(f'<text x="{u:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{x:.6g}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>')
-    for number, points in enumerate(series.values()):
-        places = [at(x, y) for x, y in points]
-        line = "L".join(f"{u:.1f} {v:.1f}" for u, v in places)
-        parts.append(f'<path class="line s{number}" d="M{line}"/>')
-        parts.append(f'<circle class="dot s{number}" cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/>')
-    last = "; ".join(f"{name} ends at {points[-1][1]:.4g}" for name, points in series.items())
-    legend = "".join(
-        f'<span><i class="key s{number}"></i>{escape(name)} <b>{points[-1][1]:.4g}</b></span>'
-        for number, (name, points) in enumerate(series.items())
-    )
+    return parts, at
+
+
+def _figure(title: str, said: str, parts: Sequence[str], legend: str) -> str:
     return (
         f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}: {escape(last)}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}: {escape(said)}">'
         f'{"".join(parts)}</svg><p class="legend">{legend}</p></figure>'
     )
 

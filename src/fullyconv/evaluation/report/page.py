@@ -60,6 +60,7 @@ figure { margin: 0; min-width: 0; }
 .chart text { fill: var(--quiet); font-size: 13px; }
 .grid { stroke: var(--rule); }
 .line { fill: none; stroke: var(--series); stroke-width: 2; stroke-linejoin: round; }
+.fill { fill: var(--series); fill-opacity: 0.4; }
 .s0 { --series: var(--s0); } .s1 { --series: var(--s1); }
 .s2 { --series: var(--s2); } .s3 { --series: var(--s3); }
 .dot, .key { fill: var(--series); background: var(--series); }

@@ -16,9 +16,9 @@ from PIL import Image
 
 from fullyconv.data import IGNORE, Data
 from fullyconv.evaluation.evaluate import Comparison, best_and_worst
+from fullyconv.evaluation.further import Further
 from fullyconv.evaluation.images import table_of_images
 from fullyconv.evaluation.measure import measure
-from fullyconv.evaluation.metrics import Result
 from fullyconv.evaluation.report.charts import (
     Points,
     class_bars,
@@ -28,8 +28,10 @@ from fullyconv.evaluation.report.charts import (
     percent_range,
     swatch,
 )
+from fullyconv.evaluation.report.further import further_sections
 from fullyconv.evaluation.report.page import COMPACT, PAGE, STYLE
 from fullyconv.evaluation.report.places import images_file
+from fullyconv.evaluation.result import Result
 from fullyconv.files import write_whole
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.palettes import VOC_VOID, Colour
@@ -56,20 +58,22 @@ def evaluate_and_report(
     out: Path | None = None,
     report: Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    further: Further | None = None,
 ) -> Result:
     """Measure ``net`` on a split, write the result to ``out`` (JSON) and a report, and return the result.
 
     - ``run``: the run folder with the configuration and the curves; without it there is no report.
     - ``out``: the file of the result, beside which ``images_file`` has that of each image; None writes neither.
     - ``report``: the file of the report; None means ``report.html`` in ``run``.
+    - ``further``: what is measured beside the rates of whole areas.
 
     Raises DataError where the data have classes that the network does not (see ``measure``).
     """
-    measured = measure(net, data, split, progress)
+    measured = measure(net, data, split, progress, further)
     result = measured.result
     if out is not None:
         write_whole(out, json.dumps(result, indent=2))
-        write_whole(images_file(out), table_of_images(measured.scores, net.classes, net.heads))
+        write_whole(images_file(out), table_of_images(measured.scores, net.classes, net.heads, measured.boundaries))
     if run is not None:
         root = quote(str(data.root))
         command = (
@@ -106,15 +110,13 @@ def write_report(
     run_dir = Path(run_dir)
     names = [row["name"] for row in result["per_class"]]
     confusion = '<p class="note">The percentage of each true class\'s pixels that was given each label.</p>'
-    palette, others = palette[: len(names)], palette[len(names) :]
+    own = palette[: len(names)]
     sections = [
-        _numbers(result),
-        _section("Classes", class_bars(result, palette)),
-        *_further_heads(result, others),
+        *_measurements(result, palette),
         _section("Confusion", confusion + confusion_table(result)),
-        _section("Best images", "".join(_example(example, palette) for example in best)),
-        _section("Worst images", "".join(_example(example, palette) for example in worst)),
-        _legend(names, palette) if best or worst else "",
+        _section("Best images", "".join(_example(example, own) for example in best)),
+        _section("Worst images", "".join(_example(example, own) for example in worst)),
+        _legend(names, own) if best or worst else "",
         _section("Training", _curves(_read(run_dir / CURVES))),
         _section("To repeat this run", _text(command)),
         _section("Configuration", _text(_read(run_dir / CONFIG))),
@@ -126,13 +128,8 @@ def write_report(
 
 def summary(result: Result, palette: Sequence[Colour], title: str, run: Path | None = None) -> str:
     """Return a page of the figures and tables alone; with ``run``, also of its curves."""
-    count = len(result["per_class"])
-    sections = [
-        _numbers(result),
-        _section("Classes", class_bars(result, palette[:count])),
-        *_further_heads(result, palette[count:]),
-        _section("Training", _curves(_read(run / CURVES))) if run else "",
-    ]
+    curves = _section("Training", _curves(_read(run / CURVES))) if run else ""
+    sections = [*_measurements(result, palette), curves]
     return _page(title, result, sections, style=STYLE + COMPACT)
 
 
@@ -154,12 +151,26 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{title}</h2>\n{content}\n</section>" if content else ""
 
 
+def _measurements(result: Result, palette: Sequence[Colour]) -> list[str]:
+    """Return the sections of what was measured; ``palette`` has the colours of all heads."""
+    count = len(result["per_class"])
+    further = further_sections(result, palette[:count])
+    return [
+        _numbers(result),
+        _section("Classes", class_bars(result, palette[:count])),
+        *(_section(title, content) for title, content in further.items()),
+        *_further_heads(result, palette[count:]),
+    ]
+
+
 def _further_heads(result: Result, palette: Sequence[Colour]) -> list[str]:
     """Return a section of metrics and classes for each labeling after the first."""
     sections = []
     for name, own in list(result.get("heads", {}).items())[1:]:
         count = len(own["per_class"])
-        sections.append(_section(f"Labeling: {escape(name)}", _numbers(own) + class_bars(own, palette[:count])))
+        further = further_sections(own, palette[:count])
+        parts = [_numbers(own), class_bars(own, palette[:count]), *(f"<h3>{t}</h3>{c}" for t, c in further.items())]
+        sections.append(_section(f"Labeling: {escape(name)}", "".join(parts)))
         palette = palette[count:]
     return sections
 

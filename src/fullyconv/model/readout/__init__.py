@@ -4,7 +4,7 @@ from torch import Tensor
 
 from fullyconv.classes import MAX_CLASSES
 from fullyconv.geometry import Lattice
-from fullyconv.model.readout.blocks import logits, mass
+from fullyconv.model.readout.blocks import confidence, logits, mass
 from fullyconv.model.readout.boundaries import boundary_weights
 from fullyconv.model.readout.fused import readout_for
 from fullyconv.model.readout.heads import by_head, stacked
@@ -18,6 +18,7 @@ __all__ = [
     "boundary_weights",
     "by_head",
     "check_labels",
+    "confidence",
     "labels",
     "logits",
     "loss",

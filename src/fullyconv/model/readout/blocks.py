@@ -121,6 +121,23 @@ def labels(
     return result
 
 
+@torch.no_grad()
+def confidence(
+    scores: Tensor,
+    lattice: Lattice,
+    size: tuple[int, int],
+    method: Interpolation = "bilinear",
+    border: Border = "repeat",
+) -> Tensor:
+    """Scores (N, C, h, w) → the highest of the class probabilities at each pixel, (N, *size), float32."""
+    result = torch.empty(scores.shape[0], *size, device=scores.device)
+    with full_precision(scores):
+        readout = BlockReadout(scores, lattice, method, border)
+        for rows, columns in blocks_of(size):
+            result[:, rows, columns] = readout.block(rows, columns).softmax(1).amax(1)
+    return result
+
+
 class _StrongestOnCPU:
     """The class of highest logit in a block of pixels, as ``BlockReadout.strongest``, several times as fast.
 

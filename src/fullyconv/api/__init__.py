@@ -1,4 +1,4 @@
-"""The functions behind the commands and for Python users: train, evaluate, predict and export.
+"""The functions behind the commands and for Python users: train, evaluate, compare, predict and export.
 
 Data are checked first. Each function imports what it needs, so that labelling an image loads neither data layouts nor
 metrics nor training.
@@ -6,19 +6,19 @@ metrics nor training.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-from fullyconv.data.checks.checked import ProgressBar, checked, warn_of_faint
+from fullyconv.api.measuring import compare as compare
+from fullyconv.api.measuring import evaluate as evaluate
+from fullyconv.data.checks.checked import ProgressBar, checked
 from fullyconv.errors import ConfigError
 from fullyconv.live import notebook_bar
-from fullyconv.weights.run_files import CONFIG, EVALUATION
+from fullyconv.weights.run_files import EVALUATION
 
 if TYPE_CHECKING:
-    from fullyconv.evaluation.compare import PairedResult
-    from fullyconv.evaluation.metrics import Result
+    from fullyconv.evaluation.result import Result
     from fullyconv.exporting.quantize import Cost
     from fullyconv.exporting.verify import Agreement
     from fullyconv.inference.ensemble import Models
@@ -93,104 +93,6 @@ def train(
     if show is not None:
         show(result)
     return out
-
-
-def evaluate(
-    model: Models,
-    data: str | Path,
-    split: str = "test",
-    out: str | Path | None = None,
-    layout: str | None = None,
-    *,
-    fold: str | None = None,
-    allow: Sequence[str] = (),
-    say: Callable[[str], None] | None = None,
-    bar: ProgressBar = notebook_bar,
-) -> Result:
-    """Measure a network on a split of a data set, as ``fullyconv evaluate`` does, and return the measurements.
-
-    ``model`` is what ``open_model`` takes; of several networks the probabilities are averaged. Of a run folder the
-    measurements and a report are written into it (see ``places``); ``out`` is another file for the measurements.
-    ``fold``, such as 0/5, is the fold that is the split val; by default, for run folders and their own data, the one
-    that they were validated on. ``say`` is told where they are, and of problems with the data that are warnings.
-    Raises DataError for those that are errors and not of the kinds in ``allow``, and ConfigError for several runs that
-    were validated on different folds, unless ``split`` is test.
-    """
-    from fullyconv.evaluation.measure import said_of_lacking
-    from fullyconv.evaluation.report.places import common_fold, places
-    from fullyconv.evaluation.report.report import evaluate_and_report
-    from fullyconv.evaluation.report.shown import Measurements
-    from fullyconv.inference.ensemble import listed, opened
-    from fullyconv.model.border import for_inference
-
-    net, models = for_inference(opened(model)), [Path(one) for one in listed(model)]
-    run = models[0] if len(models) == 1 and models[0].is_dir() else None
-    fold = fold or common_fold(models, Path(data), split)
-    data_set = checked(data, layout or _layout_of(models[0], Path(data)), split, allow, say, bar, fold=fold)
-    if say is not None:
-        warn_of_faint(data_set, split, net, say)
-        if lacking := said_of_lacking(data_set, net):
-            say(lacking)
-    file, report = (None, None) if run is None else places(run, data_set, Path(data), split, fold)
-    file = file if out is None else Path(out)
-    with bar(f"evaluating on {split}") as step:
-        result = evaluate_and_report(net, data_set, split, run, file, report, progress=step)
-    if say is not None and run is not None:
-        say(f"Measurements: {file}. Report: {report}.")
-    return cast("Result", Measurements(result, net.palette, " + ".join(model.name for model in models)))
-
-
-def compare(
-    first: Models,
-    second: Models,
-    data: str | Path,
-    split: str = "test",
-    out: str | Path | None = None,
-    layout: str | None = None,
-    *,
-    fold: str | None = None,
-    allow: Sequence[str] = (),
-    say: Callable[[str], None] | None = None,
-    bar: ProgressBar = notebook_bar,
-) -> PairedResult:
-    """Compare two networks on a split of a data set, as ``fullyconv evaluate FIRST SECOND --compare`` does.
-
-    Either may be several networks, whose probabilities are averaged. ``out`` is a JSON file for the comparison; the
-    other options are those of ``evaluate``. Raises ConfigError for networks with different classes or several
-    labelings, and for runs that were validated on different folds, unless ``split`` is test.
-    """
-    from fullyconv.evaluation.compare import compare_networks, require_comparable
-    from fullyconv.evaluation.measure import said_of_lacking
-    from fullyconv.evaluation.report.places import common_fold
-    from fullyconv.files import write_whole
-    from fullyconv.inference.ensemble import listed, opened
-    from fullyconv.model.border import for_inference
-
-    runs = [Path(one) for one in (*listed(first), *listed(second))]
-    models = (" + ".join(map(str, listed(first))), " + ".join(map(str, listed(second))))
-    nets = (for_inference(opened(first)), for_inference(opened(second)))
-    require_comparable(nets, models)
-    fold = fold or common_fold(runs, Path(data), split)
-    data_set = checked(data, layout or _layout_of(runs[0], Path(data)), split, allow, say, bar, fold=fold)
-    if say is not None and (lacking := said_of_lacking(data_set, nets[0])):
-        say(lacking)
-    with bar(f"evaluating on {split}") as step:
-        result = compare_networks(nets, models, data_set, split, step)
-    if out is not None:
-        write_whole(out, json.dumps(result, indent=2))
-    return result
-
-
-def _layout_of(run: Path | None, data: Path) -> str | None:
-    """Return the layout of the run's own data if ``data`` fits it too: a folder of NYUDv2 has four layouts."""
-    config = run / CONFIG if run else None
-    if config is None or not config.is_file():
-        return None
-    from fullyconv.data.layouts.detect import LAYOUTS
-    from fullyconv.training.config import load_config
-
-    layout = load_config(config).data.layout
-    return layout if layout in LAYOUTS and LAYOUTS[layout].fits(data) else None
 
 
 def predict(
