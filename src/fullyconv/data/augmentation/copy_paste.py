@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fullyconv.data.augmentation.rare import draw_class
-
-
-class Samples(Protocol):
-    """Numbered images (C, H, W) and their masks, (H, W) or (K, H, W)."""
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]: ...
+from fullyconv.data.dataset import Examples
 
 
 class Donor(NamedTuple):
@@ -29,7 +24,7 @@ class Donor(NamedTuple):
 class Donors:
     """The images from which pixels are pasted into others."""
 
-    samples: Samples
+    samples: Examples
     holds: Tensor
     """Which classes each image holds, bool (N, C), where C counts the classes of all labelings."""
     rarity: Sequence[Tensor]
