@@ -75,7 +75,8 @@ def test_values_and_gradients_are_those_of_the_plain_losses(
     labels = torch.randint(0, classes, (images, *size), generator=random, dtype=torch.uint8)
     labels[torch.rand(labels.shape, generator=random) < ignored] = 255
     weight = torch.rand(classes, generator=random, dtype=torch.float64) + 0.1 if weighted else None
-    pixel_weight = 10 * torch.rand(labels.shape, generator=random) if by_pixel else None
+    wide = torch.promote_types(precision, torch.float32)  # the sum of weights is as precise as they are
+    pixel_weight = 10 * torch.rand(labels.shape, generator=random, dtype=wide) if by_pixel else None
     objective = Objective(name, focal_gamma=gamma, ohem_fraction=fraction, tversky=(0.2, 0.8))
 
     value = readout.loss(
