@@ -22,7 +22,7 @@ from fullyconv.inference.exported import Runner, open_model
 from fullyconv.model.border import for_inference
 from fullyconv.model.fcn import FCN
 from fullyconv.model.readout import by_head, stacked
-from fullyconv.model.readout.blocks import BlockReadout, blocks_of, full_precision
+from fullyconv.model.readout.blocks import BlockReadout, blocks_of, filled, full_precision
 from fullyconv.model.segmenter import Segmenter
 from fullyconv.sharing import in_evaluation_mode
 
@@ -157,12 +157,14 @@ class Ensemble:
         """The labels of ``count`` images; ``confidence``, of their shape, is given the probability of each."""
         heads = [len(self.heads)] if self.heads else []
         result = torch.empty(count, *heads, *size, dtype=torch.uint8, device=self.device)
-        for rows, columns in blocks_of(size):
+
+        def label(rows: slice, columns: slice) -> Tensor:
             parts = by_head(self._mean(reads, rows, columns), self.heads)
-            result[..., rows, columns] = stacked([part.argmax(1).to(torch.uint8) for part in parts], self.heads)
             if confidence is not None:
                 confidence[..., rows, columns] = stacked([part.amax(1) for part in parts], self.heads)
-        return result
+            return stacked([part.argmax(1).to(torch.uint8) for part in parts], self.heads)
+
+        return filled(result, label)
 
 
 def opened(model: Models) -> Segmenter:

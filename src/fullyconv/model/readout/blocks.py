@@ -27,6 +27,13 @@ def blocks_of(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
             yield slice(top, min(top + BLOCK[0], size[0])), slice(left, min(left + BLOCK[1], size[1]))
 
 
+def filled(result: Tensor, of_block: Callable[[slice, slice], Tensor]) -> Tensor:
+    """Fill ``result`` (..., H, W) with what ``of_block`` gives for the rows and columns of each block; return it."""
+    for rows, columns in blocks_of((result.shape[-2], result.shape[-1])):
+        result[..., rows, columns] = of_block(rows, columns)
+    return result
+
+
 class BlockReadout:
     """Scores (N, C, h, w), ready to be interpolated block by block; float32, or float64 if they are."""
 
@@ -115,10 +122,7 @@ def labels(
     result = torch.empty(scores.shape[0], *size, dtype=torch.uint8, device=scores.device)
     with full_precision(scores):
         readout = BlockReadout(scores, lattice, method, border)
-        strongest = _StrongestOnCPU(readout) if scores.device.type == "cpu" else readout.strongest
-        for rows, columns in blocks_of(size):
-            result[:, rows, columns] = strongest(rows, columns)
-    return result
+        return filled(result, _StrongestOnCPU(readout) if scores.device.type == "cpu" else readout.strongest)
 
 
 @torch.no_grad()
@@ -133,9 +137,7 @@ def confidence(
     result = torch.empty(scores.shape[0], *size, device=scores.device)
     with full_precision(scores):
         readout = BlockReadout(scores, lattice, method, border)
-        for rows, columns in blocks_of(size):
-            result[:, rows, columns] = readout.block(rows, columns).softmax(1).amax(1)
-    return result
+        return filled(result, lambda rows, columns: readout.block(rows, columns).softmax(1).amax(1))
 
 
 class _StrongestOnCPU:
@@ -183,6 +185,10 @@ class Terms(NamedTuple):
             return self._cross_entropy(logits, labels, "sum")
         return self.cross_entropies(logits, labels, rows, columns).sum()
 
+    def mass(self, labels: Tensor) -> Tensor:
+        """What the mean over ``labels`` divides by; see ``mass``."""
+        return mass(labels, self.weight, self.pixel_weight, self.ignore_index)
+
     def _cross_entropy(self, logits: Tensor, labels: Tensor, reduction: Literal["none", "sum"]) -> Tensor:
         return F.cross_entropy(
             logits,
@@ -192,6 +198,20 @@ class Terms(NamedTuple):
             label_smoothing=self.label_smoothing,
             reduction=reduction,
         )
+
+
+def terms_for(
+    scores: Tensor, weight: Tensor | None, pixel_weight: Tensor | None, ignore_index: int, label_smoothing: float
+) -> Terms:
+    """The terms of a loss of ``scores``, the classes' weights with them: on their device, of at least float32."""
+    if weight is not None:
+        weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
+    return Terms(weight, ignore_index, label_smoothing, pixel_weight)
+
+
+def averaged(total: Tensor, mass: Tensor) -> Tensor:
+    """The mean of a loss whose sum is ``total``; 0 where nothing counts."""
+    return total / mass.to(total.dtype).clamp(min=torch.finfo(total.dtype).tiny)
 
 
 def gradient(
@@ -271,13 +291,9 @@ def loss(
     (section 3.4, its release); ``mean`` divides by the weight of the pixels that count.
     """
     with full_precision(scores):
-        if weight is not None:
-            weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
-        terms = Terms(weight, ignore_index, label_smoothing, pixel_weight)
+        terms = terms_for(scores, weight, pixel_weight, ignore_index, label_smoothing)
         total = _Loss.apply(scores, labels, lattice, method, border, terms)
-        if reduction == "sum":
-            return total
-        return total / mass(labels, weight, pixel_weight, ignore_index).clamp(min=torch.finfo(total.dtype).tiny)
+        return total if reduction == "sum" else averaged(total, terms.mass(labels))
 
 
 def mass(

@@ -101,8 +101,7 @@ def loss_of_heads(
     total = torch.stack(losses).sum()
     if reduction == "sum":
         return total
-    mass = mass_of_heads(labels, heads, weight, pixel_weight, ignore_index).to(total.dtype)
-    return total / mass.clamp(min=torch.finfo(total.dtype).tiny)
+    return blocks.averaged(total, mass_of_heads(labels, heads, weight, pixel_weight, ignore_index))
 
 
 def mass_of_heads(

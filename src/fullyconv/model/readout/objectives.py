@@ -14,7 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fullyconv.geometry import Lattice
-from fullyconv.model.readout.blocks import BlockReadout, Context, Terms, blocks_of, full_precision, mass
+from fullyconv.model.readout.blocks import (
+    BlockReadout,
+    Context,
+    Terms,
+    averaged,
+    blocks_of,
+    full_precision,
+    mass,
+    terms_for,
+)
 from fullyconv.model.readout.interpolation import Border, Interpolation
 from fullyconv.objective import Objective
 
@@ -225,11 +234,7 @@ def loss(
     Can be differentiated once.
     """
     with full_precision(scores):
-        if weight is not None:
-            weight = weight.to(scores.device, torch.promote_types(scores.dtype, torch.float32))
-        terms = Terms(weight, ignore_index, label_smoothing, pixel_weight)
-        pixels = mass(labels, weight, pixel_weight, ignore_index)
+        terms = terms_for(scores, weight, pixel_weight, ignore_index, label_smoothing)
+        pixels = terms.mass(labels)
         total = _Loss.apply(scores, labels, lattice, method, border, objective, terms, pixels)
-        if reduction == "sum":
-            return total
-        return total / pixels.to(total.dtype).clamp(min=torch.finfo(total.dtype).tiny)
+        return total if reduction == "sum" else averaged(total, pixels)
