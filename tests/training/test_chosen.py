@@ -12,8 +12,10 @@ from fullyconv.training.chosen.settings import Machine, choose, crop_of
 from fullyconv.training.config import load_config
 from fullyconv.training.settings.data import Resolution
 
-STREET = Facts(images=367, validated=101, height=360, width=480, shares=[0.5, 0.49, 0.01], structures=[90, 60, 5])
-CELLS = Facts(images=20, validated=5, height=512, width=512, shares=[0.22, 0.78], structures=[6, 22])
+STREET = Facts(
+    images=367, validated=101, height=360, width=480, shares=[0.5, 0.49, 0.01], structures=lambda: [90, 60, 5]
+)
+CELLS = Facts(images=20, validated=5, height=512, width=512, shares=[0.22, 0.78], structures=lambda: [6, 22])
 
 
 def never(_):
@@ -72,7 +74,7 @@ def test_facts_are_those_of_the_train_split(tmp_path):
     assert (found.images, found.validated, found.height, found.width) == (3, 1, 40, 60)
     one = 4 * (40 + 40 + 80)
     np.testing.assert_allclose(found.shares, [1 - one / 12000, one / 12000])
-    assert found.structures[1] == pytest.approx(2 * 4 * 4 / np.pi)  # a border on one side only
+    assert found.structures()[1] == pytest.approx(2 * 4 * 4 / np.pi)  # a border on one side only
 
 
 def test_thin_structures_are_scored_at_stride_2():
@@ -193,3 +195,9 @@ def test_each_choice_is_one_line_with_its_reason():
         "  training.class_weights root_median_frequency: the rarest class has 1.00% of pixels",
         "  training.validate_every 150: 101 images validate",
     ]
+
+
+def test_nothing_is_measured_for_settings_that_were_given():
+    found = replace(STREET, structures=lambda: never(None))
+    given = {"model__name": "fcn8s-resnet18", "data__resolutions": [{"crop": [64, 64]}], "training__max_minutes": 10}
+    assert chosen(found, A_CPU, **given)[0].data.resolutions == [Resolution(crop=(64, 64))]

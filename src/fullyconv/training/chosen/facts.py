@@ -1,7 +1,7 @@
 """Facts of the data that settings are chosen by: sizes of images, shares of classes, widths of their structures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -30,8 +30,8 @@ class Facts:
     width: int
     shares: Sequence[float]
     """Of each class that occurs, in the labelled pixels; the classes of several labelings count as those of one."""
-    structures: Sequence[float]
-    """The width of each of these classes' structures, in pixels; infinite where a class has no border."""
+    structures: Callable[[], Sequence[float]]
+    """Measures the width of each of these classes' structures, in pixels; infinite where a class has no border."""
 
 
 def facts_of(data: Data) -> Facts:
@@ -40,17 +40,21 @@ def facts_of(data: Data) -> Facts:
     files = contents_of(data.root)
     sizes = list(in_parallel(lambda pair: files.image(pair.image).size, pairs))
     pixels = class_pixels(data, "train").pixels
-    places = np.linspace(0, len(pairs) - 1, min(EXAMINED, len(pairs))).round().astype(int)
-    labels = in_parallel(lambda place: read_labels(pairs[place], data.codes), places.tolist())
-    borders = np.sum([borders_of(found, data.head_sizes) for found in labels], axis=0)
     occurs = pixels > 0
+
+    def structures() -> list[float]:
+        places = np.linspace(0, len(pairs) - 1, min(EXAMINED, len(pairs))).round().astype(int)
+        labels = in_parallel(lambda place: read_labels(pairs[place], data.codes), places.tolist())
+        borders = np.sum([borders_of(found, data.head_sizes) for found in labels], axis=0)
+        return widths(borders)[occurs].tolist()
+
     return Facts(
         images=len(pairs),
         validated=len(data.splits.get("val", [])),
         height=int(median(height for _, height in sizes)),
         width=int(median(width for width, _ in sizes)),
         shares=(pixels[occurs] / max(1, pixels.sum())).tolist(),
-        structures=widths(borders)[occurs].tolist(),
+        structures=structures,
     )
 
 

@@ -51,13 +51,14 @@ def choose(
     ``say`` is told what was chosen and why, a line each. A step is measured only where the run's length is a time.
     """
     say("Chosen for these data, as no recipe was given (--model and --set choose otherwise):")
-    for choice_of in (_network, _batch, _frozen, _crops, _rate, _weights, _validations):
+    for names, choice_of in CHOICES.items():
+        if any(key == name or key.startswith(f"{name}.") for key in given for name in names):
+            continue  # before anything is measured
         choice = choice_of(config, facts, machine)
-        if not any(key == name or key.startswith(f"{name}.") for key in given for name in choice.values):
-            config = changed(config, choice.values)
-            shown = ", ".join(f"{name} {_shown(value)}" for name, value in choice.values.items())
-            if shown:
-                say(f"  {shown}: {choice.why}")
+        config = changed(config, choice.values)
+        shown = ", ".join(f"{name} {_shown(value)}" for name, value in choice.values.items())
+        if shown:
+            say(f"  {shown}: {choice.why}")
     return config
 
 
@@ -75,7 +76,7 @@ def _network(config: Config, facts: Facts, machine: Machine) -> Choice:
     if config.model.init is not None or config.training.stages:
         return Choice({}, "")
     backbone = PRETRAINED if config.model.pretrained else UNTRAINED
-    thin = [wide for share, wide in zip(facts.shares, facts.structures, strict=True) if share >= SOME and wide < THIN]
+    thin = [wide for share, wide in zip(facts.shares, facts.structures(), strict=True) if share >= SOME and wide < THIN]
     if thin:
         return Choice({"model.name": f"fcn2s-{backbone}", "model.width": 32}, f"structures {min(thin):.0f} pixels wide")
     return Choice({"model.name": f"fcn4s-{backbone}", "model.width": 64}, "much is learnt in little time")
@@ -153,6 +154,18 @@ def _validations(config: Config, facts: Facts, machine: Machine) -> Choice:
     labelled = facts.validated * facts.height * facts.width * FORWARD
     steps = max(100, math.ceil(labelled / trained / VALIDATION / 50) * 50)
     return Choice({"training.validate_every": steps}, f"{facts.validated} images validate")
+
+
+CHOICES: dict[tuple[str, ...], Callable[[Config, Facts, Machine], Choice]] = {
+    ("model.name", "model.width"): _network,
+    ("data.batch_size",): _batch,
+    ("training.freeze",): _frozen,
+    ("data.resolutions",): _crops,
+    ("optimizer.lr", "training.ema"): _rate,
+    ("training.class_weights",): _weights,
+    ("training.validate_every",): _validations,
+}
+"""What chooses each of the settings, in order: a later choice sees the earlier ones."""
 
 
 def _shown(value: object) -> str:
