@@ -1,7 +1,6 @@
 """The curves of a run as a picture in its folder, drawn while it trains."""
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -10,13 +9,11 @@ import lightning
 
 from fullyconv.files import write_whole
 from fullyconv.training.clock import Clock
-from fullyconv.training.save_best import SaveBest
+from fullyconv.training.save_best import MEASURED, Rows, SaveBest
 from fullyconv.weights.run_files import PICTURE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Rows = Sequence[Mapping[str, float]]
 
 SHARE = 0.01
 """The fraction of a run's time that drawing may take."""
@@ -24,7 +21,6 @@ FIRST = 2.0
 """Seconds that the first drawing is expected to take, matplotlib's import included."""
 COLOURS = ("#1f5f99", "#b3541e", "#39733f", "#79479b")
 """As in the report."""
-MEASURED = "val_mean_iou"
 
 
 class DrawCurves(lightning.Callback):

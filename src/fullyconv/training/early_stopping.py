@@ -1,12 +1,8 @@
 """The end of a run whose mean IoU on val no longer rises."""
 
-from collections.abc import Mapping, Sequence
-
 import lightning
 
-from fullyconv.training.save_best import SaveBest
-
-Rows = Sequence[Mapping[str, float]]
+from fullyconv.training.save_best import MEASURED, Rows, SaveBest
 
 
 class EarlyStopping(lightning.Callback):
@@ -39,16 +35,16 @@ def describe_stall(rows: Rows) -> str:
     since = _since_best(measured)
     best = measured[-1 - since]
     return (
-        f"the mean IoU on val has not risen above {best['val_mean_iou']:.3f}, that of step {best['step']:.0f}, in "
+        f"the mean IoU on val has not risen above {best[MEASURED]:.3f}, that of step {best['step']:.0f}, in "
         f"{since} validation{'s' * (since != 1)} (training.patience)"
     )
 
 
 def _validations(rows: Rows) -> Rows:
-    return [row for row in rows if "val_mean_iou" in row]
+    return [row for row in rows if MEASURED in row]
 
 
 def _since_best(measured: Rows) -> int:
     """Return the number of validations after the first of those with the best mean IoU."""
-    values = [row["val_mean_iou"] for row in measured]
+    values = [row[MEASURED] for row in measured]
     return len(values) - 1 - values.index(max(values))

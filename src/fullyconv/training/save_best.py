@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,10 @@ STEPS_A_ROW = 50
 """metrics.csv has a row after so many steps, and one after each validation."""
 COLUMNS = {"step", "minutes", "lr", "train_loss"}
 """What every row of it has."""
+MEASURED = "val_mean_iou"
+"""What a row after a validation has, too: the mean IoU of the first labeling."""
+Rows = Sequence[Mapping[str, float]]
+"""Those of metrics.csv."""
 
 
 class SaveBest(lightning.Callback):
@@ -52,7 +57,7 @@ class SaveBest(lightning.Callback):
         """Add what was measured to the last row; without a validation split the loss decides."""
         row = self.rows[-1]
         row |= {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
-        value = row.get("val_mean_iou", -row["train_loss"])
+        value = row.get(MEASURED, -row["train_loss"])
         if self.keep == "best" and self.best is not None and value <= self.best:
             return False
         self.best = value
